@@ -1,0 +1,192 @@
+"""The one contract between sources, stages and destinations.
+
+    Source.read() ─► Message* ─► Stage* ─► Session(stage · commit) ─► Receipt
+
+A connector is a module. A source module has `Settings`, `discover`, `read`; a destination module has `Settings`,
+`open`. `registry.py` maps names to modules. Messages come in order and are pulled: who reads slowly makes the
+source wait. A Checkpoint vouches for all rows that came before it, and for none after.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import pyarrow as pa
+from msgspec import Struct, field
+
+from headwater.model.catalog import Catalog
+
+# Field metadata of an Arrow string column whose text is JSON (objects, arrays, anything untyped).
+JSON_FIELD = {b"headwater.type": b"json"}
+
+
+class Schema(Struct, frozen=True, kw_only=True):
+    """Says what a stream's rows look like from here on. Comes before the stream's first Rows; may come again.
+
+    `columns` holds Arrow's `bool_, int64, float64, decimal128, string, binary, date32, time64(us),
+    timestamp(us, UTC)` only; JSON is `string` with `JSON_FIELD` metadata. Column names are the source's own,
+    nested objects already flattened to `a__b`. `keys` and `cursor` name columns. `replace` asks the destination
+    to swap the stream's whole content at the end of the run for what this run delivers.
+    """
+
+    stream: str
+    columns: pa.Schema
+    keys: tuple[str, ...] = ()
+    cursor: str | None = None
+    replace: bool = False
+
+
+class Rows(Struct, frozen=True, kw_only=True):
+    """Rows of one stream, in source order, with exactly the columns of the stream's last Schema.
+
+    `missing` has one entry a row: null, or the list of columns that the source did not send for that row (a
+    missing field is not a null: on an upsert the old value stays). None means nothing was missing.
+    `version` is Singer's table version. `repaired` counts values that were changed to fit, by column.
+    `size` is the rows' size in bytes as they came.
+    """
+
+    stream: str
+    batch: pa.RecordBatch
+    missing: pa.Array | None = None
+    version: int | None = None
+    repaired: dict[str, int] = field(default_factory=dict)
+    size: int = 0
+
+
+class Checkpoint(Struct, frozen=True, kw_only=True):
+    """All rows before this message are covered by `state`: raw JSON text, opaque, never re-serialised."""
+
+    state: bytes
+
+
+class ActivateVersion(Struct, frozen=True, kw_only=True):
+    """Rows of the stream with an older version no longer exist in the source."""
+
+    stream: str
+    version: int
+
+
+class Rejected(Struct, frozen=True, kw_only=True):
+    """A record that cannot be loaded, and why. `record` is its text as it came."""
+
+    stream: str
+    record: bytes
+    reason: str
+
+
+Message = Schema | Rows | Checkpoint | ActivateVersion | Rejected
+
+
+class ReadRequest(Struct, frozen=True, kw_only=True):
+    """What a source is asked for. `catalog` holds the selection; `state` is the raw state to go on from.
+
+    `folder` is a private scratch folder; `should_stop` is asked between batches: when it answers true, `read`
+    emits a last Checkpoint if it can and returns.
+    """
+
+    catalog: Catalog
+    state: bytes | None
+    folder: Path
+    batch_bytes: int = 8 << 20
+    should_stop: Callable[[], bool] = lambda: False
+
+
+class SourceModule(Protocol):
+    """`Settings` is a msgspec struct whose fields are the plugin's settings."""
+
+    Settings: type[Struct]
+
+    def discover(self, settings: Any) -> Catalog:
+        """What the source offers. Raises InputError or EnvironmentProblemError when it can't be reached."""
+        ...
+
+    def read(self, settings: Any, request: ReadRequest) -> Iterator[Message]: ...
+
+
+class Change(Struct, frozen=True, kw_only=True):
+    """Something the destination adjusted; the words of `model.event.Adjusted`."""
+
+    stream: str
+    column: str | None
+    change: str
+    detail: str
+    count: int = 1
+
+
+class StreamReceipt(Struct, frozen=True, kw_only=True):
+    """`rows_in` were staged; `rows_out` of them were taken (loaded), `rejected` were set aside. Always
+    `rows_in = rows_out + rejected`. `repaired` counts changed values."""
+
+    rows_in: int = 0
+    rows_out: int = 0
+    rejected: int = 0
+    repaired: int = 0
+
+
+class Receipt(Struct, frozen=True, kw_only=True):
+    """What one commit made durable, per stream, together with its checkpoint."""
+
+    sequence: int
+    streams: dict[str, StreamReceipt]
+    changes: tuple[Change, ...] = ()
+    checkpoint: bytes | None = None
+
+
+class OpenRequest(Struct, frozen=True, kw_only=True):
+    """Who loads. `pipeline` (the state id) names the checkpoint; None keeps no checkpoint.
+
+    `folder` is a private scratch folder for spooling; `source` is the extractor's namespace, the default schema
+    name. `memory_bytes` bounds what a session holds before it spools to `folder`.
+    """
+
+    pipeline: str | None
+    run_id: str
+    source: str
+    folder: Path
+    memory_bytes: int = 256 << 20
+    on_wait: Callable[[str], None] = lambda _who: None
+
+
+class Session(Protocol):
+    """A load in progress. Nothing is visible to a reader of the destination before `commit` returns."""
+
+    def checkpoint(self) -> bytes | None:
+        """The state that stands with the data for this pipeline; None when it never loaded here."""
+        ...
+
+    def prepare(self, schema: Schema) -> None:
+        """A stream's (new) shape. Raises InputError (`unsupported-change`) for a change that would lose data."""
+        ...
+
+    def stage(self, rows: Rows) -> None:
+        """Take rows. They are lost when the session ends without a commit."""
+        ...
+
+    def reject(self, rejected: Rejected) -> None: ...
+
+    def activate(self, version: ActivateVersion) -> None: ...
+
+    def staged_bytes(self) -> int: ...
+
+    def commit(self, checkpoint: bytes | None, *, final: bool = False) -> Receipt:
+        """Rows, checkpoint and ledger row become durable together, or none of them does.
+
+        `checkpoint` None keeps the one that stands. `final` is true once, when the source ended well: only then
+        do replaced streams swap. Calling it with nothing staged is allowed and cheap.
+        """
+        ...
+
+    def close(self) -> None:
+        """Drop what was not committed and free everything. Safe to call twice."""
+        ...
+
+
+class DestinationModule(Protocol):
+    Settings: type[Struct]
+
+    def open(self, settings: Any, request: OpenRequest) -> Session: ...
+
+
+Stage = Callable[[Message], Sequence[Message]]

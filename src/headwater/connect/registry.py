@@ -1,0 +1,28 @@
+"""Names to modules. A connector's module is imported when it is used: its driver may be heavy."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from headwater.connect.contract import DestinationModule, SourceModule
+
+SOURCES = {
+    "files": "headwater.connect.sources.files",
+}
+
+DESTINATIONS = {
+    "duckdb": "headwater.connect.destinations.duckdb",
+    "jsonl": "headwater.connect.destinations.jsonl",
+    "parquet": "headwater.connect.destinations.parquet",
+}
+
+
+def source(name: str) -> SourceModule:
+    """The source module of that name. Raises KeyError for a name that is not in `SOURCES`."""
+    return cast("SourceModule", importlib.import_module(SOURCES[name]))
+
+
+def destination(name: str) -> DestinationModule:
+    """The destination module of that name. Raises KeyError for a name that is not in `DESTINATIONS`."""
+    return cast("DestinationModule", importlib.import_module(DESTINATIONS[name]))

@@ -1,0 +1,175 @@
+"""A run is its events. Work emits them; terminal, log file, run store and UI only listen.
+
+Each event is a frozen struct with a `kind` tag in JSON. `step` is the step's name within the run. Events never
+hold a secret: whoever emits a plugin's text has passed it through the block's Redactor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+from msgspec import Struct
+
+
+class Level(StrEnum):
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Outcome(StrEnum):
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StreamFigures(Struct, frozen=True, kw_only=True):
+    """A stream's counts. `read = loaded + filtered + rejected` holds at the end of a successful step on every
+    native road; None means that road cannot know the figure. `loaded` counts rows accepted into the
+    destination, not rows changed there. `size` is in bytes as read."""
+
+    stream: str
+    read: int | None = None
+    loaded: int | None = None
+    rejected: int | None = None
+    filtered: int | None = None
+    repaired: int | None = None
+    size: int | None = None
+    seconds: float = 0.0
+    checkpoint: str | None = None
+
+
+class Problem(Struct, frozen=True, kw_only=True):
+    """A HeadwaterError as data."""
+
+    reference: str
+    what: str
+    where: str | None = None
+    why: str | None = None
+    hint: str | None = None
+    exit_code: int = 1
+
+
+class RunStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="run-started"):
+    run_id: str
+    environment: str | None
+    steps: tuple[str, ...]
+    version: str
+
+
+class StepStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step-started"):
+    step: str
+    state_id: str | None = None
+
+
+class Progress(Struct, frozen=True, kw_only=True, tag_field="kind", tag="progress"):
+    """At most two a second and step. `phase` is what the step does now, in a word or three."""
+
+    step: str
+    phase: str
+    streams: tuple[StreamFigures, ...] = ()
+    size: int = 0
+    seconds: float = 0.0
+
+
+class PluginLine(Struct, frozen=True, kw_only=True, tag_field="kind", tag="plugin-line"):
+    """A line that a plugin wrote to its stderr (or, for a command, its stdout)."""
+
+    step: str
+    plugin: str
+    level: Level
+    text: str
+    stdout: bool = False
+
+
+class Notice(Struct, frozen=True, kw_only=True, tag_field="kind", tag="notice"):
+    """Something a person may want to know; a WARNING is one he can act on."""
+
+    step: str | None
+    level: Level
+    text: str
+
+
+class Adjusted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="adjusted"):
+    """The destination differs from what the source said, and how: `change` is one of `table-created`,
+    `column-added`, `column-widened`, `renamed`, `value-repaired`, `field-extra`."""
+
+    step: str
+    stream: str
+    column: str | None
+    change: str
+    detail: str
+    count: int = 1
+
+
+class CheckpointSaved(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checkpoint-saved"):
+    """The data up to this state is durable. `state` is the JSON text of the state value."""
+
+    step: str
+    state_id: str
+    state: str
+
+
+class ModelBuilt(Struct, frozen=True, kw_only=True, tag_field="kind", tag="model-built"):
+    step: str
+    model: str
+    outcome: Outcome
+    rows: int | None = None
+    seconds: float = 0.0
+    skipped: bool = False
+    message: str | None = None
+
+
+class Checked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checked"):
+    """A data check ran. `failing` counts the rows that break it."""
+
+    step: str
+    check: str
+    outcome: Outcome
+    failing: int = 0
+    seconds: float = 0.0
+    message: str | None = None
+
+
+class StepFinished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step-finished"):
+    step: str
+    outcome: Outcome
+    seconds: float
+    streams: tuple[StreamFigures, ...] = ()
+    problem: Problem | None = None
+
+
+class RunFinished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="run-finished"):
+    run_id: str
+    outcome: Outcome
+    seconds: float
+
+
+class Install(Struct, frozen=True, kw_only=True, tag_field="kind", tag="install"):
+    """An environment of a plugin: `status` is one of `started`, `installed`, `skipped`, `failed`."""
+
+    plugin: str
+    status: str
+    seconds: float = 0.0
+    detail: str | None = None
+
+
+Event = (
+    RunStarted
+    | StepStarted
+    | Progress
+    | PluginLine
+    | Notice
+    | Adjusted
+    | CheckpointSaved
+    | ModelBuilt
+    | Checked
+    | StepFinished
+    | RunFinished
+    | Install
+)
+
+Emit = Callable[[Event], None]

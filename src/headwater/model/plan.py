@@ -1,0 +1,96 @@
+"""A plan is data: every file, flag and variable resolved once. Running executes it, `--dry-run` prints it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from headwater.model.plugin import PluginKind
+
+
+class Block(Struct, frozen=True, kw_only=True):
+    """One plugin, ready to start. Secrets stand in `config` and `env`: never print either without a Redactor.
+
+    `native` is the name of our own module, None for an outside program. `argv` is the program and the arguments
+    that come before those the run adds (`--config FILE …`). `env` is the child's whole environment.
+    `capabilities` as in the definition. `secrets` are the values to keep out of every log.
+    """
+
+    kind: PluginKind
+    name: str
+    variant: str | None
+    native: str | None
+    argv: tuple[str, ...]
+    env: dict[str, str]
+    config: dict[str, Any]
+    capabilities: tuple[str, ...] = ()
+    extras: dict[str, Any] = field(default_factory=dict)
+    venv: str | None = None
+    fingerprint: str = ""
+    secrets: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Block({self.kind}:{self.name})"
+
+
+class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
+    """Extractor → mappers → loader. The road (kernel pipe, Arrow) follows from which blocks are native.
+
+    `state_id` is None for a run without state: none is read and none written.
+    """
+
+    name: str
+    extractor: Block
+    loader: Block
+    mappers: tuple[Block, ...] = ()
+    state_id: str | None = None
+    select: tuple[str, ...] = ("*.*",)
+    select_filter: tuple[str, ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    schema: dict[str, Any] = field(default_factory=dict)
+    catalog_file: str | None = None
+    state_file: str | None = None
+    use_cached_catalog: bool = True
+    catalog_max_age_seconds: int = 3600
+    full_refresh: bool = False
+    refresh_catalog: bool = False
+    state_strategy: str = "auto"
+    force: bool = False
+
+
+class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
+    """One command of one plugin; `argv` is complete."""
+
+    name: str
+    block: Block
+    command: str | None
+    argv: tuple[str, ...]
+    cwd: str
+
+
+class Build(Struct, frozen=True, kw_only=True, tag="build"):
+    """Build (and check) the SQL models of a folder in the warehouse of a native loader."""
+
+    name: str
+    block: Block
+    verb: str  # `build`, `check`
+    folder: str
+    warehouse: Block
+
+
+Step = ExtractLoad | Invoke | Build
+
+
+class Plan(Struct, frozen=True, kw_only=True):
+    """Steps run in order; the first that fails ends the run. `root` is the project folder, `home` the folder
+    for what the program itself keeps (`.headwater`)."""
+
+    run_id: str
+    root: str
+    home: str
+    environment: str | None
+    steps: tuple[Step, ...]
+    trigger: str = "cli"
+    state_uri: str = "systemdb"
+    timeout_seconds: float | None = None

@@ -1,0 +1,86 @@
+"""A project as its files say it. Nothing here is resolved or checked against anything outside the files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from msgspec import Struct, field
+
+from headwater.model.plugin import Plugin, PluginKind
+
+
+class EnvironmentPlugin(Struct, frozen=True, kw_only=True):
+    """What an environment says of one plugin: stronger than the plugin's own entry."""
+
+    kind: PluginKind
+    name: str
+    config: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    extras: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+    lines: dict[str, int] = field(default_factory=dict)
+
+
+class Environment(Struct, frozen=True, kw_only=True):
+    name: str
+    env: dict[str, str] = field(default_factory=dict)
+    state_id_suffix: str | None = None
+    plugins: tuple[EnvironmentPlugin, ...] = ()
+    annotations: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+
+
+class Job(Struct, frozen=True, kw_only=True):
+    """`tasks` are lists of block words, in order; a task written as one string is split at its spaces."""
+
+    name: str
+    tasks: tuple[tuple[str, ...], ...]
+    annotations: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+
+
+class Schedule(Struct, frozen=True, kw_only=True):
+    name: str
+    interval: str
+    job: str | None = None
+    extractor: str | None = None
+    loader: str | None = None
+    transform: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+
+
+class Project(Struct, frozen=True, kw_only=True):
+    """The project file with all its included files.
+
+    `settings` holds every top-level key that configures the project itself, flattened with dots
+    (`state_backend.uri`). `root` and `file` are absolute paths.
+    """
+
+    root: str
+    file: str
+    default_environment: str | None = None
+    project_id: str | None = None
+    requires_meltano: str | None = None
+    env: dict[str, str] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
+    plugins: tuple[Plugin, ...] = ()
+    environments: tuple[Environment, ...] = ()
+    jobs: tuple[Job, ...] = ()
+    schedules: tuple[Schedule, ...] = ()
+    annotations: dict[str, Any] = field(default_factory=dict)
+
+    def plugin(self, name: str, kind: PluginKind | None = None) -> Plugin | None:
+        """The plugin of that name, None when there is none. Names are unique per kind."""
+        for plugin in self.plugins:
+            if plugin.name == name and kind in (None, plugin.kind):
+                return plugin
+        return None
+
+    def environment(self, name: str | None) -> Environment | None:
+        return next((item for item in self.environments if item.name == name), None)
