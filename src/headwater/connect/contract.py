@@ -117,7 +117,8 @@ class Change(Struct, frozen=True, kw_only=True):
 
 class StreamReceipt(Struct, frozen=True, kw_only=True):
     """`rows_in` were staged; `rows_out` of them were taken (loaded), `rejected` were set aside. Always
-    `rows_in = rows_out + rejected`. `repaired` counts changed values."""
+    `rows_in = rows_out + rejected`; a record given to `reject` counts in both `rows_in` and `rejected`.
+    `repaired` counts changed values."""
 
     rows_in: int = 0
     rows_out: int = 0
@@ -170,11 +171,18 @@ class Session(Protocol):
 
     def staged_bytes(self) -> int: ...
 
-    def commit(self, checkpoint: bytes | None, *, final: bool = False) -> Receipt:
+    def boundary(self) -> None:
+        """A checkpoint vouches for all that was prepared, staged, rejected and activated so far. Must be cheap:
+        some sources checkpoint after every row."""
+        ...
+
+    def commit(self, checkpoint: bytes | None, *, final: bool = False, to_boundary: bool = False) -> Receipt:
         """Rows, checkpoint and ledger row become durable together, or none of them does.
 
         `checkpoint` None keeps the one that stands. `final` is true once, when the source ended well: only then
-        do replaced streams swap. Calling it with nothing staged is allowed and cheap.
+        do replaced streams swap. Calling it with nothing staged is allowed and cheap. `to_boundary` leaves out
+        what came after the last `boundary`: it stays staged for the next commit and is lost at `close`. The
+        receipt counts what was committed, nothing else.
         """
         ...
 
