@@ -1,7 +1,97 @@
-"""The command line's entry."""
+"""The command line's entry: options that hold for every command, and how an error reaches the screen."""
 
 from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from headwater import __version__
+from headwater.base.errors import ExitCode, HeadwaterError
+from headwater.cli.lazy import LazyGroup
+from headwater.cli.settings import Settings
+
+_HERE = "headwater.cli.commands"
+COMMANDS = {
+    "demo": (f"{_HERE}.demo", "From nothing to an answered question on real data"),
+    "init": (f"{_HERE}.init", "Create a project"),
+    "add": (f"{_HERE}.add", "Add plugins to the project"),
+    "remove": (f"{_HERE}.remove", "Remove plugins from the project"),
+    "install": (f"{_HERE}.install", "Install the project's plugins"),
+    "plugin": (f"{_HERE}.plugin", "List the project's plugins and those of the hub"),
+    "config": (f"{_HERE}.config", "Show and change settings"),
+    "select": (f"{_HERE}.select", "Choose streams and columns"),
+    "run": (f"{_HERE}.run", "Run pipelines, commands and jobs"),
+    "invoke": (f"{_HERE}.invoke", "Run a plugin's program or command"),
+    "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),
+    "logs": (f"{_HERE}.logs", "Show past runs"),
+    "doctor": (f"{_HERE}.doctor", "Check the project and this machine"),
+    "tap": (f"{_HERE}.tap", "Run a native source as a Singer tap"),
+    "target": (f"{_HERE}.target", "Run a native destination as a Singer target"),
+}
+
+
+@click.group(
+    cls=LazyGroup,
+    table=COMMANDS,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-") if token.startswith("--") else token,
+    },
+)
+@click.option("--cwd", type=click.Path(path_type=Path, file_okay=False), help="Work in this folder.")
+@click.option("--environment", "-e", help="Use this environment of the project.")
+@click.option("--no-environment", is_flag=True, help="Use no environment.")
+@click.option("--env-file", type=click.Path(path_type=Path, dir_okay=False), help="Read variables from this file.")
+@click.option(
+    "--log-level",
+    type=click.Choice(["debug", "info", "warning", "error", "disabled"]),
+    default="info",
+    show_default=True,
+    help="Show events from this level on.",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["auto", "plain", "json"]),
+    default="auto",
+    show_default=True,
+    help="`auto` is a live display on a terminal and plain lines elsewhere.",
+)
+@click.version_option(__version__, prog_name="headwater")
+@click.pass_context
+def root(context: click.Context, **options: object) -> None:
+    """Headwater: from any source to a number people trust."""
+    context.obj = Settings.from_options(options)
 
 
 def main() -> None:
     """Run the command line and exit with a code from the one table."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The command line as a function: the exit code for these arguments. Prints; never raises a HeadwaterError."""
+    try:
+        result = root.main(args=arguments, prog_name="headwater", standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        error.show()
+        return int(ExitCode.INPUT)
+    except click.exceptions.Abort:
+        click.echo("aborted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    except HeadwaterError as error:
+        from headwater.cli.output import print_error  # only a failing command needs it
+
+        print_error(error)
+        return int(error.exit_code)
+    except BrokenPipeError:
+        # The reader went away (`headwater logs list | head`): not an error of ours.
+        sys.stderr.close()
+        return int(ExitCode.DONE)
+    except KeyboardInterrupt:
+        click.echo("interrupted", err=True)
+        return int(ExitCode.INTERRUPTED)
+    return int(result) if isinstance(result, int) else int(ExitCode.DONE)

@@ -1,0 +1,42 @@
+# The tasks of this repository. `just check` is what CI runs.
+
+default:
+    @just --list
+
+# Lint, format check, types, import floors
+lint:
+    ruff check .
+    ruff format --check .
+    mypy
+    lint-imports
+
+# All tests (real plugins from PyPI and real databases included)
+test *arguments:
+    pytest {{arguments}}
+
+# Tests that need neither network nor servers
+unit *arguments:
+    pytest -m "not e2e" {{arguments}}
+
+# Put right what can be put right by machine
+fix:
+    ruff check --fix .
+    ruff format .
+
+# Write the reference pages from the code
+docs:
+    python scripts/reference.py
+
+# Fail when a reference page is out of step with the code
+docs-check:
+    python scripts/reference.py --check
+
+# Renew the pins (constraints.txt and the list in pyproject.toml)
+pin:
+    python scripts/pin.py
+
+# Measure against the limits and the peers; writes benchmarks/RESULTS.md
+bench *arguments:
+    python benchmarks/run.py {{arguments}}
+
+check: lint docs-check test

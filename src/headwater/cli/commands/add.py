@@ -1,0 +1,54 @@
+"""`headwater add`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from headwater.cli import listen
+from headwater.cli.options import PLUGIN_KIND
+from headwater.cli.settings import Settings
+
+
+@click.command("add")
+@click.argument("plugins", nargs=-1, required=True, metavar="PLUGIN...")
+@PLUGIN_KIND
+@click.option("--inherit-from", help="Take everything from this plugin that is not said anew.")
+@click.option("--variant", help="Use this variant of the plugin.")
+@click.option("--as", "as_name", help="Add it under this name (inherits from PLUGIN).")
+@click.option("--from-ref", help="Take the definition from this file.", type=click.Path(path_type=Path))
+@click.option("--python", help="Build its environment with this Python.")
+@click.option("--pip-url", help="Install this requirement instead of the definition's.")
+@click.option("--custom", is_flag=True, help="It is not in the hub: use --pip-url, --executable, --namespace.")
+@click.option("--executable", help="With --custom: the program's name.")
+@click.option("--namespace", help="With --custom: the namespace (PLUGIN with underscores when not given).")
+@click.option("--capability", "capabilities", multiple=True, help="With --custom: a capability; may be repeated.")
+@click.option("--install/--no-install", default=True, help="Install it too.")
+@click.option("--force-install", is_flag=True, help="Install it even when it is up to date.")
+@click.pass_obj
+def command(
+    settings: Settings, plugins: tuple[str, ...], install: bool, force_install: bool, **options: object
+) -> None:
+    """Add PLUGINS to the project: an entry in the project file, a lock file, an environment.
+
+    Adding a plugin that is there already refreshes its lock file.
+    """
+    from headwater.ops import plugins as ops
+
+    workspace = settings.workspace(default_environment=False)
+    request = ops.AddRequest(**options)  # type: ignore[arg-type]  # click gives each option its type
+    if len(plugins) > 1 and (request.as_name or request.from_ref or request.inherit_from):
+        raise click.UsageError("--as, --from-ref and --inherit-from take one plugin at a time")
+    names = []
+    for name in plugins:
+        added = ops.add(workspace, name, request)
+        names.append(added.name)
+        verb = "updated" if added.existed else "added"
+        click.echo(f"{verb} {added.kind} `{added.name}`{f' variant `{added.variant}`' if added.variant else ''}")
+    if install:
+        with listen.listening(settings) as emit:
+            ops.install(workspace.again(), names, emit=emit, force=force_install)
+    for name in names:
+        for line in ops.next_commands(workspace.again(), name):
+            click.echo(line)

@@ -1,0 +1,33 @@
+"""`headwater install`."""
+
+from __future__ import annotations
+
+import click
+
+from headwater.cli import listen
+from headwater.cli.options import PLUGIN_KIND
+from headwater.cli.settings import Settings
+from headwater.model.plugin import PluginKind
+
+
+@click.command("install")
+@click.argument("plugins", nargs=-1, metavar="[PLUGIN...]")
+@PLUGIN_KIND
+@click.option("--parallelism", "-p", type=int, help="Install N at a time (the number of CPUs).")
+@click.option("--clean", is_flag=True, help="Build the environments anew, ignoring the pins: the newest versions.")
+@click.option("--force", "-f", is_flag=True, help="Build the environments anew from the pins.")
+@click.pass_obj
+def command(
+    settings: Settings,
+    plugins: tuple[str, ...],
+    kind: PluginKind | None,
+    parallelism: int | None,
+    clean: bool,
+    force: bool,
+) -> None:
+    """Install PLUGINS, all of the project's when none is named. What is up to date is skipped."""
+    from headwater.ops import plugins as ops
+
+    workspace = settings.workspace(default_environment=False)
+    with listen.listening(settings) as emit:
+        ops.install(workspace, plugins, kind=kind, emit=emit, parallelism=parallelism, clean=clean, force=force)

@@ -1,0 +1,53 @@
+"""`headwater logs`."""
+
+from __future__ import annotations
+
+import click
+
+from headwater.cli import words
+from headwater.cli.options import JSON
+from headwater.cli.output import print_json, print_table
+from headwater.cli.settings import Settings
+
+
+@click.group("logs")
+def command() -> None:
+    """Past runs: what they did, how long it took, what they said."""
+
+
+@command.command("list")
+@click.option("--limit", "-l", type=click.IntRange(min=1), default=20, show_default=True, help="Show N runs.")
+@JSON
+@click.pass_obj
+def list_(settings: Settings, limit: int, as_json: bool) -> None:
+    """The latest runs, newest first."""
+    from headwater.ops import logs
+
+    rows = logs.listing(settings.workspace(default_environment=False), limit)
+    if as_json:
+        print_json(rows)
+        return
+    print_table(
+        ("run", "what", "outcome", "started at", "seconds"),
+        [(row.run_id, row.name, row.outcome, row.started_at, row.seconds) for row in rows],
+        empty="no run yet; next: headwater run TAP TARGET",
+    )
+
+
+@command.command("show")
+@click.argument("run_id")
+@click.option("--tail", "-n", type=click.IntRange(min=1), help="Only the last N lines.")
+@click.option("--explain", is_flag=True, help="Only what was adjusted: tables, columns, values.")
+@JSON
+@click.pass_obj
+def show(settings: Settings, run_id: str, tail: int | None, explain: bool, as_json: bool) -> None:
+    """A run's events as lines. RUN_ID may be cut to its first characters; `last` is the latest run."""
+    from headwater.ops import logs
+
+    events = logs.show(settings.workspace(default_environment=False), run_id, explain=explain)
+    if as_json:
+        print_json([{"at": stamped.at, **stamped.body} for stamped in events[-tail:] if tail] or events)
+        return
+    lines = [(stamped.at, line) for stamped in events if (line := words.line(stamped.event)) is not None]
+    for at, line in lines[-tail:] if tail else lines:
+        click.echo(f"{at} [{line.level:<9}] {line.who:<12} {line.text}")

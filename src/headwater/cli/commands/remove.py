@@ -1,0 +1,23 @@
+"""`headwater remove`."""
+
+from __future__ import annotations
+
+import click
+
+from headwater.cli.options import PLUGIN_KIND
+from headwater.cli.settings import Settings
+from headwater.model.plugin import PluginKind
+
+
+@click.command("remove")
+@click.argument("plugins", nargs=-1, required=True, metavar="PLUGIN...")
+@PLUGIN_KIND
+@click.pass_obj
+def command(settings: Settings, plugins: tuple[str, ...], kind: PluginKind | None) -> None:
+    """Remove PLUGINS: their entries, lock files and environments. State and data stay."""
+    from headwater.ops import plugins as ops
+
+    workspace = settings.workspace(default_environment=False)
+    for name in plugins:
+        ops.remove(workspace.again(), name, kind)
+        click.echo(f"removed `{name}`")

@@ -1,0 +1,40 @@
+"""Commands are imported when they are called. The table below is what `--help` needs, so help imports none."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+import click
+
+from headwater.base.text import did_you_mean
+
+
+class LazyCommand(click.Command):
+    """Stands in for a command in listings: carries its one-line help without importing its module."""
+
+    def __init__(self, name: str, summary: str) -> None:
+        super().__init__(name, short_help=summary)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are given as `name: (module, one-line help)`."""
+
+    def __init__(self, *args: object, table: dict[str, tuple[str, str]], **kwargs: object) -> None:
+        super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click's own signature, passed through
+        self.table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(self.table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.table:
+            guess = did_you_mean(cmd_name, self.table)
+            hint = f" Did you mean `{guess}`?" if guess else ""
+            ctx.fail(f"no such command `{cmd_name}`.{hint}")
+        module = importlib.import_module(self.table[cmd_name][0])
+        return cast("click.Command", module.command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, summary) in self.table.items()])

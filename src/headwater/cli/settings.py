@@ -1,0 +1,46 @@
+"""The options every command shares, as one frozen value."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from msgspec import Struct
+
+if TYPE_CHECKING:  # ops is loaded when a command needs a project, not for help
+    from headwater.ops.workspace import Workspace
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """`log_format` is settled here: never `auto`. `live` means standard error is a terminal."""
+
+    cwd: Path | None
+    environment: str | None
+    no_environment: bool
+    env_file: Path | None
+    log_level: str
+    log_format: str
+
+    @classmethod
+    def from_options(cls, options: Mapping[str, Any]) -> Settings:
+        log_format = cast("str", options["log_format"])
+        if log_format == "auto":
+            log_format = "live" if sys.stderr.isatty() else "plain"
+        return cls(**{**options, "log_format": log_format})
+
+    def folder(self) -> Path:
+        return self.cwd.absolute() if self.cwd else Path.cwd()
+
+    def workspace(self, *, default_environment: bool = True) -> Workspace:
+        """The project around the folder. Raises InputError `no-project` outside of one."""
+        from headwater.ops.workspace import find
+
+        return find(
+            self.folder(),
+            environment=self.environment,
+            no_environment=self.no_environment,
+            default_environment=default_environment,
+            env_file=self.env_file,
+        )

@@ -1,0 +1,125 @@
+"""Events in words: the one place that says what an event is called on a screen or in a log line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Struct
+
+from headwater.base.text import byte_size, duration
+from headwater.model import event as e
+
+ORDER = {"debug": 0, "info": 1, "warning": 2, "error": 3, "disabled": 9}
+
+
+class Line(Struct, frozen=True, kw_only=True):
+    """`who` is the plugin that speaks, or `headwater`."""
+
+    level: e.Level
+    who: str
+    text: str
+
+
+def line(event: e.Event) -> Line | None:
+    """An event as one line; None for events that a line log leaves out."""
+    match event:
+        case e.PluginLine():
+            return Line(level=event.level, who=event.plugin, text=event.text)
+        case e.Notice():
+            return Line(level=event.level, who="headwater", text=event.text)
+        case e.CheckpointSaved():
+            return _info(f"checkpoint of `{event.state_id}` saved", level=e.Level.DEBUG)
+        case e.RunStarted():
+            inside = f" in environment `{event.environment}`" if event.environment else ""
+            return _info(f"run {event.run_id} started{inside}")
+        case e.StepStarted():
+            return _info(f"{event.step}: started")
+        case e.Progress():
+            return _info(f"{event.step}: {progress(event)}")
+        case e.Adjusted():
+            return _info(f"{event.stream}{f'.{event.column}' if event.column else ''}: {event.change}, {event.detail}")
+        case e.ModelBuilt():
+            return _model(event)
+        case e.Checked():
+            return _check(event)
+        case e.Install():
+            return _install(event)
+        case e.StepFinished():
+            return _step_finished(event)
+        case e.RunFinished():
+            level = e.Level.INFO if event.outcome is e.Outcome.SUCCESS else e.Level.ERROR
+            return _info(f"run {event.outcome} after {duration(event.seconds)}", level=level)
+
+
+def _info(text: str, *, level: e.Level = e.Level.INFO) -> Line:
+    return Line(level=level, who="headwater", text=text)
+
+
+def _model(event: e.ModelBuilt) -> Line:
+    if event.outcome is not e.Outcome.SUCCESS:
+        return _info(f"model {event.model}: {event.outcome}, {event.message or ''}", level=e.Level.ERROR)
+    if event.skipped:
+        return _info(f"model {event.model}: unchanged")
+    rows = f"{event.rows:,} rows, " if event.rows is not None else ""
+    return _info(f"model {event.model}: built, {rows}{duration(event.seconds)}")
+
+
+def _check(event: e.Checked) -> Line:
+    if event.outcome is e.Outcome.SUCCESS:
+        return _info(f"check {event.check}: passed")
+    message = f", {event.message}" if event.message else ""
+    return _info(f"check {event.check}: {event.failing:,} failing rows{message}", level=e.Level.WARNING)
+
+
+def _install(event: e.Install) -> Line:
+    detail = f", {event.detail}" if event.detail else ""
+    took = f" in {duration(event.seconds)}" if event.seconds else ""
+    level = e.Level.ERROR if event.status == "failed" else e.Level.INFO
+    return _info(f"{event.plugin}: {event.status}{took}{detail}", level=level)
+
+
+def _step_finished(event: e.StepFinished) -> Line:
+    if event.outcome is e.Outcome.SUCCESS:
+        return _info(f"{event.step}: done in {duration(event.seconds)}")
+    what = f", {event.problem.what}" if event.problem else ""
+    return _info(f"{event.step}: {event.outcome} after {duration(event.seconds)}{what}", level=e.Level.ERROR)
+
+
+def progress(event: e.Progress) -> str:
+    """`loading: 3 streams, 120,000 rows, 40,000 rows/s, 3.1 MB/s, 3.0 s`; figures that are unknown are left out."""
+    parts = []
+    if event.streams:
+        parts.append(f"{len(event.streams)} stream{'s' if len(event.streams) > 1 else ''}")
+    rows = [figures.read for figures in event.streams if figures.read is not None]
+    if rows:
+        parts.append(f"{sum(rows):,} rows")
+        if event.seconds:
+            parts.append(f"{sum(rows) / event.seconds:,.0f} rows/s")
+    if event.size and event.seconds:
+        parts.append(f"{byte_size(event.size / event.seconds)}/s")
+    parts.append(duration(event.seconds))
+    return f"{event.phase}: {', '.join(parts)}"
+
+
+SUMMARY_COLUMNS = ("stream", "read", "loaded", "filtered", "rejected", "repaired", "seconds", "checkpoint")
+
+
+def summary(streams: Sequence[e.StreamFigures]) -> list[tuple[object, ...]]:
+    """Rows under `SUMMARY_COLUMNS`; a figure that a road cannot know stays empty, never 0."""
+    return [
+        (
+            figures.stream,
+            figures.read,
+            figures.loaded,
+            figures.filtered,
+            figures.rejected,
+            figures.repaired,
+            round(figures.seconds, 1),
+            _short(figures.checkpoint),
+        )
+        for figures in streams
+    ]
+
+
+def _short(text: str | None, most: int = 40) -> str | None:
+    return text if text is None or len(text) <= most else f"{text[: most - 1]}…"

@@ -1,0 +1,123 @@
+"""The project a command works on, with everything around it: variables, stores, folders.
+
+The only module that reads `os.environ`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cached_property
+from pathlib import Path
+
+from headwater.base.errors import InputError, Where
+from headwater.base.text import did_you_mean
+from headwater.model.project import Environment, Project
+from headwater.store import dotenv, project_file
+
+HOME = ".headwater"
+
+
+class Workspace:
+    """A loaded project and what belongs to it. The project is read once; `again()` reads it anew after an edit.
+
+    `environ` is the process environment as it was at the start, `dotenv` the content of the env file.
+    `home` is where the program keeps what it makes: environments, runs, states, logs.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        environ: Mapping[str, str],
+        dotenv_path: Path,
+        environment: Environment | None,
+    ) -> None:
+        self.project = project
+        self.environ = environ
+        self.dotenv_path = dotenv_path
+        self.environment = environment
+        self.root = Path(project.root)
+
+    @cached_property
+    def dotenv(self) -> dict[str, str]:
+        return dotenv.read(self.dotenv_path)
+
+    @cached_property
+    def home(self) -> Path:
+        chosen = self.environ.get("HEADWATER_HOME") or self.environ.get("MELTANO_SYS_DIR_ROOT")
+        return self.root / (chosen or HOME)
+
+    def again(self) -> Workspace:
+        """The same workspace with the project files read anew."""
+        project = project_file.load(self.root)
+        name = self.environment.name if self.environment else None
+        return Workspace(
+            project,
+            environ=self.environ,
+            dotenv_path=self.dotenv_path,
+            environment=project.environment(name),
+        )
+
+
+def environment_variables() -> dict[str, str]:
+    """The process environment, copied."""
+    return dict(os.environ)
+
+
+def find(
+    start: Path,
+    *,
+    environment: str | None = None,
+    no_environment: bool = False,
+    default_environment: bool = True,
+    env_file: Path | None = None,
+) -> Workspace:
+    """The workspace of the project around `start`.
+
+    Environment, strongest first: the argument, `HEADWATER_ENVIRONMENT` or `MELTANO_ENVIRONMENT` in the shell, the
+    same in `.env`, the file's `default_environment` (left out when `default_environment` is false). Raises
+    InputError `no-project`, `unknown-environment`, or what the project file's reader finds.
+    """
+    environ = environment_variables()
+    chosen_root = environ.get("HEADWATER_PROJECT_ROOT") or environ.get("MELTANO_PROJECT_ROOT")
+    root = project_file.find_root(Path(chosen_root) if chosen_root else start)
+    if root is None:
+        raise InputError(
+            "no-project",
+            f"no project here: neither `{start}` nor a folder above it holds headwater.yml or meltano.yml",
+            hint="headwater init (a new project here) or headwater demo (one with data)",
+        )
+    project = project_file.load(root)
+    workspace = Workspace(
+        project,
+        environ=environ,
+        dotenv_path=env_file.absolute() if env_file else root / ".env",
+        environment=None,
+    )
+    if no_environment:
+        return workspace
+    name = environment or _from_variables(environ) or _from_variables(workspace.dotenv)
+    if name is None and default_environment:
+        name = project.default_environment
+    if not name or name == "null":
+        return workspace
+    workspace.environment = _environment(project, name)
+    return workspace
+
+
+def _from_variables(variables: Mapping[str, str]) -> str | None:
+    return variables.get("HEADWATER_ENVIRONMENT") or variables.get("MELTANO_ENVIRONMENT")
+
+
+def _environment(project: Project, name: str) -> Environment:
+    found = project.environment(name)
+    if found is None:
+        guess = did_you_mean(name, [item.name for item in project.environments])
+        raise InputError(
+            "unknown-environment",
+            f"environment `{name}` not found",
+            where=Where(project.file),
+            hint=f"did you mean `{guess}`?" if guess else f"headwater environment add {name}",
+        )
+    return found

@@ -1,0 +1,162 @@
+"""From the words of `headwater run a b c` to groups: which plugins form one pipeline, which run alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from msgspec import Struct
+
+from headwater.base.errors import InputError, Where
+from headwater.base.text import did_you_mean
+from headwater.model.plugin import Plugin, PluginKind
+from headwater.model.project import Project
+
+
+class Word(Struct, frozen=True, kw_only=True):
+    """One block word. `mapping` is set when the word named a mapper's mapping, `command` after a colon."""
+
+    plugin: Plugin
+    command: str | None = None
+    mapping: str | None = None
+
+    @property
+    def text(self) -> str:
+        if self.mapping:
+            return self.mapping
+        return f"{self.plugin.name}:{self.command}" if self.command else self.plugin.name
+
+
+class Pipeline(Struct, frozen=True, kw_only=True):
+    """Extractor → mappers → loader."""
+
+    extractor: Word
+    loader: Word
+    mappers: tuple[Word, ...] = ()
+
+    @property
+    def name(self) -> str:
+        return " → ".join(word.text for word in (self.extractor, *self.mappers, self.loader))
+
+
+class Alone(Struct, frozen=True, kw_only=True):
+    """A plugin (or one of its commands) that runs by itself."""
+
+    word: Word
+
+    @property
+    def name(self) -> str:
+        return self.word.text
+
+
+Group = Pipeline | Alone
+
+
+def group(project: Project, words: Sequence[str]) -> tuple[Group, ...]:
+    """Group words left to right; jobs are replaced by their tasks first.
+
+    An extractor opens a pipeline, mappers follow, the first loader closes it. Everything is checked before
+    anything runs. Raises InputError: `unknown-block`, `ambiguous-block`, `loader-missing`, `bad-block-order`.
+    """
+    groups: list[Group] = []
+    extractor: Word | None = None
+    mappers: list[Word] = []
+    for word in [_word(project, text) for text in _expand(project, words)]:
+        kind = word.plugin.kind
+        if extractor is None:
+            if kind is PluginKind.EXTRACTOR:
+                extractor = word
+            elif kind in (PluginKind.LOADER, PluginKind.MAPPER):
+                raise InputError(
+                    "bad-block-order",
+                    f"`{word.text}` is a {kind} and needs an extractor before it",
+                    hint=f"headwater run TAP {word.text}",
+                )
+            else:
+                groups.append(Alone(word=word))
+        elif kind is PluginKind.MAPPER:
+            mappers.append(word)
+        elif kind is PluginKind.LOADER:
+            groups.append(Pipeline(extractor=extractor, loader=word, mappers=tuple(mappers)))
+            extractor, mappers = None, []
+        else:
+            raise _loader_missing(extractor, f"before `{word.text}`")
+    if extractor is not None:
+        raise _loader_missing(extractor, "at the end")
+    return tuple(groups)
+
+
+def _loader_missing(extractor: Word, place: str) -> InputError:
+    return InputError(
+        "loader-missing",
+        f"loader missing {place}: `{extractor.text}` is an extractor and its rows need somewhere to go",
+        hint=f"headwater run {extractor.text} target-duckdb",
+    )
+
+
+def _expand(project: Project, words: Sequence[str]) -> Iterator[str]:
+    for word in words:
+        job = next((job for job in project.jobs if job.name == word), None)
+        if job is None:
+            yield word
+            continue
+        if project.plugin(word) is not None:
+            raise InputError(
+                "ambiguous-block",
+                f"`{word}` is both a plugin and a job",
+                where=Where(job.file, job.line),
+                hint="give the job another name",
+            )
+        for task in job.tasks:
+            yield from task
+
+
+def _word(project: Project, text: str) -> Word:
+    name, _, command = text.partition(":")
+    mapping = _mapping(project, text)
+    plugin = project.plugin(name)
+    if mapping is not None and plugin is None:
+        return Word(plugin=mapping, mapping=text)
+    if plugin is None:
+        raise _unknown(project, text)
+    if plugin.kind is PluginKind.MAPPER:
+        raise InputError(
+            "bad-block-order",
+            f"`{name}` is a mapper: a run names one of its mappings",
+            where=Where(plugin.file, plugin.line),
+            hint=f"use one of: {', '.join(mapping_names(plugin)) or '(it has no mappings)'}",
+        )
+    return Word(plugin=plugin, command=command or None)
+
+
+def mapping_names(plugin: Plugin) -> tuple[str, ...]:
+    """The names of a mapper's mappings, in file order."""
+    mappings = plugin.extras.get("mappings")
+    return tuple(str(item["name"]) for item in mappings or () if isinstance(item, dict) and "name" in item)
+
+
+def _mapping(project: Project, name: str) -> Plugin | None:
+    owners = [
+        plugin for plugin in project.plugins if plugin.kind is PluginKind.MAPPER and name in mapping_names(plugin)
+    ]
+    if len(owners) > 1:
+        raise InputError(
+            "ambiguous-block",
+            f"the mapping `{name}` is defined by {' and '.join(f'`{owner.name}`' for owner in owners)}",
+            where=Where(owners[1].file, owners[1].line),
+            hint="give one of them another name",
+        )
+    return owners[0] if owners else None
+
+
+def _unknown(project: Project, text: str) -> InputError:
+    name = text.partition(":")[0]
+    known = [plugin.name for plugin in project.plugins if plugin.kind is not PluginKind.MAPPER]
+    known += [name for plugin in project.plugins for name in mapping_names(plugin)]
+    known += [job.name for job in project.jobs]
+    guess = did_you_mean(name, known)
+    return InputError(
+        "unknown-block",
+        f"block `{text}` not found: it is no plugin, mapping or job of this project",
+        where=Where(project.file),
+        hint=f"did you mean `{guess}`?" if guess else f"headwater add {name}",
+    )
