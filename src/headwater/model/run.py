@@ -25,12 +25,15 @@ class State(Struct, frozen=True, kw_only=True):
 
     `value` is the raw JSON text of the state, byte for byte as the plugin wrote it; None after `state clear`.
     `by_user` is true when a person set or cleared it: it then outranks the checkpoint that stands with the data,
-    once. `partial` holds a state to be merged over `value` when read (Meltano's merge strategy).
+    once. `partial` holds a state to be merged over `value` when read (Meltano's merge strategy). `with_data` is
+    true for a copy of a checkpoint that stands with the data: a destination without that checkpoint has lost its
+    data too, or is another one.
     """
 
     state_id: str
     value: str | None
     partial: str | None = None
     by_user: bool = False
+    with_data: bool = False
     run_id: str | None = None
     updated_at: str = ""

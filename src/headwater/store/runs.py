@@ -1,0 +1,197 @@
+"""The history of runs: a record each, and all of its events."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from msgspec import Struct
+
+from headwater.base import clock
+from headwater.base.errors import EnvironmentProblemError, InputError
+from headwater.model.event import Event, Outcome, PluginLine, Progress
+from headwater.model.run import RunRecord
+from headwater.store.locks import Lock, is_held, try_lock
+from headwater.store.system_db import SystemDb
+
+_BATCH = 200
+_FLUSH_SECONDS = 0.5
+_COLUMNS = "run_id, name, outcome, started_at, ended_at, seconds, trigger_by, environment"
+
+
+class StoredEvent(Struct, frozen=True, kw_only=True):
+    """An event as kept. `position` counts from 1 within its run; `at` is RFC 3339."""
+
+    position: int
+    at: str
+    event: Event
+
+
+class RunLog:
+    """The log of one run of this process: takes its events and, at the end, its outcome.
+
+    Safe to call from any thread. Lines and progress are written within half a second, all else at once.
+    """
+
+    def __init__(self, db: SystemDb, run_id: str, started: float, lock: Lock) -> None:
+        self.run_id = run_id
+        self._db = db
+        self._started = started
+        self._owner = lock
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[str, str]] = []
+        self._position = 0
+        self._timer: threading.Timer | None = None
+        self._finished = False
+
+    def append(self, event: Event) -> None:
+        with self._lock:
+            if self._finished:
+                return
+            self._waiting.append((clock.iso(clock.now()), msgspec.json.encode(event).decode()))
+            if not isinstance(event, PluginLine | Progress) or len(self._waiting) >= _BATCH:
+                self._flush()
+            elif self._timer is None:
+                self._timer = threading.Timer(_FLUSH_SECONDS, self._flush_late)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def finish(self, outcome: Outcome) -> None:
+        """Write what is left and the outcome; idempotent."""
+        with self._lock:
+            if self._finished:
+                return
+            self._finished = True
+            self._flush()
+            with self._db.transaction() as connection:
+                connection.execute(
+                    "update runs set outcome = ?, ended_at = ?, seconds = ? where run_id = ?",
+                    (outcome.value, clock.iso(clock.now()), clock.monotonic() - self._started, self.run_id),
+                )
+            self._owner.release(remove=True)
+
+    def _flush_late(self) -> None:
+        with self._lock:
+            self._timer = None
+            if not self._finished:
+                self._flush()
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if not self._waiting:
+            return
+        rows = [(self.run_id, self._position + n, at, text) for n, (at, text) in enumerate(self._waiting, 1)]
+        with self._db.transaction() as connection:
+            connection.executemany("insert into events values (?, ?, ?, ?)", rows)
+        self._position += len(rows)
+        self._waiting.clear()
+
+
+class Runs:
+    """Runs of all processes. One that died without a word is marked failed when somebody looks: its lock is free."""
+
+    def __init__(self, db: SystemDb, home: Path) -> None:
+        self._db = db
+        self._locks = home / "locks"
+
+    def begin(self, run_id: str, name: str, *, trigger: str, environment: str | None) -> RunLog:
+        """Start a record. Raises InputError (`run-exists`) when the id was used before."""
+        lock = try_lock(self._lock_file(run_id), run_id)
+        if lock is None or self._db.rows("select 1 from runs where run_id = ?", run_id):
+            if lock is not None:
+                lock.release()
+            raise InputError("run-exists", f"there is already a run `{run_id}`", hint="headwater runs list")
+        with self._db.transaction() as connection:
+            connection.execute(
+                f"insert into runs ({_COLUMNS}) values (?, ?, ?, ?, null, null, ?, ?)",  # noqa: S608 - own constant
+                (run_id, name, Outcome.RUNNING.value, clock.iso(clock.now()), trigger, environment),
+            )
+        return RunLog(self._db, run_id, clock.monotonic(), lock)
+
+    def records(self, *, most: int = 50, name: str | None = None) -> list[RunRecord]:
+        """The latest runs, newest first."""
+        self._settle()
+        rows = self._db.rows(
+            f"select {_COLUMNS} from runs where ?1 is null or name = ?1 "  # noqa: S608 - own constant
+            "order by started_at desc, run_id desc limit ?2",
+            name,
+            most,
+        )
+        return [_record(row) for row in rows]
+
+    def count(self) -> int:
+        return cast("int", self._db.rows("select count(*) from runs")[0][0])
+
+    def record(self, run_id: str) -> RunRecord:
+        """Raises InputError (`no-such-run`)."""
+        self._settle()
+        rows = self._db.rows(f"select {_COLUMNS} from runs where run_id = ?", run_id)  # noqa: S608 - own constant
+        if not rows:
+            raise InputError("no-such-run", f"there is no run `{run_id}`", hint="headwater runs list")
+        return _record(rows[0])
+
+    def events(self, run_id: str, *, after: int = 0, most: int = 100_000) -> list[StoredEvent]:
+        """The events of a run in order, from position `after` + 1 on: to follow a run, ask again and again."""
+        rows = self._db.rows(
+            "select position, at, event from events where run_id = ? and position > ? order by position limit ?",
+            run_id,
+            after,
+            most,
+        )
+        return [
+            StoredEvent(position=cast("int", position), at=cast("str", at), event=_decoder.decode(cast("str", text)))
+            for position, at, text in rows
+        ]
+
+    def forget(self, keep: int) -> int:
+        """Delete all but the newest `keep` runs that have ended; returns how many went."""
+        with self._db.transaction() as connection:
+            return connection.execute(
+                "delete from runs where outcome != 'running' and run_id not in "
+                "(select run_id from runs order by started_at desc limit ?)",
+                (keep,),
+            ).rowcount
+
+    def _settle(self) -> None:
+        running = self._db.rows("select run_id from runs where outcome = 'running'")
+        dead = [(run_id,) for (run_id,) in running if not is_held(self._lock_file(cast("str", run_id)))]
+        if not dead:
+            return
+        with self._db.transaction() as connection:
+            # The end of a killed run is the last sign of life it gave.
+            connection.executemany(
+                "update runs set outcome = 'failed', ended_at = coalesce("
+                "(select max(at) from events where events.run_id = runs.run_id), started_at) "
+                "where run_id = ? and outcome = 'running'",
+                dead,
+            )
+
+    def _lock_file(self, run_id: str) -> Path:
+        return self._locks / f"run-{run_id}.lock"
+
+
+_decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def _record(row: tuple[object, ...]) -> RunRecord:
+    run_id, name, outcome, started_at, ended_at, seconds, trigger, environment = row
+    try:
+        return msgspec.convert(
+            {
+                "run_id": run_id,
+                "name": name,
+                "outcome": outcome,
+                "started_at": started_at,
+                "ended_at": ended_at,
+                "seconds": seconds,
+                "trigger": trigger,
+                "environment": environment,
+            },
+            RunRecord,
+        )
+    except msgspec.ValidationError as error:
+        raise EnvironmentProblemError("system-database", f"the record of run `{run_id}` is damaged: {error}") from error

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from headwater.base.errors import EnvironmentProblemError, InputError
+from headwater.model.event import Level, Notice, Outcome, PluginLine, StepStarted
+from headwater.store.locks import is_held, try_lock
+from headwater.store.run_folders import RunFolders
+from headwater.store.runs import Runs
+from headwater.store.system_db import MIGRATIONS, SystemDb
+
+NOTICE = Notice(step="a", level=Level.INFO, text="hello")
+LINE = PluginLine(step="a", plugin="tap-x", level=Level.INFO, text="x")
+
+KILLED = """
+import os, pathlib, signal, sys
+from headwater.store.runs import Runs
+from headwater.store.run_folders import RunFolders
+from headwater.store.system_db import SystemDb
+home = pathlib.Path(sys.argv[1])
+with RunFolders(home).opened("dead") as folder:
+    (folder / "config.json").write_text("secret")
+    Runs(SystemDb(home), home).begin("dead", "a-to-b", trigger="cli", environment=None)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def runs(tmp_path):
+    return Runs(SystemDb(tmp_path), tmp_path)
+
+
+def begin(runs, run_id="r1"):
+    return runs.begin(run_id, "a-to-b", trigger="cli", environment="dev")
+
+
+def test_a_run_is_kept_with_its_events_in_order(runs):
+    log = begin(runs)
+    assert runs.record("r1").outcome is Outcome.RUNNING
+    for event in (StepStarted(step="a"), LINE, NOTICE):
+        log.append(event)
+    log.finish(Outcome.SUCCESS)
+    log.finish(Outcome.FAILED)
+    record = runs.record("r1")
+    assert (record.name, record.outcome, record.environment) == ("a-to-b", Outcome.SUCCESS, "dev")
+    assert record.seconds is not None
+    assert [stored.event for stored in runs.events("r1")] == [StepStarted(step="a"), LINE, NOTICE]
+    assert [stored.position for stored in runs.events("r1", after=1)] == [2, 3]
+
+
+def test_a_line_is_written_within_half_a_second(runs):
+    log = begin(runs)
+    log.append(LINE)
+    assert runs.events("r1") == []
+    time.sleep(0.8)
+    assert len(runs.events("r1")) == 1
+    log.finish(Outcome.SUCCESS)
+
+
+def test_a_run_that_was_killed_is_failed_as_soon_as_somebody_looks(runs, tmp_path):
+    begin(runs, "alive")
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    outcomes = {record.run_id: record.outcome for record in runs.records()}
+    assert outcomes == {"alive": Outcome.RUNNING, "dead": Outcome.FAILED}
+
+
+def test_the_folder_of_a_killed_run_is_wiped_by_the_next(tmp_path):
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    assert (tmp_path / "run/dead/config.json").exists()
+    with RunFolders(tmp_path).opened("next") as folder:
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert RunFolders(tmp_path).sweep() == 0
+        assert [path.name for path in (tmp_path / "run").iterdir() if path.is_dir()] == ["next"]
+    assert not folder.exists()
+
+
+def test_an_id_is_used_once(runs):
+    begin(runs).finish(Outcome.SUCCESS)
+    with pytest.raises(InputError, match="already a run `r1`"):
+        begin(runs)
+
+
+def test_old_runs_are_forgotten_and_running_ones_never(runs):
+    running = begin(runs, "r0")
+    for n in (1, 2, 3):
+        begin(runs, f"r{n}").finish(Outcome.SUCCESS)
+    assert runs.forget(1) == 2
+    assert [record.run_id for record in runs.records()] == ["r3", "r0"]
+    running.finish(Outcome.SUCCESS)
+
+
+def test_a_database_of_a_newer_version_is_refused(tmp_path):
+    SystemDb(tmp_path).close()
+    with sqlite3.connect(tmp_path / "headwater.db") as connection:
+        connection.execute(f"pragma user_version = {len(MIGRATIONS) + 1}")
+    with pytest.raises(EnvironmentProblemError, match="written by a newer version"):
+        SystemDb(tmp_path)
+
+
+def test_a_file_that_is_no_database_is_named(tmp_path):
+    (tmp_path / "headwater.db").write_text("x" * 5000)
+    with pytest.raises(EnvironmentProblemError, match="file is not a database"):
+        SystemDb(tmp_path)
+
+
+def test_a_lock_is_held_by_one_and_free_again_after(tmp_path):
+    lock = try_lock(tmp_path / "x.lock", "me")
+    assert try_lock(tmp_path / "x.lock") is None
+    assert is_held(tmp_path / "x.lock")
+    lock.release()
+    lock.release()
+    assert not is_held(tmp_path / "x.lock")
