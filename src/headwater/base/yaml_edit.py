@@ -237,7 +237,7 @@ class _Editor:
     def _end(self, node: Node, at_least: int | None = None) -> int:
         """Where the text of a value ends: without the blank lines and comments below it."""
         if node.is_alias or node.is_flow or (node.entries is None and node.items is None):
-            start, end = node.start.index, node.end.index
+            start, end = int(node.start.index), int(node.end.index)
             if self._source[end - 1 : end] == "\n" and end > start:  # a block scalar runs up to the next token
                 text = self._source[start:end]
                 if "+" not in text.split("\n", 1)[0]:
@@ -246,7 +246,7 @@ class _Editor:
                     end -= 1
             return max(end, at_least or 0)
         if node.items is not None:
-            return max((self._end(item) for item in node.items), default=node.end.index)
+            return max((self._end(item) for item in node.items), default=int(node.end.index))
         ends = [self._end(entry.node, self._colon(entry.end.index)) for entry in (node.entries or {}).values()]
         # A `<<` line is no entry of its own, and the mapping may end with it.
         return max([*ends, node.merge_end])

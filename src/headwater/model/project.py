@@ -23,10 +23,13 @@ class EnvironmentPlugin(Struct, frozen=True, kw_only=True):
 
 
 class Environment(Struct, frozen=True, kw_only=True):
+    """`settings` are the project's own settings in this environment, flattened with dots."""
+
     name: str
     env: dict[str, str] = field(default_factory=dict)
     state_id_suffix: str | None = None
     plugins: tuple[EnvironmentPlugin, ...] = ()
+    settings: dict[str, Any] = field(default_factory=dict)
     annotations: dict[str, Any] = field(default_factory=dict)
     file: str = ""
     line: int = 0
@@ -59,7 +62,8 @@ class Project(Struct, frozen=True, kw_only=True):
     """The project file with all its included files.
 
     `settings` holds every top-level key that configures the project itself, flattened with dots
-    (`state_backend.uri`). `root` and `file` are absolute paths.
+    (`state_backend.uri`). `root` and `file` are absolute paths; the `file` of an entry is relative to `root`.
+    `lines` has the line of each top-level key of the project file.
     """
 
     root: str
@@ -74,6 +78,7 @@ class Project(Struct, frozen=True, kw_only=True):
     jobs: tuple[Job, ...] = ()
     schedules: tuple[Schedule, ...] = ()
     annotations: dict[str, Any] = field(default_factory=dict)
+    lines: dict[str, int] = field(default_factory=dict)
 
     def plugin(self, name: str, kind: PluginKind | None = None) -> Plugin | None:
         """The plugin of that name, None when there is none. Names are unique per kind."""
