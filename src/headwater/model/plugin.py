@@ -140,7 +140,8 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
     `chain` is the project's own entries, this plugin first, its farthest parent last. `definition` has every
     field settled (child over parent over lock). `venv_name` is the folder name of its environment: a child that
-    keeps its parent's `pip_url` shares the parent's environment.
+    keeps its parent's `pip_url` shares the parent's environment. `namespaces` has one for each entry of `chain`, and
+    last that of the definition under them all.
     """
 
     kind: PluginKind
@@ -148,6 +149,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
     definition: Definition
     chain: tuple[Plugin, ...]
     venv_name: str
+    namespaces: tuple[str, ...] = ()
 
     @property
     def native(self) -> str | None:

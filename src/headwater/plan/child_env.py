@@ -1,0 +1,163 @@
+"""The environment a plugin's process gets.
+
+Strongest first: the environment's `env` for the plugin, the environment's `env`, the plugin's own `env`, its
+settings, what a pipeline's earlier plugins export, the project's `env`, the process environment, `.env`.
+"""
+
+from __future__ import annotations
+
+import os.path
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from headwater.model.plugin import Resolved
+from headwater.model.project import Environment, Project
+from headwater.model.setting import Setting, Value
+from headwater.plan.expand import expand
+from headwater.plan.extras import extras
+from headwater.plan.nested import join, leaves
+from headwater.plan.sensitive import is_named_secret, secret_texts
+from headwater.plan.variables import exports, given_names, info, read_names
+
+# Of the Python this program runs in; a plugin runs in another.
+_OUR_PYTHON = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
+
+
+class EnvLevels(Struct, frozen=True, kw_only=True):
+    """The `env:` keys of the files on top of the process environment, expanded.
+
+    `outer` is what holds for the whole project (process, facts, root `env`), `inner` what is meant for the plugin
+    (its `env`, the environment's, the environment's for the plugin) and so beats the plugin's settings.
+    """
+
+    outer: dict[str, str]
+    inner: dict[str, str]
+
+    @property
+    def merged(self) -> dict[str, str]:
+        """What `Layers.env` wants."""
+        return {**self.outer, **self.inner}
+
+
+class Upstream(NamedTuple):
+    """A plugin that stands before another in a pipeline, with its settings."""
+
+    resolved: Resolved
+    values: Mapping[str, Value]
+
+
+def env_levels(
+    *,
+    process: Mapping[str, str],
+    dotenv: Mapping[str, str],
+    project: Project,
+    environment: Environment | None,
+    resolved: Resolved | None = None,
+    facts: Mapping[str, str] | None = None,
+    strict: bool = False,
+) -> EnvLevels:
+    """Expand each level with those before it: process and `.env`, root, environment, plugin, environment's plugin.
+
+    Which of two levels wins is another matter: the environment's `env` beats the plugin's. `facts` are variables
+    that the program itself sets (`MELTANO_SYS_DIR_ROOT`, project settings); MELTANO_PROJECT_ROOT and
+    MELTANO_ENVIRONMENT are always set. `resolved` None means no plugin: `inner` is then the environment's alone.
+    `.env` itself is not part of the result: it is a layer of its own. With `strict`, InputError
+    (`undefined-variable`).
+    """
+    known = {
+        **(facts or {}),
+        "MELTANO_PROJECT_ROOT": project.root,
+        "MELTANO_ENVIRONMENT": environment.name if environment else "",
+        **(info(resolved) if resolved else {}),
+    }
+    scope = {**dotenv, **process, **known}
+    root = expand(project.env, scope, strict=strict)
+    scope.update(root)
+    surroundings = expand(environment.env, scope, strict=strict) if environment else {}
+    scope.update(surroundings)
+    plugin = expand(resolved.definition.env, scope, strict=strict) if resolved else {}
+    scope.update(plugin)
+    here = expand(_environment_plugin_env(environment, resolved), scope, strict=strict)
+    return EnvLevels(outer={**process, **known, **root}, inner={**plugin, **surroundings, **here})
+
+
+def child_env(
+    *,
+    levels: EnvLevels,
+    dotenv: Mapping[str, str],
+    resolved: Resolved,
+    values: Mapping[str, Value],
+    upstream: Sequence[Upstream] = (),
+    share_extractor_secrets: bool = False,
+    foreign_secrets: frozenset[str] = frozenset(),
+    venv_bin: str | None = None,
+) -> dict[str, str]:
+    """The whole environment of the plugin's process.
+
+    `upstream` are the plugins before it in its pipeline, in order: it gets their settings, and of their secret
+    ones only with `share_extractor_secrets`. `foreign_secrets` are variables of others that it must not see
+    (`secret_names` of every other plugin, `project_secret_names()`); its own settings and `env` are never taken
+    away. Variables of the Python that runs this program are dropped; with `venv_bin` the plugin's environment
+    comes first on PATH.
+    """
+    hidden = foreign_secrets
+    given: dict[str, str] = {}
+    for before in upstream:
+        given.update(info(before.resolved))
+        given.update(exports(before.resolved, before.values, secret=share_extractor_secrets))
+        if share_extractor_secrets:
+            hidden -= secret_names(before.resolved)
+        else:
+            hidden |= secret_names(before.resolved, before.values)
+    hidden = hidden.union(_OUR_PYTHON)
+    env = {name: value for name, value in {**dotenv, **levels.outer, **given}.items() if name not in hidden}
+    env |= {**info(resolved), **exports(resolved, values), **levels.inner}
+    if venv_bin is not None:
+        path = env.get("PATH")
+        env["PATH"] = os.path.pathsep.join([venv_bin, path]) if path else venv_bin
+        env["VIRTUAL_ENV"] = os.path.dirname(venv_bin)  # noqa: PTH120 - text, no file is touched
+    return env
+
+
+def secret_names(resolved: Resolved, values: Mapping[str, Value] | None = None) -> frozenset[str]:
+    """Every variable under the plugin's own names that may hold a secret setting of it, set or not.
+
+    A setting's `env` name is not among them: `AWS_SECRET_ACCESS_KEY` belongs to no plugin. Without `values`,
+    settings that no definition has are found by the names of the keys in `config`.
+    """
+    settings = [*resolved.definition.settings, *extras(resolved)]
+    if values is None:
+        keys = (leaves(entry.config) for entry in resolved.chain)
+        settings += [Setting(name=join(path)) for flat in keys for path in flat]
+    secret = [setting for setting in settings if is_named_secret(setting)]
+    secret += [value.setting for value in (values or {}).values() if value.secret and value.setting]
+    names: set[str] = set()
+    for setting in secret:
+        names.update(given_names(resolved, setting))
+        for ancestor in range(len(resolved.chain)):
+            names.update(read_names(resolved, setting, ancestor=ancestor))
+    return frozenset(names)
+
+
+def secrets(values: Mapping[str, Value]) -> tuple[str, ...]:
+    """The texts to keep out of every log: those of secret settings at any depth, of the weaker layers too."""
+    found: dict[str, None] = {}
+    for value in values.values():
+        for item in (value, *value.shadowed):
+            if item.setting is not None:
+                found.update(dict.fromkeys(secret_texts(item.setting, item.value)))
+    return tuple(found)
+
+
+def _environment_plugin_env(environment: Environment | None, resolved: Resolved | None) -> dict[str, str]:
+    """The environment's `env` for the plugin; for its parents too, the nearest wins."""
+    if environment is None or resolved is None:
+        return {}
+    env: dict[str, str] = {}
+    for entry in reversed(resolved.chain):
+        for item in environment.plugins:
+            if item.kind is entry.kind and item.name == entry.name:
+                env.update(item.env)
+    return env

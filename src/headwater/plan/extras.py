@@ -1,0 +1,79 @@
+"""What a plugin's entry may say beside `config`: the extras of each kind, as settings with a leading underscore."""
+
+from __future__ import annotations
+
+import msgspec
+
+from headwater.model.plugin import PluginKind, Resolved
+from headwater.model.setting import Setting, SettingKind
+from headwater.plan.variables import inferred_kind
+
+_LOG_PARSER = Setting(name="_log_parser", value="singer-sdk")
+
+EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
+    PluginKind.EXTRACTOR: (
+        Setting(name="_catalog", description="A catalog file to use instead of discovery."),
+        Setting(name="_state", description="A state file to start from."),
+        Setting(
+            name="_load_schema",
+            value="$MELTANO_EXTRACTOR_NAMESPACE",
+            description="The schema a loader writes to unless it is told another.",
+        ),
+        Setting(name="_select", kind=SettingKind.ARRAY, value=["*.*"], description="What to extract."),
+        Setting(
+            name="_metadata",
+            aliases=("metadata",),
+            kind=SettingKind.OBJECT,
+            value={},
+            value_processor="nest_object",
+            description="Catalog metadata to set, by stream and property.",
+        ),
+        Setting(
+            name="_schema",
+            kind=SettingKind.OBJECT,
+            value={},
+            value_processor="nest_object",
+            description="JSON schemas to set, by stream and property.",
+        ),
+        Setting(
+            name="_select_filter",
+            kind=SettingKind.ARRAY,
+            value=[],
+            description="Streams to keep of those selected; `!` in front leaves one out.",
+        ),
+        Setting(name="_use_cached_catalog", kind=SettingKind.BOOLEAN, value=True),
+        Setting(
+            name="_catalog_max_age",
+            kind=SettingKind.INTEGER,
+            value=3600,
+            description="Seconds after which a cached catalog is discovered again.",
+        ),
+        _LOG_PARSER,
+    ),
+    PluginKind.LOADER: (
+        Setting(name="_dialect", value="$MELTANO_LOADER_NAMESPACE", description="The SQL dialect of the destination."),
+        _LOG_PARSER,
+    ),
+    PluginKind.MAPPER: (
+        Setting(name="_mappings", kind=SettingKind.ARRAY, value=[], description="Named sets of mapper settings."),
+        Setting(name="_mapping_name"),
+        _LOG_PARSER,
+    ),
+    PluginKind.TRANSFORM: (
+        Setting(name="_package_name", value="$MELTANO_TRANSFORM_NAMESPACE"),
+        Setting(name="_vars", kind=SettingKind.OBJECT, value={}),
+    ),
+    PluginKind.FILE: (
+        Setting(name="_update", kind=SettingKind.OBJECT, value={}, description="Files to update on `upgrade files`."),
+    ),
+}
+
+
+def extras(resolved: Resolved) -> tuple[Setting, ...]:
+    """The extras of a plugin: those of its kind with the definition's defaults, then those only the definition has."""
+    given = {f"_{key}": value for key, value in resolved.definition.extras.items()}
+    known = tuple(
+        msgspec.structs.replace(setting, value=given.pop(setting.name)) if setting.name in given else setting
+        for setting in EXTRAS.get(resolved.kind, ())
+    )
+    return known + tuple(Setting(name=name, kind=inferred_kind(value), value=value) for name, value in given.items())
