@@ -1,0 +1,220 @@
+"""CSV, TSV, JSON lines and Parquet files, plain, gzipped or zipped, read file by file as they come and change.
+
+A file that was read is not read again while it stays the same. A new file is added. A changed file is read again:
+with keys its rows replace the old ones, without keys the whole stream is replaced, so that no row stands twice.
+The rows of a file that vanished stay until the stream is replaced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from typing import Any, cast
+
+import msgspec
+import pyarrow as pa
+from msgspec import Struct
+
+from headwater.base.errors import InputError, RunFailedError, Where
+from headwater.base.text import did_you_mean, listed
+from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
+from headwater.connect.singer.schema import json_schema
+from headwater.connect.sources import files_csv, files_parquet, files_state
+from headwater.connect.sources.files_find import DataFile, StreamFiles, streams
+from headwater.connect.sources.files_format import Format
+from headwater.connect.sources.files_open import Fingerprint, digest, fingerprint
+from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources.files_state import Due, FileState, State
+from headwater.connect.sources.text_types import TEXT, Kind, Look, field_of, joined
+from headwater.connect.stages.select import table_keys, taken
+from headwater.model.catalog import Catalog, CatalogStream, Metadata
+
+__all__ = ["Settings", "discover", "read"]
+
+_FORMATS: dict[str, Format] = {
+    "csv": cast("Format", files_csv),
+    "parquet": cast("Format", files_parquet),
+}
+
+
+class _Work(Struct, frozen=True, kw_only=True):
+    """A selected stream and what is to be read of it."""
+
+    stream: StreamFiles
+    takes: Callable[[str], bool]
+    forced: dict[str, Look]
+    due: Due
+
+
+def discover(settings: Settings) -> Catalog:
+    """Every stream with the types that hold all its values: each file is read as a whole, none by a sample.
+
+    The same files give the same catalog. A stream without any column is left out.
+    """
+    found = []
+    for stream in streams(settings):
+        looks: dict[str, Look] = {}
+        for file in stream.files:
+            _join(looks, _FORMATS[file.format].looks(file, lambda _name: True))
+        if looks:
+            _require_keys(stream, looks)
+            found.append(_catalog_stream(stream, _arrow_schema(looks)))
+    return Catalog(streams=found)
+
+
+def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
+    """The rows of new and changed files, a checkpoint after each batch; goes on in the middle of a file.
+
+    Streams that are replaced come last, and only the last checkpoint of all covers them: until the destination
+    has swapped them the old rows stand. Raises InputError for settings and keys that do not fit, RunFailedError
+    naming file and line for a file that is broken or changes while it is read.
+    """
+    state = files_state.decoded(request.state)
+    replaced = []
+    for work in _selected(settings, request.catalog, state):
+        if work.due.replace:
+            replaced.append(work)
+        elif (yield from _delivered(work, state, state, request)):
+            return
+    after = msgspec.json.decode(msgspec.json.encode(state), type=State)
+    for work in replaced:
+        after.files[work.stream.name] = {}
+        if (yield from _delivered(work, after, state, request)):
+            return
+    yield _checkpoint(after)
+
+
+def _selected(settings: Settings, catalog: Catalog, state: State) -> Iterator[_Work]:
+    entries = {entry.name: entry for entry in catalog.streams}
+    for stream in streams(settings):
+        entry = entries.get(stream.name)
+        selection = taken(entry) if entry else None
+        if entry is None or selection is None:
+            continue
+        keys = table_keys(entry)
+        keyed = stream if keys is None else msgspec.structs.replace(stream, keys=tuple(keys))
+        due, files = files_state.due(keyed, state.files.get(stream.name, {}))
+        if not due.replace:
+            state.files[stream.name] = files
+        yield _Work(stream=keyed, takes=selection.takes, forced=_forced(entry), due=due)
+
+
+def _delivered(work: _Work, state: State, safe: State, request: ReadRequest) -> Generator[Message, None, bool]:
+    """Delivers what is due of a stream and notes it in `state`; checkpoints are of `safe`. True: told to stop."""
+    name = work.stream.name
+    looks = {**state.types.get(name, {})}
+    _join(looks, {column: look for column, look in work.forced.items() if column in looks})
+    before: dict[str, Fingerprint] = {}
+    for file, _rows in work.due.files:
+        if request.should_stop():
+            yield _checkpoint(safe)
+            return True
+        before[file.key] = fingerprint(file)
+        _join(looks, _FORMATS[file.format].looks(file, work.takes))
+        _join(looks, {column: look for column, look in work.forced.items() if column in looks})
+    columns = {column: look for column, look in looks.items() if work.takes(column)}
+    if not columns:
+        return False
+    _require_keys(work.stream, columns)
+    # A column without any value is delivered as text, so text it must stay.
+    state.types[name] = {column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
+    schema = _arrow_schema(columns)
+    yield Schema(stream=name, columns=schema, keys=work.stream.keys, replace=work.due.replace)
+    files = state.files.setdefault(name, {})
+    for file, delivered in work.due.files:
+        rows = delivered
+        entry = FileState(size=before[file.key].size, mtime_ns=before[file.key].mtime_ns, hash=digest(file), rows=rows)
+        for message in _file_rows(work.stream, file, delivered, schema, request.batch_bytes):
+            rows += message.batch.num_rows
+            files[file.key] = msgspec.structs.replace(entry, rows=rows)
+            yield message
+            yield _checkpoint(safe)
+            if request.should_stop():
+                return True
+        if fingerprint(file) != before[file.key]:
+            raise RunFailedError(
+                "changed-while-read",
+                f"`{file.label}` was written to while it was read",
+                where=Where(str(file.path)),
+                hint="run again when nothing writes to the file",
+            )
+        files[file.key] = msgspec.structs.replace(entry, rows=None)
+    yield _checkpoint(safe)
+    return False
+
+
+def _file_rows(stream: StreamFiles, file: DataFile, skip: int, schema: pa.Schema, batch_bytes: int) -> Iterator[Rows]:
+    """The file's rows behind the first `skip` ones, with all columns of the stream."""
+    position = 0
+    for piece in _FORMATS[file.format].batches(file, schema, batch_bytes):
+        count = piece.batch.num_rows
+        position += count
+        if position <= skip:
+            continue
+        batch = piece.batch.slice(max(0, count - (position - skip)))
+        absent = [name for name in schema.names if name not in batch.schema.names]
+        arrays = [pa.nulls(len(batch), field.type) if field.name in absent else batch[field.name] for field in schema]
+        yield Rows(
+            stream=stream.name,
+            batch=pa.RecordBatch.from_arrays(arrays, schema=schema),
+            # With keys a row may stand already: what this file does not say about it must not be wiped out.
+            missing=_same(absent, len(batch)) if absent and stream.keys else None,
+            repaired=piece.repaired,
+            size=piece.size,
+        )
+
+
+def _same(names: list[str], count: int) -> pa.Array:
+    return pa.array([names], pa.list_(pa.string())).take(pa.repeat(pa.scalar(0, pa.int64()), count))
+
+
+def _checkpoint(state: State) -> Checkpoint:
+    return Checkpoint(state=msgspec.json.encode(state))
+
+
+def _join(looks: dict[str, Look], more: dict[str, Look]) -> None:
+    for name, look in more.items():
+        looks[name] = joined(looks[name], look) if name in looks else look
+
+
+def _arrow_schema(looks: dict[str, Look]) -> pa.Schema:
+    return pa.schema([field_of(name, look) for name, look in looks.items()])
+
+
+def _forced(entry: CatalogStream) -> dict[str, Look]:
+    """Columns that the catalog says are text, be it by a person's word."""
+    properties: dict[str, Any] = entry.schema.get("properties", {})
+    return {name: TEXT for name, schema in properties.items() if _is_plain_text(schema)}
+
+
+def _is_plain_text(schema: Any) -> bool:
+    if not isinstance(schema, dict) or set(schema) - {"type", "description", "title"}:
+        return False
+    kinds = schema.get("type")
+    return set([kinds] if isinstance(kinds, str) else kinds or ()) - {"null"} == {"string"}
+
+
+def _require_keys(stream: StreamFiles, looks: dict[str, Look]) -> None:
+    for key in stream.keys:
+        if key not in looks:
+            near = did_you_mean(key, looks)
+            raise InputError(
+                "unknown-column",
+                f"the key `{key}` is not a column of `{stream.name}`",
+                hint=f"did you mean `{near}`" if near else f"the columns are {listed(list(looks))}",
+            )
+
+
+def _catalog_stream(stream: StreamFiles, columns: pa.Schema) -> CatalogStream:
+    top: dict[str, Any] = {"inclusion": "available", "selected-by-default": True}
+    top["table-key-properties"] = list(stream.keys)
+    entries = [Metadata(breadcrumb=[], metadata=top)]
+    for name in columns.names:
+        inclusion = "automatic" if name in stream.keys else "available"
+        entries.append(Metadata(breadcrumb=["properties", name], metadata={"inclusion": inclusion}))
+    return CatalogStream(
+        tap_stream_id=stream.name,
+        stream=stream.name,
+        schema=json_schema(columns),
+        metadata=entries,
+        key_properties=list(stream.keys),
+    )

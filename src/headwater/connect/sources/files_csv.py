@@ -1,0 +1,248 @@
+"""CSV and TSV: read as text in blocks, typed over the whole file, converted without a change of any value.
+
+The dialect is never guessed. An unquoted empty field is null, a quoted one is an empty text. A row with a wrong
+number of fields, an open quote or text behind a closing quote stops the read and names its line. Blank lines are
+no rows.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+
+import pyarrow as pa
+import pyarrow.csv
+
+from headwater.base.errors import InputError, RunFailedError, Where
+from headwater.connect.sources import files_csv_faults as faults
+from headwater.connect.sources import text_types
+from headwater.connect.sources.files_find import DataFile, Dialect
+from headwater.connect.sources.files_format import Piece
+from headwater.connect.sources.files_open import Unpacked, opened
+from headwater.connect.sources.text_types import Look
+
+# Rows are cut into blocks; the longest row must fit into one. A file with longer rows is tried with larger blocks.
+_BLOCK = 4 << 20
+# Put behind the last row. When it does not come back as a row of its own, a quote was left open before it.
+_END = "\x1eend of headwater's file\x1e"
+
+
+def looks(file: DataFile, takes: Callable[[str], bool]) -> dict[str, Look]:
+    """As in `files_format.Format`. Also the check of the whole file: `batches` looks for less."""
+    seen: dict[str, Look] = {}
+    for batch, _ in _texts(file, takes, _BLOCK, strict=True):
+        for name, column in zip(batch.schema.names, batch.columns, strict=True):
+            before = seen.setdefault(name, text_types.NOTHING)
+            if before.kind is not text_types.Kind.TEXT:
+                seen[name] = text_types.joined(before, text_types.looked_at(column))
+    return seen
+
+
+def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
+    """As in `files_format.Format`."""
+    for batch, size in _texts(file, columns.names.__contains__, batch_bytes):
+        fields = [columns.field(name) for name in batch.schema.names]
+        arrays = [_converted(file, field, column) for field, column in zip(fields, batch.columns, strict=True)]
+        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size)
+
+
+def _converted(file: DataFile, field: pa.Field, values: pa.Array) -> pa.Array:
+    try:
+        return text_types.converted(values, field.type)
+    except pa.ArrowInvalid as error:
+        raise RunFailedError(
+            "changed-while-read",
+            f"column `{field.name}` of `{file.label}` holds something else than a moment ago",
+            where=Where(str(file.path)),
+            why=str(error),
+            hint="run again when nothing writes to the file",
+        ) from error
+
+
+def _texts(
+    file: DataFile, takes: Callable[[str], bool], block: int, *, strict: bool = False
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    """Batches of strings. `strict` adds a look for misplaced quotes."""
+    delivered = 0
+    while True:
+        rows = 0
+        try:
+            for batch, size in _blocks(file, takes, block, strict=strict):
+                rows += batch.num_rows
+                if rows > delivered or not batch.num_rows:
+                    yield batch.slice(max(0, batch.num_rows - (rows - delivered))), size
+                    delivered = max(delivered, rows)
+        except pa.ArrowInvalid as error:
+            if "straddling" not in str(error) or block >= faults.LARGEST_ROW:
+                raise faults.explained(file, error, block) from error
+            block *= 8
+        else:
+            return
+
+
+def _blocks(
+    file: DataFile, takes: Callable[[str], bool], block: int, *, strict: bool
+) -> Iterator[tuple[pa.RecordBatch, int]]:
+    with opened(file) as unpacked:
+        text = _Text(unpacked, file, strict=strict)
+        names = text.names
+        if not names:
+            return
+        wanted = [name for name in names if takes(name)]
+        dialect = file.dialect
+        reader = pyarrow.csv.open_csv(
+            pa.PythonFile(text, mode="r"),
+            read_options=pyarrow.csv.ReadOptions(column_names=names, block_size=block),
+            parse_options=pyarrow.csv.ParseOptions(
+                delimiter=dialect.delimiter,
+                quote_char=dialect.quote or False,
+                escape_char=dialect.escape or False,
+                newlines_in_values=True,
+            ),
+            convert_options=pyarrow.csv.ConvertOptions(
+                column_types=dict.fromkeys(names, pa.string()),
+                # The first column is read in any case: it shows the end mark.
+                include_columns=list(dict.fromkeys([names[0], *wanted])),
+                null_values=["", *dialect.null_values],
+                strings_can_be_null=True,
+                quoted_strings_can_be_null=False,
+            ),
+        )
+        ended, before = False, 0
+        for batch in reader:
+            rows = batch.num_rows
+            if rows and batch.column(0)[rows - 1].as_py() == _END:
+                ended, rows = True, rows - 1
+            yield batch.slice(0, rows).select(wanted), unpacked.position - before
+            before = unpacked.position
+        if not ended:
+            raise faults.malformed(file, "a quote is left open at the end of the file")
+
+
+class _Text:
+    """The file's rows as UTF-8 without the header and with the end mark behind them."""
+
+    closed = False
+
+    def __init__(self, unpacked: Unpacked, file: DataFile, *, strict: bool) -> None:
+        self._unpacked = unpacked
+        self._file = file
+        encoding = file.dialect.encoding.lower().replace("_", "-")
+        self._decode = None if encoding in {"utf-8", "utf8"} else _decoder(encoding)
+        self._rest = b""
+        self._misplaced = _misplaced_quote(file.dialect) if strict else None
+        self._quote = file.dialect.quote.encode()
+        self._edge = b""
+        self._at_end = False
+        self.names = self._header()
+
+    def read(self, size: int = -1) -> bytes:
+        while not self._at_end and not self._rest:
+            self._rest = self._next(max(size, 1))
+        data, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+        return data
+
+    def _next(self, size: int) -> bytes:
+        raw = self._unpacked.read(size)
+        if raw:
+            return self._checked(self._decoded(raw, final=False))
+        self._at_end = True
+        mark = self._file.dialect.delimiter.join([_END] * len(self.names))
+        return self._decoded(b"", final=True) + f"\n{mark}\n".encode()
+
+    def _decoded(self, raw: bytes, *, final: bool) -> bytes:
+        if self._decode is None:
+            return raw
+        try:
+            return self._decode.decode(raw, final=final).encode()
+        except UnicodeDecodeError as error:
+            raise faults.undecodable(self._file, str(error)) from error
+
+    def _checked(self, data: bytes) -> bytes:
+        if self._misplaced is not None:
+            around = self._edge + data
+            if self._quote in around and self._misplaced.search(around):
+                self._misplaced = None
+                faults.parse_strictly(self._file)
+            self._edge = data[-2:]
+        return data
+
+    def _header(self) -> list[str]:
+        """Takes the first row off. A quoted name may hold a line break, so it may be more than a line."""
+        start = b""
+        while not self._at_end and (raw := self._unpacked.read(1 << 16)):
+            start += self._decoded(raw, final=False)
+            first, width = _first_row(start.removeprefix(codecs.BOM_UTF8), self._file)
+            if first is not None and width < len(start) - 4:
+                break
+        start = start.removeprefix(codecs.BOM_UTF8)
+        first, width = _first_row(start, self._file)
+        dialect = self._file.dialect
+        if first is None:
+            if dialect.header and not dialect.columns and not self._file.optional:
+                raise InputError(
+                    "empty-file",
+                    f"`{self._file.label}` is empty: it has no header",
+                    where=Where(str(self._file.path)),
+                    hint="set `optional: true` when a file may be empty",
+                )
+            first = list(dialect.columns)
+        self._rest = self._checked(start[width:] if dialect.header else start)
+        names = list(dialect.columns) or (first if dialect.header else [""] * len(first))
+        if len(names) != len(first):
+            raise faults.malformed(
+                self._file, f"`columns` names {len(names)} columns, the first row has {len(first)}", 1
+            )
+        return _distinct(names)
+
+
+def _first_row(data: bytes, file: DataFile) -> tuple[list[str] | None, int]:
+    """The first row that is not blank and the number of bytes up to its end."""
+    try:
+        lines = data.decode().splitlines(keepends=True)
+    except UnicodeDecodeError as error:
+        if len(data) - error.start > 4:
+            raise faults.undecodable(file, str(error)) from error
+        lines = data[: error.start].decode().splitlines(keepends=True)
+    # splitlines also splits at rare characters that are no line ends here: join what csv would see as one line.
+    lines = list(io.StringIO("".join(lines), newline=""))
+    reader = faults.csv_rows(lines, file.dialect)
+    try:
+        row = next((row for row in reader if row), None)
+    except csv.Error:
+        return None, 0
+    return row, len("".join(lines[: reader.line_num]).encode())
+
+
+def _distinct(names: list[str]) -> list[str]:
+    """Each column needs a name of its own: nameless ones are numbered, repeated ones get `_2`, `_3`."""
+    taken = set(names)
+    result: list[str] = []
+    for position, given in enumerate(names, start=1):
+        plain = given if given.strip() else f"column_{position}"
+        name, count = plain, 1
+        while name in result or (count > 1 and name in taken):
+            count += 1
+            name = f"{plain}_{count}"
+        result.append(name)
+    return result
+
+
+def _misplaced_quote(dialect: Dialect) -> re.Pattern[bytes] | None:
+    """Finds a single quote with neither a field's start before it nor a field's end behind it."""
+    if not dialect.quote or dialect.escape:
+        return None
+    quote, edge = re.escape(dialect.quote.encode()), re.escape(dialect.delimiter.encode())
+    return re.compile(rb"[^" + edge + rb"\r\n" + quote + rb"]" + quote + rb"[^" + edge + rb"\r\n" + quote + rb"]")
+
+
+def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+    try:
+        return codecs.getincrementaldecoder(encoding)()
+    except LookupError as error:
+        raise InputError(
+            "invalid-setting", f"`{encoding}` is not a text encoding", hint="try `utf-8`, `latin-1` or `cp1252`"
+        ) from error

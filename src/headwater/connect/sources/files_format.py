@@ -1,0 +1,33 @@
+"""What each file format offers to the files source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+import pyarrow as pa
+from msgspec import Struct, field
+
+from headwater.connect.sources.files_find import DataFile
+from headwater.connect.sources.text_types import Look
+
+
+class Piece(Struct, frozen=True, kw_only=True):
+    """Rows of a file in file order; `size` in bytes as read. `repaired` as in `contract.Rows`."""
+
+    batch: pa.RecordBatch
+    size: int
+    repaired: dict[str, int] = field(default_factory=dict)
+
+
+class Format(Protocol):
+    def looks(self, file: DataFile, takes: Callable[[str], bool]) -> dict[str, Look]:
+        """What the columns that are taken hold, seen over the whole file; in file order."""
+        ...
+
+    def batches(self, file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
+        """All rows in file order, each batch with those of `columns` that the file has, about `batch_bytes` at once.
+
+        `columns` can hold each value: its types come from `looks`.
+        """
+        ...

@@ -1,0 +1,112 @@
+"""Open a file or a zip member as plain bytes, never unpacked to disk and never beyond the set limits."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+from msgspec import Struct
+
+from headwater.base.errors import EnvironmentProblemError, InputError, RunFailedError, Where
+from headwater.base.text import byte_size
+from headwater.connect.sources.files_find import DataFile
+
+# A small file may well shrink a thousandfold; the ratio counts only above this size.
+_RATIO_FREE = 64 << 20
+
+
+class Fingerprint(Struct, frozen=True):
+    """Tells whether a file is still the same without reading it."""
+
+    size: int
+    mtime_ns: int
+
+
+def fingerprint(file: DataFile) -> Fingerprint:
+    try:
+        status = file.path.stat()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+    return Fingerprint(status.st_size, status.st_mtime_ns)
+
+
+def digest(file: DataFile) -> str:
+    """The content's hash, of the file as it lies on disk."""
+    try:
+        with file.path.open("rb") as raw:
+            return hashlib.file_digest(raw, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise _unreadable(file, error) from error
+
+
+class Unpacked:
+    """A readable stream of bytes that refuses to grow beyond the limits."""
+
+    def __init__(self, stream: BinaryIO, file: DataFile, packed_size: int) -> None:
+        self._stream = stream
+        self._file = file
+        self._most = file.max_unpacked_bytes
+        if file.packing:
+            self._most = min(self._most, max(_RATIO_FREE, packed_size * file.max_unpack_ratio))
+        self.position = 0
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self.position += len(data)
+        if self.position > self._most:
+            raise InputError(
+                "file-too-large",
+                f"`{self._file.label}` unpacks to more than {byte_size(self._most)}",
+                hint="raise `max_unpacked_bytes` or `max_unpack_ratio` if you trust the file",
+            )
+        return data
+
+
+@contextlib.contextmanager
+def opened(file: DataFile) -> Iterator[Unpacked]:
+    """The file's unpacked bytes.
+
+    Raises EnvironmentProblemError when it cannot be opened, RunFailedError (`corrupt-file`) when its packing is
+    broken: a cut gzip or a wrong checksum is never taken for the end of the file.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            stream = _unpacking(file, stack)
+            yield Unpacked(stream, file, fingerprint(file).size)
+        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+            raise _corrupt(file, error) from error
+        except OSError as error:
+            raise _unreadable(file, error) from error
+
+
+def _unpacking(file: DataFile, stack: contextlib.ExitStack) -> BinaryIO:
+    raw = stack.enter_context(file.path.open("rb"))
+    if file.packing == "gz":
+        return cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw)))
+    if file.packing == "zip":
+        archive = stack.enter_context(zipfile.ZipFile(raw))
+        try:
+            return cast("BinaryIO", stack.enter_context(archive.open(cast("str", file.member))))
+        except (RuntimeError, KeyError) as error:  # encrypted, an unknown method, a member that is gone
+            raise _corrupt(file, error) from error
+    return raw
+
+
+def _corrupt(file: DataFile, error: Exception) -> RunFailedError:
+    return RunFailedError(
+        "corrupt-file", f"`{file.label}` cannot be unpacked", where=Where(str(file.path)), why=str(error)
+    )
+
+
+def _unreadable(file: DataFile, error: OSError) -> EnvironmentProblemError:
+    return EnvironmentProblemError(
+        "unreadable-file",
+        f"cannot read `{file.label}`: {(error.strerror or str(error)).lower()}",
+        where=Where(str(file.path)),
+        hint=f"ls -l {file.path}",
+    )

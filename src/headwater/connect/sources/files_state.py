@@ -1,0 +1,86 @@
+"""What the files source remembers: which files it has delivered, how far, and what it saw in their columns."""
+
+from __future__ import annotations
+
+import msgspec
+from msgspec import Struct, field
+
+from headwater.base.errors import InputError
+from headwater.connect.sources.files_find import DataFile, StreamFiles
+from headwater.connect.sources.files_open import digest, fingerprint
+from headwater.connect.sources.text_types import Look
+
+
+class FileState(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A file that was delivered, whole or (`rows` is set) up to that row. `hash` is that of its content.
+
+    `vanished` files are gone from the source; their rows stay in the destination.
+    """
+
+    size: int
+    mtime_ns: int
+    hash: str
+    rows: int | None = None
+    vanished: bool = False
+
+
+class State(Struct, kw_only=True, omit_defaults=True):
+    """By stream. `types` only ever grows wider, so that a table never has to hold less than it did."""
+
+    files: dict[str, dict[str, FileState]] = field(default_factory=dict)
+    types: dict[str, dict[str, Look]] = field(default_factory=dict)
+
+
+class Due(Struct, frozen=True, kw_only=True):
+    """The files of a stream that are to be read now, each with the number of rows that were delivered before.
+
+    `replace`: a file without keys has changed, so the stream is read anew as a whole.
+    """
+
+    files: tuple[tuple[DataFile, int], ...]
+    replace: bool = False
+
+
+def decoded(raw: bytes | None) -> State:
+    """Raises InputError for a state that this source has not written."""
+    if raw is None or not raw.strip():
+        return State()
+    try:
+        return msgspec.json.decode(raw, type=State)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            "unreadable-state",
+            "the state is not one of the files source",
+            why=str(error),
+            hint="headwater state list",
+        ) from error
+
+
+def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str, FileState]]:
+    """What is to be read of a stream, and its entries brought up to date without reading anything.
+
+    A file with the same size and time of change is the same; one with another time is when its content is.
+    """
+    entries = {key: msgspec.structs.replace(entry, vanished=True) for key, entry in done.items()}
+    files: list[tuple[DataFile, int]] = []
+    changed = False
+    for file in stream.files:
+        entry = done.get(file.key)
+        if entry is None:
+            files.append((file, 0))
+            continue
+        now = fingerprint(file)
+        same = (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns) or (
+            entry.size == now.size and entry.hash == digest(file)
+        )
+        if same:
+            entries[file.key] = msgspec.structs.replace(entry, mtime_ns=now.mtime_ns, vanished=False)
+            if entry.rows is not None:
+                files.append((file, entry.rows))
+        else:
+            changed = True
+            files.append((file, 0))
+            entries[file.key] = msgspec.structs.replace(entry, vanished=False)
+    if changed and not stream.keys:
+        return Due(files=tuple((file, 0) for file in stream.files), replace=True), entries
+    return Due(files=tuple(files)), entries

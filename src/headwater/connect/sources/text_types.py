@@ -1,0 +1,226 @@
+"""Which type holds every value of a column exactly, and the conversion of text to it.
+
+`looked_at` describes one array, `joined` adds descriptions up, `type_of` names the type, `converted` converts. A
+type is chosen only when no value would change: `007` is text, a number is float64 only when its digits survive,
+a date is an ISO date of the years 1 to 9999. A text with more than that in it stays text, untouched.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct
+
+from headwater.connect.contract import JSON_FIELD
+
+TIMESTAMP = pa.timestamp("us", "UTC")
+MOST_DIGITS = 38  # of a decimal128
+
+# Arrow reads `1`, `t` or `TRUE` as booleans; only words that nobody writes for anything else count as such here.
+_BOOLEANS = pa.array(["true", "false", "True", "False", "TRUE", "FALSE"])
+_NUMBER = r"^-?(0|[1-9][0-9]*)?(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+_ZONE = r":[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
+_FIRST_DAY = pa.scalar(-719162, pa.int32())  # 0001-01-01
+_FIRST_INSTANT = pa.scalar(-719162 * 86_400_000_000, pa.int64())
+_LAST_INSTANT = pa.scalar(253_402_300_799_999_999, pa.int64())  # 9999-12-31T23:59:59.999999Z
+_EXACT_INTEGER = 2**53  # the integers up to here have a float64 of their own
+# A failed cast costs as much as one that works, and most columns are told apart by their first values.
+_PROBE = 16
+
+
+class Kind(StrEnum):
+    NULL = "null"
+    BOOL = "bool"
+    NUMBER = "number"
+    DATE = "date"
+    TIMESTAMP = "timestamp"
+    TIME = "time"
+    BINARY = "binary"
+    JSON = "json"
+    TEXT = "text"
+
+
+class Look(Struct, frozen=True, omit_defaults=True):
+    """What was seen of a column. The rest is of numbers: `whole`: only integers; `int64`: they fit; `floats`: each
+    survives as float64; `plain`: none has an exponent; `digits` before and `scale` after the decimal point."""
+
+    kind: Kind
+    whole: bool = True
+    int64: bool = True
+    floats: bool = True
+    plain: bool = True
+    digits: int = 1
+    scale: int = 0
+
+
+_TYPES = {
+    Kind.NULL: pa.string(),
+    Kind.BOOL: pa.bool_(),
+    Kind.DATE: pa.date32(),
+    Kind.TIMESTAMP: TIMESTAMP,
+    Kind.TIME: pa.time64("us"),
+    Kind.BINARY: pa.binary(),
+    Kind.JSON: pa.string(),
+    Kind.TEXT: pa.string(),
+}
+
+NOTHING = Look(Kind.NULL)
+TEXT = Look(Kind.TEXT)
+
+
+def looked_at(values: pa.Array) -> Look:
+    """Describes a string array."""
+    values = values.drop_null()
+    if not len(values):
+        return NOTHING
+    probe = values.slice(0, _PROBE) if len(values) > 2 * _PROBE else values
+    for look in (_integers, _numbers, _booleans, _dates, _timestamps):
+        if look(probe) is not None and (seen := look(values)) is not None:
+            return seen
+    return TEXT
+
+
+def joined(one: Look, other: Look) -> Look:
+    """What both together are."""
+    if Kind.NULL in (one.kind, other.kind):
+        return other if one.kind is Kind.NULL else one
+    if {one.kind, other.kind} == {Kind.DATE, Kind.TIMESTAMP}:
+        return Look(Kind.TIMESTAMP)
+    if one.kind is not other.kind:
+        return TEXT
+    return Look(
+        kind=one.kind,
+        whole=one.whole and other.whole,
+        int64=one.int64 and other.int64,
+        floats=one.floats and other.floats,
+        plain=one.plain and other.plain,
+        digits=max(one.digits, other.digits),
+        scale=max(one.scale, other.scale),
+    )
+
+
+def field_of(name: str, look: Look) -> pa.Field:
+    """The narrowest column that holds it all; text when there is no value yet."""
+    if look.kind is Kind.NUMBER:
+        return pa.field(name, _number_type(look))
+    return pa.field(name, _TYPES[look.kind], metadata=JSON_FIELD if look.kind is Kind.JSON else None)
+
+
+def converted(values: pa.Array, kind: pa.DataType) -> pa.Array:
+    """A string array as `kind`. Raises pyarrow.ArrowInvalid for a text that is no such value."""
+    if pa.types.is_timestamp(kind):
+        return _as_timestamps(values)
+    return values.cast(kind)
+
+
+def _number_type(look: Look) -> pa.DataType:
+    if look.whole and look.int64:
+        return pa.int64()
+    if not look.whole and look.floats:
+        return pa.float64()
+    if look.plain and look.digits + look.scale <= MOST_DIGITS:
+        return pa.decimal128(look.digits + look.scale, look.scale)
+    return pa.string()
+
+
+def _cast(values: pa.Array, kind: pa.DataType) -> pa.Array | None:
+    try:
+        return values.cast(kind)
+    except pa.ArrowInvalid:
+        return None
+
+
+def _all(condition: pa.Array) -> bool:
+    return bool(pc.all(condition, min_count=0).as_py())
+
+
+def _largest(values: pa.Array) -> int:
+    return int(pc.max(values).as_py())
+
+
+def _integers(values: pa.Array) -> Look | None:
+    numbers = _cast(values, pa.int64())
+    # Written back it must be the same text: this rules out `007`, `-0` and `0x1F`.
+    if numbers is None or not _all(pc.equal(numbers.cast(pa.string()), values)):
+        return None
+    bounds = pc.min_max(numbers).as_py()
+    size = max(abs(bounds["min"]), abs(bounds["max"]))
+    return Look(Kind.NUMBER, floats=size <= _EXACT_INTEGER, digits=len(str(size)))
+
+
+def _numbers(values: pa.Array) -> Look | None:
+    numbers = _cast(values, pa.float64())
+    if numbers is None or not _all(pc.is_finite(numbers)):
+        return None
+    back = numbers.cast(pa.string())
+    differs = pc.not_equal(back, values)
+    odd = values.filter(differs)
+    if not _all(pc.match_substring_regex(odd, _NUMBER)):
+        return None
+    point = pc.find_substring(values, ".")
+    length = pc.binary_length(values)
+    whole_part = pc.if_else(pc.less(point, 0), length, point)
+    scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))
+    negative = pc.starts_with(values, "-").cast(pa.int32())
+    plain = not pc.any(pc.match_substring(values, "e", ignore_case=True)).as_py()
+    return Look(
+        kind=Kind.NUMBER,
+        whole=plain and _largest(scale) == 0,
+        int64=False,
+        floats=_survives(odd, back.filter(differs), numbers.filter(differs)),
+        plain=plain,
+        digits=max(1, _largest(pc.subtract(whole_part, negative))),
+        scale=_largest(scale),
+    )
+
+
+def _survives(texts: pa.Array, back: pa.Array, numbers: pa.Array) -> bool:
+    """Whether each text and the float64 it became stand for the same number (`1.10` and `1.1` do)."""
+    if not len(texts):
+        return True
+    digits = _significant(texts)
+    # Up to 15 significant digits every decimal number has a float64 of its own, except near zero.
+    short = pc.and_(
+        pc.less_equal(pc.binary_length(digits), 15),
+        pc.or_(pc.greater(pc.abs(numbers), 1e-300), pc.equal(digits, "")),
+    )
+    return _all(pc.or_(short, pc.equal(digits, _significant(back))))
+
+
+def _significant(texts: pa.Array) -> pa.Array:
+    bare = pc.replace_substring_regex(texts, r"[eE].*$", "")
+    return pc.ascii_trim(pc.replace_substring_regex(bare, r"[-.]", ""), "0")
+
+
+def _booleans(values: pa.Array) -> Look | None:
+    return Look(Kind.BOOL) if _all(pc.is_in(values, _BOOLEANS)) else None
+
+
+def _dates(values: pa.Array) -> Look | None:
+    days = _cast(values, pa.date32())
+    if days is None or not _all(pc.greater_equal(days.cast(pa.int32()), _FIRST_DAY)):
+        return None
+    return Look(Kind.DATE)
+
+
+def _timestamps(values: pa.Array) -> Look | None:
+    try:
+        instants = _as_timestamps(values).cast(pa.int64())
+    except pa.ArrowInvalid:
+        return None
+    within = pc.and_(pc.greater_equal(instants, _FIRST_INSTANT), pc.less_equal(instants, _LAST_INSTANT))
+    return Look(Kind.TIMESTAMP) if _all(within) else None
+
+
+def _as_timestamps(values: pa.Array) -> pa.Array:
+    """ISO 8601 texts as instants; a text without a zone is UTC, a date is its midnight in UTC."""
+    instants = _cast(values, TIMESTAMP)
+    if instants is not None:
+        return instants
+    zoned = pc.match_substring_regex(values, _ZONE)
+    nothing = pa.scalar(None, pa.string())
+    with_zone = pc.if_else(zoned, values, nothing).cast(TIMESTAMP)
+    without = pc.if_else(zoned, nothing, values).cast(pa.timestamp("us"))
+    return pc.coalesce(with_zone, pc.assume_timezone(without, "UTC").cast(TIMESTAMP))
