@@ -124,11 +124,13 @@ class ModelBuilt(Struct, frozen=True, kw_only=True, tag_field="kind", tag="model
 
 
 class Checked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checked"):
-    """A data check ran. `failing` counts the rows that break it."""
+    """A data check ran. `failing` counts the rows that break it. A failed one of severity `warn` does not fail the
+    step; the other severity is `error`."""
 
     step: str
     check: str
     outcome: Outcome
+    severity: str = "error"
     failing: int = 0
     seconds: float = 0.0
     message: str | None = None
