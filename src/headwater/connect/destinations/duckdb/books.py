@@ -1,0 +1,205 @@
+"""What the warehouse keeps about its loads, in the schema `_headwater`, next to the data it speaks of.
+
+`checkpoint` says up to where each pipeline's data reaches; `ledger` has a row for each commit and stream; `tables`
+and `columns` map what the source calls things to what they are called here; `rejects` holds records that could not
+be loaded. A backup of the file holds data and books of the same moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+import duckdb
+from msgspec import Struct
+
+from headwater.base.clock import iso, now
+from headwater.base.errors import EnvironmentProblemError, RunFailedError
+from headwater.connect.contract import Rejected, StreamReceipt
+
+SCHEMA = "_headwater"
+_FORMAT = 1
+
+_TABLES = """
+create schema if not exists _headwater;
+create table if not exists _headwater.format (version integer not null);
+insert into _headwater.format select 1 where not exists (from _headwater.format);
+create table if not exists _headwater.checkpoint (
+    pipeline varchar not null, state blob, sequence bigint not null, run_id varchar not null,
+    updated_at timestamptz not null);
+create table if not exists _headwater.ledger (
+    pipeline varchar, run_id varchar not null, sequence bigint not null, stream varchar not null,
+    rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null,
+    state_hash varchar, committed_at timestamptz not null);
+create table if not exists _headwater.rejects (
+    pipeline varchar, run_id varchar not null, sequence bigint not null, stream varchar not null,
+    record varchar, reason varchar not null, rejected_at timestamptz not null);
+create table if not exists _headwater.tables (
+    schema_name varchar not null, stream varchar not null, table_name varchar not null, keys varchar[] not null);
+create table if not exists _headwater.columns (
+    schema_name varchar not null, table_name varchar not null, source_name varchar not null,
+    column_name varchar not null, declared varchar not null);
+create table if not exists _headwater.replacing (
+    pipeline varchar, schema_name varchar not null, table_name varchar not null, run_id varchar not null,
+    staged_in varchar not null, version bigint);
+"""
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where a pipeline's data stands. `sequence` counts its commits; 0 means it never loaded here."""
+
+    sequence: int = 0
+    run_id: str | None = None
+    state: bytes | None = None
+
+
+def exist(connection: duckdb.DuckDBPyConnection) -> bool:
+    found = connection.execute("select 1 from duckdb_schemas() where schema_name = ?", [SCHEMA]).fetchone()
+    return found is not None
+
+
+def make(connection: duckdb.DuckDBPyConnection) -> None:
+    """Make the books when there are none. Raises EnvironmentProblemError (`warehouse-newer`) for books of a
+    later release, which this one could only spoil."""
+    if not exist(connection):
+        connection.execute(_TABLES)
+    check_format(connection)
+
+
+def check_format(connection: duckdb.DuckDBPyConnection) -> None:
+    row = connection.execute("select max(version) from _headwater.format").fetchone()
+    version = row[0] if row else None
+    if version is not None and version > _FORMAT:
+        raise EnvironmentProblemError(
+            "warehouse-newer",
+            f"the warehouse was written by a newer release: its books have format {version}",
+            why="this release knows formats up to 1",
+            hint="upgrade headwater",
+        )
+
+
+def standing(connection: duckdb.DuckDBPyConnection, pipeline: str | None) -> Standing:
+    if pipeline is None or not exist(connection):
+        return Standing()
+    check_format(connection)
+    row = connection.execute(
+        "select sequence, run_id, state from _headwater.checkpoint where pipeline = ?",
+        [pipeline],
+    ).fetchone()
+    return Standing(sequence=row[0], run_id=row[1], state=row[2]) if row else Standing()
+
+
+def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
+    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
+    if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
+        raise RunFailedError(
+            "another-writer",
+            f"another run of `{pipeline}` loaded meanwhile",
+            why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected.sequence}",
+            hint="run it again: it goes on from where the other run came to",
+        )
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What names a commit in every book."""
+
+    pipeline: str | None
+    run_id: str
+    sequence: int
+
+
+def recorded(connection: duckdb.DuckDBPyConnection, entry: Entry) -> dict[str, StreamReceipt] | None:
+    """The receipts of this very commit when it is durable already, None when it isn't."""
+    found = connection.execute(
+        "select stream, rows_in, rows_out, rejected, repaired from _headwater.ledger "
+        "where run_id = ? and sequence = ? and pipeline is not distinct from ?",
+        [entry.run_id, entry.sequence, entry.pipeline],
+    ).fetchall()
+    if not found:
+        return None
+    return {
+        stream: StreamReceipt(rows_in=rows_in, rows_out=rows_out, rejected=rejected, repaired=repaired)
+        for stream, rows_in, rows_out, rejected, repaired in found
+    }
+
+
+def write_checkpoint(connection: duckdb.DuckDBPyConnection, entry: Entry, state: bytes | None) -> None:
+    if entry.pipeline is None:
+        return
+    connection.execute("delete from _headwater.checkpoint where pipeline = ?", [entry.pipeline])
+    connection.execute(
+        "insert into _headwater.checkpoint values (?, ?, ?, ?, ?)",
+        [entry.pipeline, state, entry.sequence, entry.run_id, iso(now())],
+    )
+
+
+def write_ledger(
+    connection: duckdb.DuckDBPyConnection, entry: Entry, receipts: Mapping[str, StreamReceipt], state: bytes | None
+) -> None:
+    state_hash = None if state is None else hashlib.sha256(state).hexdigest()
+    moment = iso(now())
+    _insert(
+        connection,
+        "ledger",
+        [
+            [
+                entry.pipeline,
+                entry.run_id,
+                entry.sequence,
+                stream,
+                one.rows_in,
+                one.rows_out,
+                one.rejected,
+                one.repaired,
+                state_hash,
+                moment,
+            ]
+            for stream, one in receipts.items()
+        ],
+    )
+
+
+def write_rejects(connection: duckdb.DuckDBPyConnection, entry: Entry, rejects: list[Rejected]) -> None:
+    moment = iso(now())
+    _insert(
+        connection,
+        "rejects",
+        [
+            [
+                entry.pipeline,
+                entry.run_id,
+                entry.sequence,
+                one.stream,
+                one.record.decode(errors="backslashreplace"),
+                one.reason,
+                moment,
+            ]
+            for one in rejects
+        ],
+    )
+
+
+def write_names(
+    connection: duckdb.DuckDBPyConnection,
+    schema: str,
+    table: str,
+    *,
+    stream: str,
+    keys: tuple[str, ...],
+    columns: Mapping[str, tuple[str, str]],
+) -> None:
+    """Keep what a stream's table, keys and columns (source name to name here and declared type) are called."""
+    connection.execute("delete from _headwater.tables where schema_name = ? and stream = ?", [schema, stream])
+    _insert(connection, "tables", [[schema, stream, table, list(keys)]])
+    connection.execute(
+        "delete from _headwater.columns where schema_name = ? and table_name = ? and source_name in (from unnest(?))",
+        [schema, table, list(columns)],
+    )
+    _insert(connection, "columns", [[schema, table, source, *told] for source, told in columns.items()])
+
+
+def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[list[Any]]) -> None:
+    if rows:
+        marks = ", ".join("?" for _ in rows[0])
+        connection.executemany(f"insert into _headwater.{table} values ({marks})", rows)  # noqa: S608 - our own name

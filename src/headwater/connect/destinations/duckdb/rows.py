@@ -1,0 +1,217 @@
+"""Rows into a table: insert, or upsert where the last row of a key wins. Each runs inside the caller's transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+
+import duckdb
+import pyarrow as pa
+from msgspec import Struct
+
+from headwater.base.errors import RunFailedError
+from headwater.connect import names, types
+from headwater.connect.destinations.duckdb.tables import ABSENT, LOADED_AT, Target
+from headwater.connect.staging import MISSING, VERSION, combined
+
+_INCOMING = "headwater_incoming"
+_LATEST = "headwater_latest"
+
+
+class InexactError(Exception):
+    """A staged value does not survive the type of its column."""
+
+    def __init__(self, stream: str, column: str) -> None:
+        super().__init__(f"{stream}.{column}")
+        self.stream = stream
+        self.column = column
+
+
+class Incoming(Struct, frozen=True, kw_only=True):
+    """Rows of one commit, and the moment they are stamped with."""
+
+    batches: Iterable[pa.RecordBatch]
+    loaded_at: str
+
+
+def load(connection: duckdb.DuckDBPyConnection, table: Target, into: str, incoming: Incoming) -> int:
+    """Insert the rows into `into`, or upsert them when the table has keys. Answers how many rows the database took
+    in; for an upsert that is before rows of one key were folded.
+
+    Raises RunFailedError: `null-key` when a key column holds null, `value-rejected` when the table has a rule of its
+    own that a value breaks; InexactError for a value that its column's type can't hold exactly.
+    """
+    if table.keys:
+        with _incoming_table(connection, table, incoming.batches) as (count, partial):
+            if count:
+                _upsert(connection, table, into, incoming.loaded_at, partial=partial)
+            return count
+    with _registered(connection, table, incoming.batches, riders=False):
+        return _count(connection, _insert(table, into, _INCOMING), [incoming.loaded_at])
+
+
+def copy(connection: duckdb.DuckDBPyConnection, source: str, into: str, columns: Iterable[str]) -> None:
+    """Put all rows of one table into another."""
+    listed = ", ".join(map(names.quote, columns))
+    connection.execute(f"insert into {into} ({listed}) select {listed} from {source}")  # noqa: S608 - quoted names
+
+
+def _insert(table: Target, into: str, source: str, others: tuple[str, ...] = ()) -> str:
+    columns = [column.name for column in table.columns] + ([VERSION] if table.versioned else []) + list(others)
+    listed = "".join(f"{names.quote(name)}, " for name in columns)
+    loaded_at = names.quote(LOADED_AT)
+    return f"insert into {into} ({listed}{loaded_at}) select {listed}?::timestamptz from {source}"  # noqa: S608 - quoted
+
+
+def _upsert(connection: duckdb.DuckDBPyConnection, table: Target, into: str, loaded_at: str, *, partial: bool) -> None:
+    """Delete and insert: measured on 1M rows into 5M, that takes half the time of MERGE."""
+    _refuse_null_keys(connection, table)
+    keys = ", ".join(map(names.quote, table.keys))
+    same_key = " and ".join(f"t.{names.quote(key)} = i.{names.quote(key)}" for key in table.keys)
+    if partial or table.others:
+        connection.execute(f"create temp table {_LATEST} as {_folded(table, into)}")
+    else:
+        connection.execute(
+            f"create temp table {_LATEST} as from {_INCOMING} "  # noqa: S608 - quoted names
+            f"where rowid in (select max(rowid) from {_INCOMING} group by {keys})"
+        )
+    connection.execute(f"delete from {into} t using {_LATEST} i where {same_key}")  # noqa: S608 - quoted names
+    connection.execute(_insert(table, into, _LATEST, table.others), [loaded_at])
+    connection.execute(f"drop table {_LATEST}")
+
+
+def _folded(table: Target, into: str) -> str:
+    """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
+    the table has."""
+    picked, folded = [], []
+    for column in table.columns:
+        name = names.quote(column.name)
+        if column.name in table.keys:
+            picked.append(f"f.{name}")
+            folded.append(name)
+            continue
+        source = _literal(column.source)
+        sent = (
+            f"not coalesce(list_contains({MISSING}, {source}), false) "
+            f"and not coalesce(list_contains({ABSENT}, {source}), false)"
+        )
+        was_sent = names.quote(f"{column.name} sent")
+        folded.append(f"arg_max_null({name}, rowid) filter (where {sent}) as {name}, bool_or({sent}) as {was_sent}")
+        picked.append(f"case when f.{was_sent} then f.{name} else t.{name} end as {name}")
+    if table.versioned:
+        folded.append(f"arg_max({VERSION}, rowid) as {VERSION}")
+        picked.append(f"f.{VERSION}")
+    picked += [f"t.{names.quote(name)}" for name in table.others]
+    keys = ", ".join(map(names.quote, table.keys))
+    return (
+        f"select {', '.join(picked)} "  # noqa: S608 - quoted names
+        f"from (select {', '.join(folded)} from {_INCOMING} group by {keys}) f left join {into} t using ({keys})"
+    )
+
+
+def _refuse_null_keys(connection: duckdb.DuckDBPyConnection, table: Target) -> None:
+    for key in table.keys:
+        query = f"select count(*) from {_INCOMING} where {names.quote(key)} is null"  # noqa: S608 - quoted name
+        if found := _count(connection, query):
+            raise RunFailedError(
+                "null-key",
+                f"{found} rows of stream `{table.stream}` have no value in the key column `{key}`",
+                why="a row without its key can't be told from others",
+                hint="choose other keys, or set `load_method` to `append-only`",
+            )
+
+
+@contextlib.contextmanager
+def _incoming_table(
+    connection: duckdb.DuckDBPyConnection, table: Target, batches: Iterable[pa.RecordBatch]
+) -> Iterator[tuple[int, bool]]:
+    """The rows in a temporary table, whose `rowid` is their order of arrival. Gives their number and whether any
+    row came without some of the columns."""
+    with _registered(connection, table, batches, riders=True) as stream:
+        connection.execute(f"create temp table {_INCOMING}_rows as from {_INCOMING}")
+        partial = stream.partial
+    connection.execute(f"alter table {_INCOMING}_rows rename to {_INCOMING}")
+    try:
+        yield _count(connection, f"select count(*) from {_INCOMING}"), partial  # noqa: S608 - our own name
+    finally:
+        # In an aborted transaction this fails; its rollback removes the table then.
+        with contextlib.suppress(duckdb.Error):
+            connection.execute(f"drop table {_INCOMING}")
+
+
+@contextlib.contextmanager
+def _registered(
+    connection: duckdb.DuckDBPyConnection, table: Target, batches: Iterable[pa.RecordBatch], *, riders: bool
+) -> Iterator[_Stream]:
+    stream = _Stream(table, batches, riders=riders)
+    connection.register(_INCOMING, pa.RecordBatchReader.from_batches(stream.schema, stream.batches()))
+    try:
+        yield stream
+    except duckdb.Error as error:
+        if stream.error is not None:  # DuckDB tells only that reading failed
+            raise stream.error from error
+        if isinstance(error, (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)):
+            raise RunFailedError(
+                "value-rejected",
+                f"a value of stream `{table.stream}` does not fit `{table.schema}.{table.table}`",
+                why=str(error).split("\n", 1)[0],
+            ) from error
+        raise
+    finally:
+        connection.unregister(_INCOMING)
+
+
+class _Stream:
+    """Staged batches as the table wants them: its columns in its types, whatever the stream's schema was when they
+    were staged."""
+
+    def __init__(self, table: Target, batches: Iterable[pa.RecordBatch], *, riders: bool) -> None:
+        fields = [pa.field(column.name, column.type.type) for column in table.columns]
+        if table.versioned:
+            fields.append(pa.field(VERSION, pa.int64()))
+        if riders:
+            fields += [pa.field(name, pa.list_(pa.string())) for name in (MISSING, ABSENT)]
+        self.schema = pa.schema(fields)
+        self.partial = False
+        self.error: Exception | None = None
+        self._table = table
+        self._batches = batches
+        self._riders = riders
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            for batch in combined(self._batches):
+                yield self._conformed(batch)
+        except Exception as error:
+            self.error = error
+            raise
+
+    def _conformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
+        present = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
+        arrays, absent = [], []
+        for column in self._table.columns:
+            if column.source in present:
+                try:
+                    arrays.append(types.cast(present[column.source], column.type.type))
+                except pa.ArrowInvalid as error:
+                    raise InexactError(self._table.stream, column.source) from error
+            else:
+                arrays.append(pa.nulls(batch.num_rows, column.type.type))
+                absent.append(column.source)
+        if self._table.versioned:
+            arrays.append(present.get(VERSION, pa.nulls(batch.num_rows, pa.int64())))
+        if self._riders:
+            lists = pa.list_(pa.string())
+            arrays.append(present[MISSING].cast(lists) if MISSING in present else pa.nulls(batch.num_rows, lists))
+            arrays.append(pa.repeat(pa.scalar(absent or None, lists), batch.num_rows))
+            self.partial = self.partial or bool(absent) or MISSING in present
+        return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
+
+
+def _count(connection: duckdb.DuckDBPyConnection, query: str, values: list[str] | None = None) -> int:
+    row = connection.execute(query, values or []).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

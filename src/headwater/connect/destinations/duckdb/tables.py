@@ -1,0 +1,327 @@
+"""How a table comes to hold what a stream sends: names, types, and the DDL that leads there.
+
+A type only ever grows (`connect.types.widen`), a column is never dropped, and what can't be reached that way is
+refused before a row is loaded. Everything here is worked out from a `Snapshot`, so that `prepare` and `commit`
+judge alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import duckdb
+import pyarrow as pa
+from msgspec import Struct, field
+
+from headwater.base.errors import InputError
+from headwater.connect import names, types
+from headwater.connect.contract import Change
+from headwater.connect.destinations.duckdb import books
+from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
+from headwater.connect.staging import MISSING, VERSION
+
+LOADED_AT = "__loaded_at"
+# A rider of incoming rows: the columns that a whole batch came without.
+ABSENT = "__absent"
+# Ours, or DuckDB's own pseudo column: a source's column of that name gets another one.
+RESERVED = frozenset((LOADED_AT, VERSION, MISSING, ABSENT, "rowid"))
+# DuckDB sets no limit; other tools do.
+LONGEST_NAME = 255
+
+
+class LiveColumn(Struct, frozen=True, kw_only=True):
+    """A column as it is in the database."""
+
+    name: str
+    sql_type: str
+    nullable: bool
+
+
+class NamedColumn(Struct, frozen=True, kw_only=True):
+    """A source's column in the books: its name here, and the type the source last declared it to have."""
+
+    name: str
+    declared: str
+
+
+class Snapshot(Struct, frozen=True, kw_only=True):
+    """What the database holds. Outer keys of `live` are lower-case (schema, table), inner ones lower-case columns:
+    DuckDB tells names apart without regard to case. `streams`, `columns` and `keys` are the books' words."""
+
+    live: dict[tuple[str, str], dict[str, LiveColumn]] = field(default_factory=dict)
+    views: frozenset[tuple[str, str]] = frozenset()
+    streams: dict[tuple[str, str], str] = field(default_factory=dict)
+    columns: dict[tuple[str, str], dict[str, NamedColumn]] = field(default_factory=dict)
+    keys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A column of a stream: its name at the source, its name here, and the type the table has for it."""
+
+    source: str
+    name: str
+    type: pa.Field
+
+    @property
+    def sql_type(self) -> str:
+        return sql_type(self.type)
+
+
+class Widening(Struct, frozen=True, kw_only=True):
+    """A change of type. `using` is the SQL that converts; `lossy` is true for a value that wouldn't survive it, and
+    None when all would."""
+
+    column: str
+    before: str
+    after: str
+    using: str
+    lossy: str | None
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """A stream's table and what must be done before rows fit in. `others` are columns that the table has and the
+    stream hasn't; `keys` are names here."""
+
+    stream: str
+    schema: str
+    table: str
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...]
+    others: tuple[str, ...]
+    is_new: bool
+    added: tuple[Column, ...]
+    widened: tuple[Widening, ...]
+    noted: dict[str, NamedColumn]
+    renamed: tuple[str, ...]
+    versioned: bool
+    add_version: bool
+
+    @property
+    def sql(self) -> str:
+        return f"{names.quote(self.schema)}.{names.quote(self.table)}"
+
+
+def snapshot(connection: duckdb.DuckDBPyConnection) -> Snapshot:
+    """What the connected database holds now."""
+    live: dict[tuple[str, str], dict[str, LiveColumn]] = {}
+    for schema, table, column, sql, nullable in connection.execute(
+        "select schema_name, table_name, column_name, data_type, is_nullable from duckdb_columns() "
+        "where database_name = current_database() and not internal order by column_index"
+    ).fetchall():
+        columns = live.setdefault((schema.lower(), table.lower()), {})
+        columns[column.lower()] = LiveColumn(name=column, sql_type=sql, nullable=nullable)
+    views = connection.execute(
+        "select lower(schema_name), lower(view_name) from duckdb_views() "
+        "where database_name = current_database() and not internal"
+    ).fetchall()
+    if not books.exist(connection):
+        return Snapshot(live=live, views=frozenset(views))
+    streams, keys = {}, {}
+    for schema, stream, table, of_table in connection.execute(
+        "select schema_name, stream, table_name, keys from _headwater.tables"
+    ).fetchall():
+        streams[schema, stream] = table
+        keys[schema, table] = tuple(of_table)
+    columns_of: dict[tuple[str, str], dict[str, NamedColumn]] = {}
+    for schema, table, source, column, declared in connection.execute(
+        "select schema_name, table_name, source_name, column_name, declared from _headwater.columns"
+    ).fetchall():
+        columns_of.setdefault((schema, table), {})[source] = NamedColumn(name=column, declared=declared)
+    return Snapshot(live=live, views=frozenset(views), streams=streams, columns=columns_of, keys=keys)
+
+
+def target(
+    held: Snapshot,
+    schema: str,
+    stream: str,
+    columns: Mapping[str, pa.Field],
+    keys: tuple[str, ...],
+    *,
+    versioned: bool,
+    rekey: bool = False,
+) -> Target:
+    """Work out the table for a stream whose columns, by source name, are of those types.
+
+    `keys` are source names; () when rows are appended. `rekey` allows other keys than before (the content is
+    replaced anyway). Raises InputError (`unsupported-change`) for what can't be reached without loss.
+    """
+    table = held.streams.get((schema, stream)) or _table_name(held, schema, stream)
+    at = (schema.lower(), table.lower())
+    live = held.live.get(at, {})
+    if at in held.views:
+        raise unsupported(stream, None, f"`{schema}.{table}` is a view", "rename the view, or load into another schema")
+    known = held.columns.get((schema, table), {})
+    called = names.identifiers(
+        list(columns),
+        max_length=LONGEST_NAME,
+        fold_case=True,
+        reserved=RESERVED,
+        known={source: column.name for source, column in known.items()},
+    )
+    reached, added, widened = [], [], []
+    for source, wanted in columns.items():
+        existing = live.get(called[source].lower())
+        if existing is None:
+            column = Column(source=source, name=called[source], type=wanted)
+            added.append(column)
+        else:
+            reached_type, widening = _reach(stream, existing, wanted, known.get(source))
+            column = Column(source=source, name=existing.name, type=reached_type)
+            if widening:
+                widened.append(widening)
+        reached.append(column)
+    mine = {column.name.lower() for column in reached}
+    others = tuple(column.name for key, column in live.items() if key not in mine and key not in (LOADED_AT, VERSION))
+    _refuse_not_null(stream, live, others)
+    key_names = tuple(called[key] for key in keys)
+    before = held.keys.get((schema, table))
+    if live and before is not None and before != key_names and not rekey:
+        raise unsupported(
+            stream,
+            None,
+            f"the key was ({', '.join(before) or 'none'}) and is now ({', '.join(key_names) or 'none'})",
+            f"move `{schema}.{table}` out of the way and load it anew, or set `load_method` to `overwrite`",
+        )
+    return Target(
+        stream=stream,
+        schema=schema,
+        table=table,
+        columns=tuple(reached),
+        keys=key_names,
+        others=others,
+        is_new=not live,
+        added=tuple(added),
+        widened=tuple(widened),
+        noted={
+            source: NamedColumn(name=called[source], declared=types.declared(wanted))
+            for source, wanted in columns.items()
+        },
+        renamed=tuple(name for name in columns if name not in known and called[name] != name),
+        versioned=versioned or VERSION in live,
+        add_version=versioned and bool(live) and VERSION not in live,
+    )
+
+
+def reach(connection: duckdb.DuckDBPyConnection, table: Target, place: str | None) -> list[Change]:
+    """Make the table (and `place`, where rows to replace its content are collected) able to hold the stream."""
+    if table.is_new:
+        kept = [*((column.name, column.sql_type) for column in table.columns), (LOADED_AT, "TIMESTAMPTZ NOT NULL")]
+        if table.versioned:
+            kept.append((VERSION, "BIGINT"))
+        body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in kept)
+        connection.execute(f"create schema if not exists {names.quote(table.schema)}")
+        connection.execute(f"create table {table.sql} ({body})")
+    else:
+        for at in (table.sql, place) if place else (table.sql,):
+            _alter(connection, table, at)
+    books.write_names(
+        connection,
+        table.schema,
+        table.table,
+        stream=table.stream,
+        keys=table.keys,
+        columns={source: (one.name, one.declared) for source, one in table.noted.items()},
+    )
+    return _changes(table)
+
+
+def _alter(connection: duckdb.DuckDBPyConnection, table: Target, at: str) -> None:
+    for column in table.added:
+        connection.execute(f"alter table {at} add column {names.quote(column.name)} {column.sql_type}")
+    if table.add_version:
+        connection.execute(f"alter table {at} add column {names.quote(VERSION)} BIGINT")
+    for one in table.widened:
+        try:
+            connection.execute(
+                f"alter table {at} alter column {names.quote(one.column)} set data type {one.after} using {one.using}"
+            )
+        except (duckdb.ConversionException, duckdb.OutOfRangeException, duckdb.DependencyException) as error:
+            raise unsupported(
+                table.stream,
+                one.column,
+                f"{one.before} can't become {one.after}: {str(error).splitlines()[0]}",
+                "drop what depends on the column, or move the table out of the way and load it anew",
+            ) from error
+
+
+def lossy_widenings(connection: duckdb.DuckDBPyConnection, table: Target, place: str | None) -> list[str]:
+    """Source names of the columns with a value that the type they should grow to can't hold exactly."""
+    source_of = {column.name: column.source for column in table.columns}
+    found = []
+    for one in table.widened:
+        for at in (table.sql, place):
+            if at is None or one.lossy is None:
+                continue
+            row = connection.execute(f"select count(*) from {at} where {one.lossy}").fetchone()  # noqa: S608 - quoted
+            if row and row[0]:
+                found.append(source_of[one.column])
+                break
+    return found
+
+
+def _reach(
+    stream: str, existing: LiveColumn, wanted: pa.Field, noted: NamedColumn | None
+) -> tuple[pa.Field, Widening | None]:
+    """The type the column will have, and what leads there (None when it has it)."""
+    held = field_of(existing.sql_type)
+    reached = None if held is None else _grown(held, wanted, noted)
+    if held is None or reached is None:
+        raise unsupported(
+            stream,
+            wanted.name,
+            f"the column is {existing.sql_type} and the source now sends {sql_type(wanted)}",
+            "types only ever grow: rename the old column, or move the table out of the way and load it anew",
+        )
+    after = sql_type(reached)
+    if after == existing.sql_type:
+        return reached, None
+    using, lossy = conversion(names.quote(existing.name), held.type, reached.type)
+    return reached, Widening(column=existing.name, before=existing.sql_type, after=after, using=using, lossy=lossy)
+
+
+def _grown(held: pa.Field, wanted: pa.Field, noted: NamedColumn | None) -> pa.Field | None:
+    if types.is_json(held) and types.is_json(wanted):
+        return held
+    to = types.widen(held.type, wanted.type)
+    if to is None and noted is not None and noted.declared == types.declared(wanted):
+        # The source keeps its word; it was a value that once made the column wider than declared.
+        to = held.type if types.widen(wanted.type, held.type) == held.type else None
+    return None if to is None else pa.field("", to)
+
+
+def _refuse_not_null(stream: str, live: Mapping[str, LiveColumn], others: tuple[str, ...]) -> None:
+    for name in others:
+        if not live[name.lower()].nullable:
+            raise unsupported(
+                stream,
+                name,
+                "the column is NOT NULL and the source does not send it",
+                f"allow nulls: alter table … alter column {names.quote(name)} drop not null",
+            )
+
+
+def _table_name(held: Snapshot, schema: str, stream: str) -> str:
+    """A new stream's table. A table made by others is met by its name; those of our other streams are avoided."""
+    known = {name: table for (of_schema, name), table in held.streams.items() if of_schema == schema}
+    return names.identifiers([stream], max_length=LONGEST_NAME, fold_case=True, known=known)[stream]
+
+
+def _changes(table: Target) -> list[Change]:
+    if table.is_new:
+        shaped = [_changed(table, None, "table-created", f"{table.schema}.{table.table}")]
+    else:
+        shaped = [_changed(table, column.source, "column-added", column.sql_type) for column in table.added]
+    return [
+        *shaped,
+        *(_changed(table, source, "renamed", f"{source} → {table.noted[source].name}") for source in table.renamed),
+        *(_changed(table, one.column, "column-widened", f"{one.before} → {one.after}") for one in table.widened),
+    ]
+
+
+def _changed(table: Target, column: str | None, change: str, detail: str) -> Change:
+    return Change(stream=table.stream, column=column, change=change, detail=detail)
+
+
+def unsupported(stream: str, column: str | None, why: str, hint: str) -> InputError:
+    what = f"stream `{stream}`" if column is None else f"column `{column}` of stream `{stream}`"
+    return InputError("unsupported-change", f"{what} can't be loaded into the table that is there", why=why, hint=hint)

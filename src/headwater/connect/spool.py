@@ -1,0 +1,99 @@
+"""Rows that wait for their commit: in memory first, in a private file when memory is wanted elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import NamedTuple
+
+import pyarrow as pa
+from pyarrow import ipc
+
+from headwater.base.files import cannot_write
+
+
+class _Size(NamedTuple):
+    rows: int
+    bytes: int
+
+
+class Spool:
+    """Record batches in the order they were added, whatever their schemas. Each is given back as it was."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder = folder
+        self._name = name
+        self._held: list[pa.RecordBatch] = []
+        self._files: list[tuple[Path, int]] = []  # with the number of batches in each
+        self._skip = 0  # batches of the first file that were dropped
+        self._sizes: list[_Size] = []
+        self._written = 0
+        self.memory = 0
+
+    def __len__(self) -> int:
+        """The number of batches."""
+        return len(self._sizes)
+
+    def add(self, batch: pa.RecordBatch) -> None:
+        self._held.append(batch)
+        self._sizes.append(_Size(batch.num_rows, batch.nbytes))
+        self.memory += batch.nbytes
+
+    def rows(self, count: int) -> int:
+        """How many rows the first `count` batches hold."""
+        return sum(size.rows for size in islice(self._sizes, count))
+
+    def bytes(self) -> int:
+        return sum(size.bytes for size in self._sizes)
+
+    def first(self, count: int) -> Iterator[pa.RecordBatch]:
+        """The first `count` batches; can be asked for again."""
+        return islice(self._all(), count)
+
+    def drop(self, count: int) -> None:
+        """Forget the first `count` batches."""
+        del self._sizes[:count]
+        while count and self._files:
+            file, batches = self._files[0]
+            taken = min(count, batches - self._skip)
+            count -= taken
+            self._skip += taken
+            if self._skip == batches:
+                file.unlink(missing_ok=True)
+                self._files.pop(0)
+                self._skip = 0
+        self.memory -= sum(batch.nbytes for batch in self._held[:count])
+        del self._held[:count]
+
+    def spill(self) -> None:
+        """Move what is held in memory to files. Raises EnvironmentProblemError (`cannot-write`) on a full disk."""
+        start = 0
+        for end in range(1, len(self._held) + 1):
+            if end == len(self._held) or self._held[end].schema != self._held[start].schema:
+                self._write(self._held[start:end])
+                start = end
+        self._held.clear()
+        self.memory = 0
+
+    def _all(self) -> Iterator[pa.RecordBatch]:
+        skip = self._skip
+        for file, _ in self._files:
+            with pa.memory_map(str(file)) as source, ipc.open_stream(source) as reader:
+                yield from islice(reader, skip, None)
+            skip = 0
+        yield from self._held
+
+    def _write(self, batches: list[pa.RecordBatch]) -> None:
+        path = self._folder / f"{self._name}-{self._written}.arrows"
+        self._written += 1
+        options = ipc.IpcWriteOptions(compression="lz4")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with ipc.new_stream(str(path), batches[0].schema, options=options) as writer:
+                for batch in batches:
+                    writer.write_batch(batch)
+        except OSError as error:
+            path.unlink(missing_ok=True)
+            raise cannot_write(path, error) from error
+        self._files.append((path, len(batches)))

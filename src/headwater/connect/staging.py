@@ -1,0 +1,184 @@
+"""What a load has taken and not yet committed: rows, rejects and version messages, with the mark of the last
+boundary. Every destination of ours holds its rows this way and differs only in how it makes them durable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow as pa
+from msgspec import Struct
+
+from headwater.base.errors import InputError
+from headwater.connect import types
+from headwater.connect.contract import ActivateVersion, Rejected, Rows, Schema
+from headwater.connect.spool import Spool
+
+# Riders of a staged batch: what the source did not send for a row, and the row's table version.
+MISSING = "__missing"
+VERSION = "__version"
+
+
+class StagedStream:
+    """A stream of this session: its shape so far and its rows."""
+
+    def __init__(self, schema: Schema, spool: Spool) -> None:
+        self.schema = schema
+        # Every column that any of the stream's schemas named, in the widest type it had.
+        self.columns: dict[str, pa.Field] = {}
+        self.spool = spool
+        self.repaired: list[int] = []  # one entry a batch
+        self.boundary = 0
+        self.version: int | None = None
+        self.is_reshaped = True
+
+    def reshape(self, schema: Schema) -> None:
+        """Take a new schema beside the ones before. Raises InputError (`unsupported-change`)."""
+        columns = dict(self.columns)
+        for field in schema.columns:
+            columns[field.name] = _wider(schema.stream, columns.get(field.name), field)
+        absent = [key for key in schema.keys if key not in columns]
+        if absent:
+            raise InputError(
+                "unknown-key",
+                f"stream `{schema.stream}` has no column `{absent[0]}` to be a key",
+                hint="correct the keys (`key_properties`) of the stream",
+            )
+        if len(self.spool) and schema.keys != self.schema.keys:
+            raise InputError(
+                "unsupported-change",
+                f"stream `{schema.stream}` changes its keys in the middle of a load",
+                why=f"from ({', '.join(self.schema.keys)}) to ({', '.join(schema.keys)})",
+            )
+        self.is_reshaped = self.is_reshaped or schema != self.schema
+        self.schema, self.columns = schema, columns
+
+
+class Part(Struct, frozen=True, kw_only=True):
+    """What one commit takes: how many batches of each stream, how many rejects and version messages."""
+
+    batches: dict[str, int]
+    rejects: int
+    activations: int
+
+
+class Staging:
+    def __init__(self, folder: Path, memory_bytes: int) -> None:
+        self._folder = folder
+        self._memory_bytes = memory_bytes
+        self._touched: set[str] = set()
+        self._boundary = (0, 0)
+        self._bytes = 0
+        self.streams: dict[str, StagedStream] = {}
+        self.rejects: list[Rejected] = []
+        self.activations: list[ActivateVersion] = []
+
+    def prepare(self, schema: Schema) -> StagedStream:
+        stream = self.streams.get(schema.stream)
+        if stream is None:
+            spool = Spool(self._folder, f"stream-{len(self.streams)}")
+            stream = StagedStream(schema, spool)
+            stream.reshape(schema)
+            self.streams[schema.stream] = stream
+        elif not _same(stream.schema, schema):
+            stream.reshape(schema)
+        return stream
+
+    def stage(self, rows: Rows) -> None:
+        stream = self.streams[rows.stream]
+        batch = rows.batch
+        if rows.missing is not None:
+            batch = batch.append_column(MISSING, rows.missing)
+        if rows.version is not None:
+            batch = batch.append_column(VERSION, pa.repeat(pa.scalar(rows.version, pa.int64()), batch.num_rows))
+            stream.version = rows.version
+        stream.spool.add(batch)
+        stream.repaired.append(sum(rows.repaired.values()))
+        self._touched.add(rows.stream)
+        self._bytes += batch.nbytes
+        if sum(one.spool.memory for one in self.streams.values()) > self._memory_bytes:
+            for one in self.streams.values():
+                one.spool.spill()
+
+    def reject(self, rejected: Rejected) -> None:
+        self.rejects.append(rejected)
+        self._bytes += len(rejected.record)
+
+    def staged_bytes(self) -> int:
+        return self._bytes
+
+    def boundary(self) -> None:
+        for name in self._touched:
+            stream = self.streams[name]
+            stream.boundary = len(stream.spool)
+        self._touched.clear()
+        self._boundary = (len(self.rejects), len(self.activations))
+
+    def part(self, *, to_boundary: bool) -> Part:
+        """All that is staged, or all up to the last boundary."""
+        if to_boundary:
+            batches = {name: stream.boundary for name, stream in self.streams.items()}
+            return Part(batches=batches, rejects=self._boundary[0], activations=self._boundary[1])
+        batches = {name: len(stream.spool) for name, stream in self.streams.items()}
+        return Part(batches=batches, rejects=len(self.rejects), activations=len(self.activations))
+
+    def drop(self, part: Part) -> None:
+        """Forget a part that was committed."""
+        for name, count in part.batches.items():
+            stream = self.streams[name]
+            stream.spool.drop(count)
+            del stream.repaired[:count]
+            stream.boundary = max(0, stream.boundary - count)
+        del self.rejects[: part.rejects]
+        del self.activations[: part.activations]
+        self._boundary = (max(0, self._boundary[0] - part.rejects), max(0, self._boundary[1] - part.activations))
+        rejected = sum(len(one.record) for one in self.rejects)
+        self._bytes = sum(stream.spool.bytes() for stream in self.streams.values()) + rejected
+
+    def clear(self) -> None:
+        self.drop(self.part(to_boundary=False))
+
+
+_COMBINE_ROWS = 64_000
+
+
+def combined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Neighbours of one schema as one batch of about 64,000 rows: some sources send rows one by one."""
+    held: list[pa.RecordBatch] = []
+    count = 0
+    for batch in batches:
+        if held and (count + batch.num_rows > _COMBINE_ROWS or held[0].schema != batch.schema):
+            yield pa.concat_batches(held)
+            held, count = [], 0
+        held.append(batch)
+        count += batch.num_rows
+    if held:
+        yield pa.concat_batches(held)
+
+
+def _same(one: Schema, other: Schema) -> bool:
+    """Whether two schemas say the same, in whatever order they name the columns."""
+    return (
+        (one.keys, one.replace) == (other.keys, other.replace)
+        and set(one.columns.names) == set(other.columns.names)
+        and all(other.columns.field(field.name).equals(field, check_metadata=True) for field in one.columns)
+    )
+
+
+def _wider(stream: str, held: pa.Field | None, field: pa.Field) -> pa.Field:
+    if held is None or held.equals(field, check_metadata=True):
+        return field
+    to = types.widen(held.type, field.type)
+    if to is None and types.declared(held) == types.declared(field):
+        to = held.type  # the schema again, after a value had made the column wider
+    if to is None:
+        raise InputError(
+            "unsupported-change",
+            f"column `{field.name}` of stream `{stream}` turned from {held.type} into {field.type} during the load",
+            why="types only ever grow",
+        )
+    same_kind = types.is_json(held) == types.is_json(field)
+    metadata = {types.DECLARED: types.declared(field).encode()}
+    if same_kind and types.is_json(field):
+        metadata |= field.metadata
+    return pa.field(field.name, to, metadata=metadata)
