@@ -45,14 +45,14 @@ _TAGGED: dict[str, tuple[type, ...]] = {
     f"{_TAG}bool": (bool,),
     f"{_TAG}null": (type(None),),
 }
+_QUOTES = "check the indentation, and put quotes around a value that holds `: `"
 _HINTS = {
-    "found character that cannot start any token": "put quotes around a value that starts with `@`, `%` or a backtick,"
-    " and indent with spaces, not tabs",
-    "mapping values are not allowed in this context": "check the indentation, and put quotes around a value that "
-    "holds `: `",
-    "mapping values are not allowed here": "check the indentation, and put quotes around a value that holds `: `",
+    "found character that cannot start any token": "put quotes around a value that starts with `@`, `%` or a backtick",
+    "mapping values are not allowed in this context": _QUOTES,
+    "mapping values are not allowed here": _QUOTES,
     "did not find expected key": "check the indentation of this line and for a quote left open above it",
     "could not find expected ':'": "a key needs a `:` behind it; check for a quote left open above",
+    "what opens here is not closed": "close the bracket or quote",
 }
 
 
@@ -378,20 +378,19 @@ class _Composer:
 
 
 def _refuse_broken(error: yaml.MarkedYAMLError, source: str, shown: str) -> NoReturn:
-    mark = error.problem_mark or error.context_mark
+    mark, opened = error.problem_mark or error.context_mark, error.context_mark
     problem = error.problem or "it cannot be parsed"
-    line = mark.line if mark else 0
-    lines = source.splitlines() or [""]
-    why = None
-    if mark and line < len(lines):
-        text = lines[line].expandtabs(1)
-        why = f"{text}\n{' ' * mark.column}^"
-    if error.context and error.context_mark and error.context_mark.line != line:
-        why = f"{why or ''}\n{error.context} that starts in line {error.context_mark.line + 1}".lstrip("\n")
+    if mark and opened and opened.line != mark.line and re.search("flow|quoted", error.context or ""):
+        mark, problem = opened, "what opens here is not closed"
+    line, column = (mark.line, mark.column) if mark else (0, 0)
+    text = (source.splitlines() or [""])[line : line + 1]
+    hint = _HINTS.get(problem, "correct this line or the one above it")
+    if text and text[0][column : column + 1] == "\t":
+        hint = "indent with spaces, not tabs"
     raise InputError(
         "broken-yaml",
         f"the YAML is broken: {problem}",
         where=Where(shown, line + 1),
-        why=why,
-        hint=_HINTS.get(problem, "correct this line or the one above it"),
+        why=f"{text[0].expandtabs(1)}\n{' ' * column}^" if text else None,
+        hint=hint,
     ) from error

@@ -26,18 +26,19 @@ from headwater.base.files import locked, write_atomic
 
 _BINDING = re.compile(
     r"""[^\S\r\n]*(?P<export>export[^\S\r\n]+)?(?:'(?P<quoted>[^'\r\n]+)'|(?P<name>[^=\#\s'"]+))[^\S\r\n]*
-    (?:=[^\S\r\n]*(?:
-        '(?P<single>(?:\\.|[^'\\])*)'
-      | "(?P<double>(?:\\.|[^"\\])*)"
-      | (?P<plain>(?!['"])[^\r\n]*?)
-    ))?
-    [^\S\r\n]*(?:(?:(?<=\s)|(?<=['"=]))\#[^\r\n]*)?(?:\r\n|\n|\r|\Z)""",
+    (?:=(?:
+        [^\S\r\n]*'(?P<single>(?:\\.|[^'\\])*)'[^\S\r\n]*(?:\#[^\r\n]*)?
+      | [^\S\r\n]*"(?P<double>(?:\\.|[^"\\])*)"[^\S\r\n]*(?:\#[^\r\n]*)?
+      | (?P<plain>(?![^\S\r\n]*['"])[^\r\n]*?)(?:[^\S\r\n]+\#[^\r\n]*)?
+    )|(?:[^\S\r\n]+\#[^\r\n]*)?)
+    [^\S\r\n]*(?:\r\n|\n|\r|\Z)""",
     re.VERBOSE | re.DOTALL,
 )
 _BLANK = re.compile(r"[^\S\r\n]*(?:\#[^\r\n]*)?(?:\r\n|\n|\r|\Z)")
 _DOUBLE_ESCAPE = re.compile(r"\\([\\'\"abfnrtv])")
 _SINGLE_ESCAPE = re.compile(r"\\([\\'])")
 _ESCAPED = {"a": "\a", "b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t", "v": "\v"}
+_DOUBLE_QUOTED = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r"}
 _REFERENCE = re.compile(r"\$\{(?P<name>[^}:]*)(?::-(?P<default>[^}]*))?\}")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*\Z")
 _UNQUOTED = re.compile(r"[A-Za-z0-9_./:@%+,=-]+\Z")
@@ -146,7 +147,7 @@ def _binding(match: re.Match[str]) -> _Line:
     if match["double"] is not None:
         value = _DOUBLE_ESCAPE.sub(lambda found: _ESCAPED.get(found[1], found[1]), match["double"])
         return _Line(match.group(), name, value, exported)
-    return _Line(match.group(), name, match["plain"], exported)
+    return _Line(match.group(), name, None if match["plain"] is None else match["plain"].strip(), exported)
 
 
 def _expand(value: str, known: Mapping[str, str]) -> str:
@@ -157,6 +158,8 @@ def _quoted(value: str) -> str:
     """In the plainest form that this reader, python-dotenv and, where possible, a shell read alike."""
     if not value or _UNQUOTED.match(value):
         return value
+    if "\r" in value and "${" not in value:  # a bare carriage return does not survive python-dotenv
+        return '"' + "".join(_DOUBLE_QUOTED.get(char, char) for char in value) + '"'
     if "'" in value and not re.search(r"[$`\\]", value) and value.isprintable():
         return '"' + value.replace('"', '\\"') + '"'
     return "'" + value.replace("\\", "\\\\").replace("'", "\\'") + "'"

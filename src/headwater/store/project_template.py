@@ -33,7 +33,7 @@ output/*
 _README = """\
 # {name}
 
-A [Headwater](https://pypi.org/project/headwater/) project.
+A Headwater project.
 
 | | |
 |---|---|
