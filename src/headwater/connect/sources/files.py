@@ -14,14 +14,14 @@ import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
-from headwater.base.errors import InputError, RunFailedError, Where
+from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources import files_csv, files_parquet, files_state
+from headwater.connect.sources import files_csv, files_jsonl, files_parquet, files_state
 from headwater.connect.sources.files_find import DataFile, StreamFiles, streams
 from headwater.connect.sources.files_format import Format
-from headwater.connect.sources.files_open import Fingerprint, digest, fingerprint
+from headwater.connect.sources.files_open import Fingerprint, changed_while_read, digest, fingerprint
 from headwater.connect.sources.files_settings import Settings
 from headwater.connect.sources.files_state import Due, FileState, State
 from headwater.connect.sources.text_types import TEXT, Kind, Look, field_of, joined
@@ -32,6 +32,7 @@ __all__ = ["Settings", "discover", "read"]
 
 _FORMATS: dict[str, Format] = {
     "csv": cast("Format", files_csv),
+    "jsonl": cast("Format", files_jsonl),
     "parquet": cast("Format", files_parquet),
 }
 
@@ -131,12 +132,7 @@ def _delivered(work: _Work, state: State, safe: State, request: ReadRequest) -> 
             if request.should_stop():
                 return True
         if fingerprint(file) != before[file.key]:
-            raise RunFailedError(
-                "changed-while-read",
-                f"`{file.label}` was written to while it was read",
-                where=Where(str(file.path)),
-                hint="run again when nothing writes to the file",
-            )
+            raise changed_while_read(file)
         files[file.key] = msgspec.structs.replace(entry, rows=None)
     yield _checkpoint(safe)
     return False
@@ -153,11 +149,14 @@ def _file_rows(stream: StreamFiles, file: DataFile, skip: int, schema: pa.Schema
         batch = piece.batch.slice(max(0, count - (position - skip)))
         absent = [name for name in schema.names if name not in batch.schema.names]
         arrays = [pa.nulls(len(batch), field.type) if field.name in absent else batch[field.name] for field in schema]
+        missing = piece.missing.slice(count - len(batch)) if piece.missing is not None else None
+        if missing is None and absent:
+            missing = _same(absent, len(batch))
         yield Rows(
             stream=stream.name,
             batch=pa.RecordBatch.from_arrays(arrays, schema=schema),
             # With keys a row may stand already: what this file does not say about it must not be wiped out.
-            missing=_same(absent, len(batch)) if absent and stream.keys else None,
+            missing=missing if stream.keys else None,
             repaired=piece.repaired,
             size=piece.size,
         )

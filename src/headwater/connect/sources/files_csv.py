@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import pyarrow.csv
 
-from headwater.base.errors import InputError, RunFailedError, Where
+from headwater.base.errors import InputError, Where
 from headwater.connect.sources import files_csv_faults as faults
 from headwater.connect.sources import text_types
 from headwater.connect.sources.files_find import DataFile, Dialect
 from headwater.connect.sources.files_format import Piece
-from headwater.connect.sources.files_open import Unpacked, opened
+from headwater.connect.sources.files_open import Unpacked, changed_while_read, opened
 from headwater.connect.sources.text_types import Look
 
 # Rows are cut into blocks; the longest row must fit into one. A file with longer rows is tried with larger blocks.
@@ -53,13 +53,7 @@ def _converted(file: DataFile, field: pa.Field, values: pa.Array) -> pa.Array:
     try:
         return text_types.converted(values, field.type)
     except pa.ArrowInvalid as error:
-        raise RunFailedError(
-            "changed-while-read",
-            f"column `{field.name}` of `{file.label}` holds something else than a moment ago",
-            where=Where(str(file.path)),
-            why=str(error),
-            hint="run again when nothing writes to the file",
-        ) from error
+        raise changed_while_read(file, str(error)) from error
 
 
 def _texts(
@@ -131,7 +125,7 @@ class _Text:
         self._unpacked = unpacked
         self._file = file
         encoding = file.dialect.encoding.lower().replace("_", "-")
-        self._decode = None if encoding in {"utf-8", "utf8"} else _decoder(encoding)
+        self._decode = None if encoding in {"utf-8", "utf8"} else decoder(encoding)
         self._rest = b""
         self._misplaced = _misplaced_quote(file.dialect) if strict else None
         self._quote = file.dialect.quote.encode()
@@ -239,7 +233,7 @@ def _misplaced_quote(dialect: Dialect) -> re.Pattern[bytes] | None:
     return re.compile(rb"[^" + edge + rb"\r\n" + quote + rb"]" + quote + rb"[^" + edge + rb"\r\n" + quote + rb"]")
 
 
-def _decoder(encoding: str) -> codecs.IncrementalDecoder:
+def decoder(encoding: str) -> codecs.IncrementalDecoder:
     try:
         return codecs.getincrementaldecoder(encoding)()
     except LookupError as error:

@@ -13,10 +13,11 @@ from headwater.connect.sources.text_types import Look
 
 
 class Piece(Struct, frozen=True, kw_only=True):
-    """Rows of a file in file order; `size` in bytes as read. `repaired` as in `contract.Rows`."""
+    """Rows of a file in file order; `size` in bytes as read. `missing` and `repaired` as in `contract.Rows`."""
 
     batch: pa.RecordBatch
     size: int
+    missing: pa.Array | None = None
     repaired: dict[str, int] = field(default_factory=dict)
 
 

@@ -97,6 +97,16 @@ def _unpacking(file: DataFile, stack: contextlib.ExitStack) -> BinaryIO:
     return raw
 
 
+def changed_while_read(file: DataFile, why: str | None = None) -> RunFailedError:
+    return RunFailedError(
+        "changed-while-read",
+        f"`{file.label}` was written to while it was read",
+        where=Where(str(file.path)),
+        why=why,
+        hint="run again when nothing writes to the file",
+    )
+
+
 def _corrupt(file: DataFile, error: Exception) -> RunFailedError:
     return RunFailedError(
         "corrupt-file", f"`{file.label}` cannot be unpacked", where=Where(str(file.path)), why=str(error)

@@ -1,12 +1,13 @@
 """Which type holds every value of a column exactly, and the conversion of text to it.
 
-`looked_at` describes one array, `joined` adds descriptions up, `type_of` names the type, `converted` converts. A
+`looked_at` describes one array, `joined` adds descriptions up, `field_of` names the type, `converted` converts. A
 type is chosen only when no value would change: `007` is text, a number is float64 only when its digits survive,
 a date is an ISO date of the years 1 to 9999. A text with more than that in it stays text, untouched.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 import pyarrow as pa
@@ -72,11 +73,20 @@ TEXT = Look(Kind.TEXT)
 
 def looked_at(values: pa.Array) -> Look:
     """Describes a string array."""
+    return _first_that_fits(values, (_integers, _numbers, _booleans, _dates, _timestamps))
+
+
+def looked_at_moments(values: pa.Array) -> Look:
+    """Describes a string array whose values are known to be text: at most dates or timestamps."""
+    return _first_that_fits(values, (_dates, _timestamps))
+
+
+def _first_that_fits(values: pa.Array, looks: tuple[Callable[[pa.Array], Look | None], ...]) -> Look:
     values = values.drop_null()
     if not len(values):
         return NOTHING
     probe = values.slice(0, _PROBE) if len(values) > 2 * _PROBE else values
-    for look in (_integers, _numbers, _booleans, _dates, _timestamps):
+    for look in looks:
         if look(probe) is not None and (seen := look(values)) is not None:
             return seen
     return TEXT
