@@ -6,7 +6,6 @@ settings, what a pipeline's earlier plugins export, the project's `env`, the pro
 
 from __future__ import annotations
 
-import os.path
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -28,10 +27,12 @@ _OUR_PYTHON = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECO
 class EnvLevels(Struct, frozen=True, kw_only=True):
     """The `env:` keys of the files on top of the process environment, expanded.
 
-    `outer` is what holds for the whole project (process, facts, root `env`), `inner` what is meant for the plugin
-    (its `env`, the environment's, the environment's for the plugin) and so beats the plugin's settings.
+    `outer` is what holds for the whole project (process, `project_env`, root `env`), `inner` what is meant for the
+    plugin (its `env`, the environment's, the environment's for the plugin) and so beats the plugin's settings.
+    `dotenv` is weaker than both, and a layer of its own where settings are concerned.
     """
 
+    dotenv: dict[str, str]
     outer: dict[str, str]
     inner: dict[str, str]
 
@@ -50,29 +51,28 @@ class Upstream(NamedTuple):
 
 def env_levels(
     *,
-    process: Mapping[str, str],
+    environ: Mapping[str, str],
     dotenv: Mapping[str, str],
     project: Project,
     environment: Environment | None,
     resolved: Resolved | None = None,
-    facts: Mapping[str, str] | None = None,
+    project_env: Mapping[str, str] | None = None,
     strict: bool = False,
 ) -> EnvLevels:
     """Expand each level with those before it: process and `.env`, root, environment, plugin, environment's plugin.
 
-    Which of two levels wins is another matter: the environment's `env` beats the plugin's. `facts` are variables
-    that the program itself sets (`MELTANO_SYS_DIR_ROOT`, project settings); MELTANO_PROJECT_ROOT and
-    MELTANO_ENVIRONMENT are always set. `resolved` None means no plugin: `inner` is then the environment's alone.
-    `.env` itself is not part of the result: it is a layer of its own. With `strict`, InputError
-    (`undefined-variable`).
+    Which of two levels wins is another matter: the environment's `env` beats the plugin's. `project_env` are
+    variables that the program itself sets (`MELTANO_SYS_DIR_ROOT`, `project_variables(…)`); MELTANO_PROJECT_ROOT and
+    MELTANO_ENVIRONMENT are always set. Without `resolved`, `inner` is the environment's alone.
+    With `strict`, a variable that is not set raises InputError (`undefined-variable`).
     """
     known = {
-        **(facts or {}),
+        **(project_env or {}),
         "MELTANO_PROJECT_ROOT": project.root,
         "MELTANO_ENVIRONMENT": environment.name if environment else "",
         **(info(resolved) if resolved else {}),
     }
-    scope = {**dotenv, **process, **known}
+    scope = {**dotenv, **environ, **known}
     root = expand(project.env, scope, strict=strict)
     scope.update(root)
     surroundings = expand(environment.env, scope, strict=strict) if environment else {}
@@ -80,45 +80,51 @@ def env_levels(
     plugin = expand(resolved.definition.env, scope, strict=strict) if resolved else {}
     scope.update(plugin)
     here = expand(_environment_plugin_env(environment, resolved), scope, strict=strict)
-    return EnvLevels(outer={**process, **known, **root}, inner={**plugin, **surroundings, **here})
+    return EnvLevels(
+        dotenv=dict(dotenv),
+        outer={**environ, **known, **root},
+        inner={**plugin, **surroundings, **here},
+    )
 
 
 def child_env(
-    *,
     levels: EnvLevels,
-    dotenv: Mapping[str, str],
     resolved: Resolved,
     values: Mapping[str, Value],
+    *,
     upstream: Sequence[Upstream] = (),
     share_extractor_secrets: bool = False,
     foreign_secrets: frozenset[str] = frozenset(),
-    venv_bin: str | None = None,
+    venv: str | None = None,
 ) -> dict[str, str]:
     """The whole environment of the plugin's process.
 
     `upstream` are the plugins before it in its pipeline, in order: it gets their settings, and of their secret
     ones only with `share_extractor_secrets`. `foreign_secrets` are variables of others that it must not see
-    (`secret_names` of every other plugin, `project_secret_names()`); its own settings and `env` are never taken
-    away. Variables of the Python that runs this program are dropped; with `venv_bin` the plugin's environment
-    comes first on PATH.
+    (`secret_names` of every other plugin, `project_secret_names()`); its own settings and the `env:` keys of the
+    plugin and the environment are never taken away. Variables of the Python that runs this program are dropped;
+    with `venv`, the folder of the plugin's environment, its programs come first on PATH.
     """
     hidden = foreign_secrets
     given: dict[str, str] = {}
     for before in upstream:
-        given.update(info(before.resolved))
-        given.update(exports(before.resolved, before.values, secret=share_extractor_secrets))
-        if share_extractor_secrets:
-            hidden -= secret_names(before.resolved)
-        else:
-            hidden |= secret_names(before.resolved, before.values)
+        given.update(handed_on(before, secret=share_extractor_secrets))
+        theirs = secret_names(before.resolved, before.values)
+        hidden = hidden - theirs if share_extractor_secrets else hidden | theirs
     hidden = hidden.union(_OUR_PYTHON)
-    env = {name: value for name, value in {**dotenv, **levels.outer, **given}.items() if name not in hidden}
+    env = {name: value for name, value in {**levels.dotenv, **levels.outer, **given}.items() if name not in hidden}
     env |= {**info(resolved), **exports(resolved, values), **levels.inner}
-    if venv_bin is not None:
+    if venv is not None:
         path = env.get("PATH")
-        env["PATH"] = os.path.pathsep.join([venv_bin, path]) if path else venv_bin
-        env["VIRTUAL_ENV"] = os.path.dirname(venv_bin)  # noqa: PTH120 - text, no file is touched
+        env["PATH"] = f"{venv}/bin:{path}" if path else f"{venv}/bin"
+        env["VIRTUAL_ENV"] = venv
     return env
+
+
+def handed_on(upstream: Upstream, *, secret: bool) -> dict[str, str]:
+    """What a plugin tells those after it in a pipeline: who it is and its settings. A loader's settings may name
+    these variables too (`$MELTANO_EXTRACT__LOAD_SCHEMA`): put them into the `project_env` of its levels."""
+    return {**info(upstream.resolved), **exports(upstream.resolved, upstream.values, secret=secret)}
 
 
 def secret_names(resolved: Resolved, values: Mapping[str, Value] | None = None) -> frozenset[str]:

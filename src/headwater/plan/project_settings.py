@@ -115,7 +115,7 @@ def project_settings(
         **project.settings,
     }
     return {
-        name: _value(setting, _found(project, setting, env, dotenv, flags or {}, given), scope)
+        name: _value(project, setting, _found(project, setting, env, dotenv, flags or {}, given), scope)
         for name, setting in known.items()
     }
 
@@ -146,12 +146,18 @@ def _found(
     found: list[tuple[Origin, str, Any]] = [(Origin.FLAG, "command line", flags.get(setting.name))]
     found += [(Origin.ENV, name, env.get(name)) for name in names]
     found += [(Origin.DOTENV, f".env: {name}", dotenv.get(name)) for name in names]
-    found.append((Origin.PROJECT, project.file, given.get(setting.name)))
+    found.append((Origin.PROJECT, str(_place(project, setting)), given.get(setting.name)))
     found.append((Origin.DEFAULT, "default", setting.value))
     return [item for item in found if item[2] is not None and (item[2] != "" or setting.kind is None)]
 
 
-def _value(setting: Setting, found: Sequence[tuple[Origin, str, Any]], scope: Mapping[str, str]) -> Value:
+def _place(project: Project, setting: Setting) -> Where:
+    return Where(project.file.rpartition("/")[2], project.lines.get(setting.name.split(".")[0], 0))
+
+
+def _value(
+    project: Project, setting: Setting, found: Sequence[tuple[Origin, str, Any]], scope: Mapping[str, str]
+) -> Value:
     if not found:
         return Value(
             name=setting.name,
@@ -168,7 +174,8 @@ def _value(setting: Setting, found: Sequence[tuple[Origin, str, Any]], scope: Ma
             value = cast(setting, value)
         except WrongTypeError as error:
             if position == 0:
-                raise _wrong_type(setting, origin, source, value, str(error)) from None
+                where = _place(project, setting) if origin is Origin.PROJECT else None
+                raise _wrong_type(setting, source, where, value, str(error)) from None
         values.append(
             Value(
                 name=setting.name,
@@ -191,12 +198,12 @@ def _value(setting: Setting, found: Sequence[tuple[Origin, str, Any]], scope: Ma
     )
 
 
-def _wrong_type(setting: Setting, origin: Origin, source: str, value: Any, expected: str) -> InputError:
+def _wrong_type(setting: Setting, source: str, where: Where | None, value: Any, expected: str) -> InputError:
     shown = "a value that is not shown" if is_secret(setting, value) else f"`{text(value)}`"
     return InputError(
         "wrong-setting-type",
         f"the project setting `{setting.name}` must be {expected}",
-        where=Where(source) if origin is Origin.PROJECT else None,
+        where=where,
         why=f"{source} gives {shown}",
         hint=f"headwater config set headwater {setting.name} …",
     )
