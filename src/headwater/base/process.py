@@ -24,6 +24,7 @@ from headwater.base.errors import EnvironmentProblemError
 PIPE_BYTES = 1 << 20  # Linux gives 64 KiB; 1 MiB spares most context switches between two busy processes
 LINE_BYTES = 256 << 10  # what goes beyond is dropped: a line of stderr is for people
 TAIL_LINES = 40
+DEVNULL = subprocess.DEVNULL
 _GUARD = 'read -r _ || kill -KILL "-$1"'
 
 
@@ -53,7 +54,7 @@ def ended_and_empty(descriptor: int) -> bool:
 class Child:
     """A running program.
 
-    `stdin` and `stdout` are file descriptors or `subprocess.DEVNULL`, None inherits ours; they stay the caller's
+    `stdin` and `stdout` are file descriptors or `DEVNULL`, None inherits ours; they stay the caller's
     to close. Each line of stderr goes to `on_line` (without its line end) from a thread of its own; with `on_line`
     None stderr is inherited. Raises EnvironmentProblemError (`cannot-start`) when the program is not there or may
     not be run.
@@ -66,8 +67,8 @@ class Child:
         name: str,
         env: Mapping[str, str],
         cwd: str | None = None,
-        stdin: int | None = subprocess.DEVNULL,
-        stdout: int | None = subprocess.DEVNULL,
+        stdin: int | None = DEVNULL,
+        stdout: int | None = DEVNULL,
         on_line: Callable[[str], None] | None = None,
         own_group: bool = True,
     ) -> None:

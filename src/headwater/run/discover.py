@@ -1,0 +1,119 @@
+"""What a source offers: asked from the plugin, kept for a while, and compared with what it offered before."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from headwater.base.errors import RunFailedError
+from headwater.model.event import Level
+from headwater.model.plan import Block, ExtractLoad
+from headwater.plan import drift, select
+from headwater.run.chain import Chain, Start
+from headwater.run.runner import Run
+from headwater.run.singer_files import config_args, read_json
+from headwater.store.catalogs import CachedCatalog, Catalogs
+
+Json = dict[str, Any]
+
+
+def selected_catalog(step: ExtractLoad, run: Run, offered: Callable[[], Json | None]) -> Json | None:
+    """The catalog to extract with: the plan's own file, else what the source offers, with the plan's rules applied.
+
+    None when the plugin knows no catalogs. Raises InputError (`nothing-selected`).
+    """
+    if step.catalog_file is not None:
+        _, catalog = read_json(Path(run.plan.root) / step.catalog_file, "catalog")
+        rules = select.Rules(select=(), select_filter=step.select_filter)
+    else:
+        found = offered()
+        if found is None:
+            return None
+        catalog = found
+        rules = select.Rules(
+            select=step.select, select_filter=step.select_filter, metadata=step.metadata, schema=step.schema
+        )
+    catalog, warnings = select.apply(catalog, rules)
+    for text in warnings:
+        run.tell(step.name, Level.WARNING, text)
+    return catalog
+
+
+def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalogs) -> Json | None:
+    """The catalog of a Singer plugin, from the cache while that is fresh; None for a plugin that can't discover.
+
+    A catalog is used again only for the same config and the same installed plugin. What changed since the last
+    discovery is told as a warning.
+    """
+    block = step.extractor
+    if "discover" not in block.capabilities:
+        return None
+    cached = catalogs.read(block.name)
+    key = _key(block)
+    if cached is not None and key is not None and _is_fresh(step, cached, key):
+        run.tell(step.name, Level.DEBUG, "using the catalog of the last discovery")
+        return cached.catalog
+    catalog = discover(block, run, folder, step=step.name, idle_seconds=step.idle_timeout_seconds)
+    if key is not None:
+        if cached is not None and cached.key == key:
+            _tell_changes(step, run, cached.catalog, catalog)
+        catalogs.write(block.name, key, catalog)
+    return catalog
+
+
+def discover(block: Block, run: Run, folder: Path, *, step: str, idle_seconds: float) -> Json:
+    """Run the plugin's discovery. Raises RunFailedError: `discovery-failed`, or `tap-logs-to-stdout` when what it
+    wrote is no JSON."""
+    start = Start(block=block, args=(*config_args(block, folder), "--discover"))
+    with Chain([start], step=step, run=run, idle_seconds=idle_seconds) as chain:
+        text = b"".join(chain.chunks(lambda: None))
+        chain.wait()
+        run.cancel.check()
+        failure = chain.failure()
+    if failure is not None:
+        raise RunFailedError(
+            "discovery-failed",
+            f"`{block.name}` could not say what its source offers",
+            why=failure.why or failure.what,
+            hint=f"headwater config test {block.name}",
+        )
+    try:
+        catalog = json.loads(text)
+    except ValueError as error:
+        first = text.lstrip()[:80].decode("utf-8", "replace").splitlines() or ["(nothing)"]
+        raise RunFailedError(
+            "tap-logs-to-stdout",
+            f"`{block.name} --discover` wrote something else than a catalog to stdout",
+            why=f"it begins with: {first[0]}",
+            hint="a Singer program logs to stderr only: set its log output, or report it to its authors",
+        ) from error
+    if not isinstance(catalog, dict):
+        raise RunFailedError("discovery-failed", f"`{block.name} --discover` wrote JSON that is no catalog")
+    return catalog
+
+
+def _key(block: Block) -> str | None:
+    """What a discovery depends on. None for a plugin that may change unseen (editable, or not installed by us)."""
+    if not block.fingerprint:
+        return None
+    config = json.dumps(block.config, sort_keys=True, default=str)
+    return hashlib.sha256(f"{block.fingerprint}\n{config}".encode()).hexdigest()
+
+
+def _is_fresh(step: ExtractLoad, cached: CachedCatalog, key: str) -> bool:
+    return (
+        step.use_cached_catalog
+        and not step.refresh_catalog
+        and not step.full_refresh
+        and cached.key == key
+        and 0 <= cached.age() < step.catalog_max_age_seconds
+    )
+
+
+def _tell_changes(step: ExtractLoad, run: Run, before: Json, after: Json) -> None:
+    for change in drift.changes(before, after):
+        text = f"source schema drifted: {drift.sentence(change)}"
+        run.tell(step.name, Level.WARNING, text)

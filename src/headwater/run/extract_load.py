@@ -1,0 +1,59 @@
+"""Extract and load: prepares what the programs need and takes the road that fits the blocks."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from headwater.base import clock
+from headwater.model.event import StreamFigures
+from headwater.model.plan import ExtractLoad
+from headwater.run.chain import Start
+from headwater.run.discover import offered_catalog, selected_catalog
+from headwater.run.keeping import Keeping
+from headwater.run.pipe import pipe
+from headwater.run.runner import Executor, Run
+from headwater.run.singer_files import catalog_args, config_args, state_args
+from headwater.run.state import start_state, state_saver
+
+
+def executor(keeping: Keeping) -> Executor:
+    """The executor for ExtractLoad steps."""
+
+    def execute(step: ExtractLoad, run: Run) -> tuple[StreamFigures, ...]:
+        with _alone(step, run, keeping), keeping.folders.opened(run.plan.run_id) as folder:
+            if step.extractor.native is None and step.loader.native is None:
+                return _singer_to_singer(step, run, keeping, folder)
+            # Imported late: it brings Arrow, which the road above has no use for.
+            from headwater.run.copy import copy  # noqa: PLC0415 - see above
+
+            return copy(step, run, keeping, folder)
+
+    return execute
+
+
+def _singer_to_singer(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[StreamFigures, ...]:
+    catalog = selected_catalog(step, run, lambda: offered_catalog(step, run, folder, keeping.catalogs))
+    state = start_state(step, run, keeping.states, checkpoint=None, has_checkpoints=False)
+    block = step.extractor
+    first = Start(
+        block=block,
+        args=(
+            *config_args(block, folder),
+            *catalog_args(block, folder, catalog),
+            *state_args(block, folder, state),
+        ),
+    )
+    others = [Start(block=other, args=config_args(other, folder)) for other in (*step.mappers, step.loader)]
+    return pipe(step, [first, *others], run, save=state_saver(step, run, keeping.states))
+
+
+@contextmanager
+def _alone(step: ExtractLoad, run: Run, keeping: Keeping) -> Iterator[None]:
+    with ExitStack() as held:
+        if step.state_id is not None and not step.force:
+            owner = f"run {run.plan.run_id}, process {os.getpid()}, since {clock.iso(clock.now())}"
+            held.callback(keeping.pipeline_lock(step.state_id, owner).release)
+        yield

@@ -1,0 +1,54 @@
+"""The files that a Singer program is started with: config, catalog, state. All 0600 in the run's private folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from headwater.base.errors import InputError, Where
+from headwater.base.files import write_atomic
+from headwater.model.plan import Block
+
+
+def config_args(block: Block, folder: Path) -> tuple[str, ...]:
+    """Writes the block's config and returns the arguments that name it."""
+    path = folder / f"{block.kind.value}-{block.name}.config.json"
+    write_atomic(path, json.dumps(block.config, default=str).encode(), mode=0o600)
+    return ("--config", str(path))
+
+
+def catalog_args(block: Block, folder: Path, catalog: dict[str, Any] | None) -> tuple[str, ...]:
+    """Nothing for a program that takes no catalog."""
+    if catalog is None:
+        return ()
+    option = next((f"--{word}" for word in ("catalog", "properties") if word in block.capabilities), None)
+    if option is None:
+        return ()
+    path = folder / f"{block.name}.catalog.json"
+    write_atomic(path, json.dumps(catalog).encode(), mode=0o600)
+    return (option, str(path))
+
+
+def state_args(block: Block, folder: Path, state: str | None) -> tuple[str, ...]:
+    if state is None or "state" not in block.capabilities:
+        return ()
+    path = folder / f"{block.name}.state.json"
+    write_atomic(path, state.encode(), mode=0o600)
+    return ("--state", str(path))
+
+
+def read_json(path: Path, kind: str) -> tuple[str, dict[str, Any]]:
+    """Text and content of a JSON file that the user wrote. Raises InputError (`bad-<kind>-file`)."""
+    try:
+        text = path.read_text()
+        found = json.loads(text)
+    except FileNotFoundError as error:
+        raise InputError(f"bad-{kind}-file", f"the {kind} file `{path}` does not exist") from error
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"bad-{kind}-file", f"the {kind} file is not readable as JSON", where=Where(str(path)), why=str(error)
+        ) from error
+    if not isinstance(found, dict):
+        raise InputError(f"bad-{kind}-file", f"the {kind} file holds no JSON object", where=Where(str(path)))
+    return text, found

@@ -1,0 +1,85 @@
+"""The state that a load starts from, and what becomes of those that it reaches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from headwater.base.errors import EnvironmentProblemError
+from headwater.model.event import CheckpointSaved, Level
+from headwater.model.plan import ExtractLoad
+from headwater.run.runner import Run
+from headwater.run.singer_files import read_json
+from headwater.store.states import StateBackend, is_empty, merged, save
+
+
+def start_state(
+    step: ExtractLoad, run: Run, backend: StateBackend, *, checkpoint: str | None, has_checkpoints: bool
+) -> str | None:
+    """Strongest first: full refresh (none) · the state file of the plan · what a person set or cleared · the
+    checkpoint that stands with the data · the state kept. None means from the beginning.
+
+    `has_checkpoints` is true for a loader that keeps the checkpoint with the data. Its destination is then the
+    truth: when it has no checkpoint but we keep a copy of one, its data are gone or it is another destination, and
+    going on from the copy would leave a gap for ever.
+    """
+
+    def tell(level: Level, text: str) -> None:
+        run.tell(step.name, level, text)
+
+    if step.full_refresh:
+        tell(Level.INFO, "full refresh: the state is ignored")
+        return None
+    if step.state_file is not None:
+        text, _ = read_json(Path(run.plan.root) / step.state_file, "state")
+        tell(Level.INFO, f"starting from the state in `{step.state_file}`")
+        return None if is_empty(text) else text
+    if step.state_id is None:
+        return None
+    try:
+        kept = backend.read(step.state_id)
+    except EnvironmentProblemError as error:
+        if error.reference != "damaged-state" or checkpoint is None:
+            raise
+        tell(Level.WARNING, f"{error.what}; going on from the checkpoint that stands with the data")
+        return checkpoint
+    found = merged(kept)
+    if kept is not None and kept.by_user:
+        tell(Level.INFO, "starting from the state that was set by hand" if found else "the state was cleared by hand")
+    elif has_checkpoints and checkpoint is not None:
+        if found is not None and found != checkpoint:
+            tell(Level.INFO, f"the {backend.label} has another state than the destination: the destination's counts")
+        found = checkpoint
+    elif has_checkpoints and kept is not None and kept.with_data:
+        tell(
+            Level.WARNING,
+            "the destination has no data of this pipeline any more: loading from the beginning "
+            f"(to go on from the last state instead: headwater state get '{step.state_id}', then headwater state set)",
+        )
+        found = None
+    if is_empty(found):
+        tell(Level.INFO, "no state: extracting from the beginning")
+        return None
+    return found
+
+
+def state_saver(step: ExtractLoad, run: Run, backend: StateBackend) -> Callable[[str], None]:
+    """Keeps the states of a loader that vouches for them by printing them."""
+    told = False
+
+    def keep(text: str) -> None:
+        nonlocal told
+        if step.state_id is None:
+            return
+        if save(backend, step.state_id, text, run_id=run.plan.run_id, partial=is_partial(step)):
+            run.emit(CheckpointSaved(step=step.name, state_id=step.state_id, state=text))
+        elif not told:
+            told = True
+            run.tell(step.name, Level.WARNING, "the loader wrote an empty state: the one before is kept")
+
+    return keep
+
+
+def is_partial(step: ExtractLoad) -> bool:
+    """Whether the state of this run says something of the streams that it touched only."""
+    return step.state_strategy == "merge" or (step.state_strategy == "auto" and step.full_refresh)
