@@ -20,6 +20,7 @@ class Block(Struct, frozen=True, kw_only=True):
     kind: PluginKind
     name: str
     variant: str | None
+    namespace: str
     native: str | None
     argv: tuple[str, ...]
     env: dict[str, str]
@@ -37,7 +38,9 @@ class Block(Struct, frozen=True, kw_only=True):
 class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     """Extractor → mappers → loader. The road (kernel pipe, Arrow) follows from which blocks are native.
 
-    `state_id` is None for a run without state: none is read and none written.
+    `state_id` is None for a run without state: none is read and none written. A native loader commits at the first
+    checkpoint after `commit_bytes` or `commit_seconds`. A plugin that shows no sign of life for
+    `idle_timeout_seconds` is stopped.
     """
 
     name: str
@@ -57,6 +60,10 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     refresh_catalog: bool = False
     state_strategy: str = "auto"
     force: bool = False
+    commit_bytes: int = 64 << 20
+    commit_seconds: float = 60.0
+    memory_bytes: int = 256 << 20
+    idle_timeout_seconds: float = 10_800.0
 
 
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
