@@ -133,10 +133,20 @@ class _Text:
         self._at_end = False
         self.names = self._header()
 
-    def read(self, size: int = -1) -> bytes:
+    def read(self, size: int) -> bytes:
+        """At most `size` bytes, none at the end only. Never ends between the two characters of a CR LF: Arrow
+        drops a line feed at the start of a block that follows a carriage return, even inside quotes."""
+        data = self._taken(size)
+        if data == b"\r":
+            data += self._taken(size - 1)
+        if len(data) > 1 and data.endswith(b"\r"):
+            data, self._rest = data[:-1], b"\r" + self._rest
+        return data
+
+    def _taken(self, size: int) -> bytes:
         while not self._at_end and not self._rest:
-            self._rest = self._next(max(size, 1))
-        data, self._rest = (self._rest, b"") if size < 0 else (self._rest[:size], self._rest[size:])
+            self._rest = self._next(size)
+        data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
     def _next(self, size: int) -> bytes:

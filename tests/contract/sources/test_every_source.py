@@ -1,0 +1,219 @@
+"""What every native source promises. Each case below is a source with data of its own; add a row for a new one."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
+from headwater.connect.singer.schema import json_schema
+from headwater.connect.sources import files
+from headwater.connect.sources.files_settings import StreamSettings
+from headwater.connect.types import is_json
+from headwater.model.catalog import Catalog, Metadata
+
+ROWS = 5000
+CANONICAL = {"bool", "int64", "double", "string", "binary", "date32[day]", "time64[us]", "timestamp[us, tz=UTC]"}
+
+
+class Source(NamedTuple):
+    """`stream` has ROWS rows with `id`, `name` and `amount`; `empty` has none but the same columns."""
+
+    module: Any
+    settings: Any
+    stream: str = "orders"
+    empty: str = "nothing"
+
+
+def _csv(rows: int, delimiter: str = ",") -> bytes:
+    lines = [f'{n}{delimiter}"name, {n}"{delimiter}{n / 4}' for n in range(rows)]
+    return "\n".join([delimiter.join(["id", "name", "amount"]), *lines, ""]).encode()
+
+
+def _files(root: Path, suffix: str, write: Callable[[Path, int], object]) -> Source:
+    write(root / f"orders.{suffix}", ROWS)
+    write(root / f"nothing.{suffix}", 0)
+    return Source(files, files.Settings(path=f"*.{suffix}", root=str(root)))
+
+
+def _zipped(path: Path, rows: int) -> None:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("data.csv", _csv(rows))
+
+
+def _parquet(path: Path, rows: int) -> None:
+    columns = {"id": pa.array(range(rows), pa.int64()), "name": pa.array([f"name, {n}" for n in range(rows)], "string")}
+    pq.write_table(pa.table(columns | {"amount": pa.array([n / 4 for n in range(rows)], "double")}), path)
+
+
+def _several(root: Path) -> Source:
+    for part in range(5):
+        lines = _csv(ROWS).splitlines(keepends=True)
+        body = lines[1 + part * 1000 : 1 + (part + 1) * 1000]
+        (root / f"orders-{part}.csv").write_bytes(lines[0] + b"".join(body))
+    (root / "nothing.csv").write_bytes(_csv(0))
+    streams = [
+        StreamSettings(name="orders", path="orders-*.csv", keys=["id"]),
+        StreamSettings(name="nothing", path="nothing.csv"),
+    ]
+    return Source(files, files.Settings(streams=streams, root=str(root)))
+
+
+def _jsonl(path: Path, rows: int) -> None:
+    record = '{{"id":{0},"name":"name, {0}","amount":{1}}}\n'
+    path.write_text("".join(record.format(n, n / 4) for n in range(rows)))
+
+
+SOURCES: dict[str, Callable[[Path], Source]] = {
+    "csv": lambda root: _files(root, "csv", lambda path, rows: path.write_bytes(_csv(rows))),
+    "tsv": lambda root: _files(root, "tsv", lambda path, rows: path.write_bytes(_csv(rows, "\t"))),
+    "csv.gz": lambda root: _files(root, "csv.gz", lambda path, rows: path.write_bytes(gzip.compress(_csv(rows)))),
+    "csv.zip": lambda root: _files(root, "csv.zip", _zipped),
+    "parquet": lambda root: _files(root, "parquet", _parquet),
+    "jsonl": lambda root: _files(root, "jsonl", _jsonl),
+    "several files": _several,
+}
+
+
+@pytest.fixture(params=list(SOURCES))
+def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
+    root = tmp_path / "data"
+    root.mkdir()
+    return SOURCES[request.param](root)
+
+
+def _read(
+    source: Source, catalog: Catalog, state: bytes | None = None, stop_after: int | None = None
+) -> Iterator[Message]:
+    asked = iter(range(10_000))
+    request = ReadRequest(
+        catalog=catalog,
+        state=state,
+        folder=Path("/nonexistent"),
+        batch_bytes=20_000,
+        should_stop=lambda: stop_after is not None and next(asked) >= stop_after,
+    )
+    return iter(source.module.read(source.settings, request))
+
+
+def _ids(messages: list[Message]) -> list[int]:
+    return [value for m in messages if isinstance(m, Rows) for value in m.batch["id"].to_pylist()]
+
+
+def _covered(messages: list[Message]) -> tuple[list[int], bytes | None]:
+    """What a destination would hold that commits at checkpoints only, and the state it keeps."""
+    last = max((i for i, m in enumerate(messages) if isinstance(m, Checkpoint)), default=-1)
+    kept = messages[: last + 1]
+    return _ids(kept), kept[-1].state if kept else None
+
+
+def test_discovery_says_the_same_twice(source: Source) -> None:
+    once, again = (msgspec.json.encode(source.module.discover(source.settings)) for _ in range(2))
+    assert once == again
+
+
+def test_discovery_names_every_column_in_schema_and_metadata(source: Source) -> None:
+    stream = next(s for s in source.module.discover(source.settings).streams if s.name == source.stream)
+    assert list(stream.schema["properties"]) == ["id", "name", "amount"]
+    assert [entry.breadcrumb for entry in stream.metadata] == [
+        [],
+        *(["properties", n] for n in ("id", "name", "amount")),
+    ]
+
+
+def test_every_row_comes_once_and_in_order(source: Source) -> None:
+    messages = list(_read(source, source.module.discover(source.settings)))
+    assert _ids(messages) == list(range(ROWS))
+    assert sum(isinstance(m, Rows) for m in messages) > 1
+
+
+def test_the_schema_comes_first_and_tells_the_truth(source: Source) -> None:
+    catalog = source.module.discover(source.settings)
+    said = {stream.name: stream.schema for stream in catalog.streams}
+    schemas: dict[str, Schema] = {}
+    for message in _read(source, catalog):
+        if isinstance(message, Schema):
+            schemas[message.stream] = message
+            assert all(str(c.type) in CANONICAL or pa.types.is_decimal(c.type) or is_json(c) for c in message.columns)
+            assert json_schema(message.columns) == said[message.stream]
+        elif isinstance(message, Rows):
+            assert message.batch.schema == schemas[message.stream].columns
+            message.batch.validate(full=True)
+            assert message.missing is None or len(message.missing) == message.batch.num_rows
+
+
+def test_values_are_exact(source: Source) -> None:
+    first = next(m for m in _read(source, source.module.discover(source.settings)) if isinstance(m, Rows))
+    assert first.batch.slice(0, 2).to_pylist() == [
+        {"id": 0, "name": "name, 0", "amount": 0.0},
+        {"id": 1, "name": "name, 1", "amount": 0.25},
+    ]
+
+
+def test_the_last_message_is_a_checkpoint(source: Source) -> None:
+    *_, last = _read(source, source.module.discover(source.settings))
+    assert isinstance(last, Checkpoint)
+
+
+def test_an_empty_stream_has_no_rows(source: Source) -> None:
+    messages = list(_read(source, source.module.discover(source.settings)))
+    assert not [m for m in messages if isinstance(m, Rows) and m.stream == source.empty]
+
+
+def test_a_second_read_has_no_rows_and_the_same_state(source: Source) -> None:
+    catalog = source.module.discover(source.settings)
+    _, state = _covered(list(_read(source, catalog)))
+    again, same = _covered(list(_read(source, catalog, state)))
+    assert again == []
+    assert same == state
+
+
+@pytest.mark.parametrize("stop_after", [0, 1, 2, 3, 5, 8])
+def test_stopped_anywhere_it_goes_on_without_loss_or_duplicate(source: Source, stop_after: int) -> None:
+    catalog = source.module.discover(source.settings)
+    first, state = _covered(list(_read(source, catalog, stop_after=stop_after)))
+    rest, _ = _covered(list(_read(source, catalog, state)))
+    assert Counter(first + rest) == Counter(range(ROWS))
+
+
+def test_stopped_again_and_again_it_still_arrives(source: Source) -> None:
+    catalog = source.module.discover(source.settings)
+    got: list[int] = []
+    state: bytes | None = None
+    for attempt in range(100):
+        rows, state = _covered(list(_read(source, catalog, state, stop_after=2 + attempt % 7)))
+        got += rows
+    assert got == list(range(ROWS))
+
+
+def test_killed_anywhere_the_last_checkpoint_covers_what_came_before_it(source: Source) -> None:
+    catalog = source.module.discover(source.settings)
+    for cut in range(0, len(list(_read(source, catalog))), 3):
+        first, state = _covered(list(_read(source, catalog))[:cut])
+        rest, _ = _covered(list(_read(source, catalog, state)))
+        assert Counter(first + rest) == Counter(range(ROWS))
+
+
+def test_only_selected_columns_come(source: Source) -> None:
+    catalog = source.module.discover(source.settings)
+    for stream in catalog.streams:
+        stream.metadata.append(Metadata(breadcrumb=["properties", "name"], metadata={"selected": False}))
+    messages = list(_read(source, catalog))
+    assert {tuple(m.batch.schema.names) for m in messages if isinstance(m, Rows)} == {("id", "amount")}
+    assert len(_ids(messages)) == ROWS
+
+
+def test_a_stream_that_is_not_selected_does_not_come(source: Source) -> None:
+    catalog = source.module.discover(source.settings)
+    for stream in catalog.streams:
+        stream.metadata[0].metadata["selected"] = stream.name != source.stream
+    assert not [m for m in _read(source, catalog) if isinstance(m, Rows | Schema) and m.stream == source.stream]
