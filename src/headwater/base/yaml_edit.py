@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from headwater.base.errors import InputError, Where
 from headwater.base.files import locked, write_atomic
-from headwater.base.yaml import Document, Node, decode, parse, read
+from headwater.base.yaml import Document, Entry, Node, decode, parse, read
 from headwater.base.yaml_write import Style, block_lines, value_lines
 
 _COLON = re.compile(r"[ \t]*:")
@@ -33,6 +33,10 @@ class _Cut(NamedTuple):
 
 class _Whole(Exception):  # noqa: N818 - a signal, not an error
     """The collection cannot be changed in place; its value is written anew."""
+
+
+class _UnusualLayout(Exception):  # noqa: N818 - a signal, not an error
+    """YAML that people do not write; it is refused, since writing it anew would cost the comments around it."""
 
 
 def edit(path: Path, change: Callable[[dict[str, Any]], None], *, lock: Path, shown: str | None = None) -> None:
@@ -63,11 +67,11 @@ def changed(document: Document, source: str, change: Callable[[dict[str, Any]], 
     if _same(document.data or {}, wanted):
         return source
     newline = "\r\n" if "\r\n" in source else "\n"
-    text = _Editor(document, newline).apply(wanted)
     try:
+        text = _Editor(document, newline).apply(wanted)
         result = parse(text, document.file).data or {}
-    except InputError:
-        result = None
+    except (_UnusualLayout, InputError):
+        text, result = source, None
     if not _same(result, wanted):
         raise InputError(
             "cannot-edit-yaml",
@@ -114,7 +118,8 @@ class _Editor:
         for position, key in enumerate(keys):
             entry = entries[key]
             if key in wanted:
-                self._value(entry.node, wanted[key], self._colon(entry.end.index), node.start.column)
+                if not _same(entry.node.value, wanted[key]):
+                    self._value(entry.node, wanted[key], self._colon(entry), node.start.column)
             else:
                 following = entries[keys[position + 1]].start.index if position + 1 < len(keys) else None
                 self._remove(entry.start.index, self._end(entry.node, entry.end.index), following)
@@ -226,14 +231,15 @@ class _Editor:
             return max(end, at_least or 0)
         if node.items is not None:
             return max((self._end(item) for item in node.items), default=int(node.end.index))
-        ends = [self._end(entry.node, self._colon(entry.end.index)) for entry in (node.entries or {}).values()]
+        ends = [self._end(entry.node, int(entry.end.index)) for entry in (node.entries or {}).values()]
         # A `<<` line is no entry of its own, and the mapping may end with it.
         return max([*ends, node.merge_end])
 
-    def _colon(self, key_end: int) -> int:
-        match = _COLON.match(self._source, key_end)
-        if match is None:
-            raise _Whole
+    def _colon(self, entry: Entry) -> int:
+        """Where the `:` of a key ends."""
+        match = _COLON.match(self._source, entry.end.index)
+        if match is None:  # a key in the long form, `? key`
+            raise _UnusualLayout
         return match.end()
 
     def _dashes(self, node: Node) -> list[int]:
@@ -244,7 +250,7 @@ class _Editor:
             start = self._line_start(item.start.index)
             while self._source[start : start + column].strip(" ") or self._source[start + column] != "-":
                 if start <= found[-1]:
-                    raise _Whole
+                    raise _UnusualLayout
                 start = self._line_start(start - 1)
             found.append(start + column)
         return found
