@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Any
 
-from headwater.cli.output import cell
-
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _LEAST_BAR = 8  # columns; below that a chart says nothing, so a narrow terminal gets longer lines
 
@@ -56,6 +54,19 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], align: str = ""
 
     rule = "  ".join(("-" if ascii else "─") * size for size in widths)
     return "\n".join([line(columns), rule, *(line(row) for row in cells)])
+
+
+def cell(value: Any) -> str:
+    """A value in a table: numbers with thousands separators, nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return str(value)
 
 
 def _is_numeric(values: Sequence[Any]) -> bool:

@@ -1,10 +1,9 @@
-"""The step `MODELS:check` of a run: every check is one question to the warehouse."""
+"""Running checks: each is one question to the warehouse."""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TypeAlias
 
 import duckdb
@@ -12,35 +11,12 @@ import duckdb
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError, RunFailedError
 from headwater.base.text import did_you_mean, listed
-from headwater.connect import engine, warehouse
-from headwater.model.event import Checked, Emit, Level, Notice, Outcome
-from headwater.model.plan import Build
+from headwater.connect import engine
+from headwater.model.event import Checked, Emit, Outcome
 from headwater.quality.checks import Check, Relation, count, sample, says
-from headwater.quality.read import read_checks
+from headwater.run.cancel import Cancel
 
 Connection: TypeAlias = duckdb.DuckDBPyConnection
-
-
-def execute(step: Build, *, emit: Emit, check_cancelled: Callable[[], None] = lambda: None) -> None:
-    """Run the checks of the step's folder against its warehouse, the DuckDB file `filepath` of the loader.
-
-    The block's setting `schema` is where models are. Nothing is written. `check_cancelled` raises when the run is
-    to stop. Raises what `read_checks` and `run_checks` raise, and `warehouse-missing`.
-    """
-    checks = read_checks(Path(step.folder), str(step.block.config.get("schema") or "analytics"))
-    if not checks:
-        emit(Notice(step=step.name, level=Level.WARNING, text=f"no checks in {step.folder}"))
-        return
-    path = Path(step.warehouse.config["filepath"])
-
-    def tell(holder: str) -> None:
-        emit(Notice(step=step.name, level=Level.INFO, text=f"waiting for {holder}, who uses {path.name}"))
-
-    with (
-        warehouse.reading(path, who=step.name, on_wait=tell, outside_files=True) as connection,
-        engine.interruptible(connection, check_cancelled),
-    ):
-        run_checks(connection, checks, step=step.name, emit=emit, check_cancelled=check_cancelled)
 
 
 def run_checks(
@@ -49,7 +25,7 @@ def run_checks(
     *,
     step: str,
     emit: Emit,
-    check_cancelled: Callable[[], None] = lambda: None,
+    cancel: Cancel,
 ) -> None:
     """Run all checks, also behind one that fails.
 
@@ -61,9 +37,9 @@ def run_checks(
         _check_names(check, columns)
     failed: list[tuple[Check, int]] = []
     for check in checks:
-        check_cancelled()
+        cancel.check()
         started = monotonic()
-        failing = _failing(connection, check, check_cancelled)
+        failing = _failing(connection, check, cancel)
         emit(
             Checked(
                 step=step,
@@ -86,11 +62,11 @@ def see(check: Check) -> str:
     return f"headwater query {shlex.quote(sample(check))}"
 
 
-def _failing(connection: Connection, check: Check, check_cancelled: Callable[[], None]) -> int:
+def _failing(connection: Connection, check: Check, cancel: Cancel) -> int:
     try:
         row = connection.execute(count(check)).fetchone()
     except duckdb.Error as error:
-        check_cancelled()
+        cancel.check()
         if not isinstance(error, duckdb.ProgrammingError | duckdb.DataError):
             raise
         why, _ = engine.words(error)

@@ -15,6 +15,7 @@ from headwater.base.text import did_you_mean
 from headwater.connect import engine
 from headwater.connect.names import quote
 from headwater.model.event import Emit, ModelBuilt, Outcome
+from headwater.run.cancel import Cancel
 from headwater.transform.built import Built, inputs, record, recorded, relations
 from headwater.transform.models import Model
 from headwater.transform.references import Reference
@@ -37,7 +38,7 @@ def build(
     *,
     step: str,
     emit: Emit,
-    check_cancelled: Callable[[], None] = lambda: None,
+    cancel: Cancel,
     full_refresh: bool = False,
 ) -> None:
     """Build every model that is out of date; `models` stand in dependency order.
@@ -49,7 +50,7 @@ def build(
 
     A model that fails keeps its old table; what reads it is left as it is; all others are built. Then
     RunFailedError (`model-failed`) is raised. InputError (`unknown-table`) is raised before anything is built.
-    `check_cancelled` raises when the run is to stop.
+    A cancelled run raises its reason; the model that was being built keeps its old table.
     """
     with target.reading() as connection:
         present = relations(connection)
@@ -61,7 +62,7 @@ def build(
     failed: dict[str, HeadwaterError] = {}
     behind: dict[str, str] = {}  # a model that can't be built now → the failed model it needs
     for model in models:
-        check_cancelled()
+        cancel.check()
         needed = next((behind.get(name, name) for name in model.parents if name in failed or name in behind), None)
         if needed is not None:
             behind[model.name] = needed
@@ -71,7 +72,7 @@ def build(
             rows = before[model.name].rows
             emit(ModelBuilt(step=step, model=model.name, outcome=Outcome.SUCCESS, rows=rows, skipped=True))
         else:
-            error = _build_one(model, target, step, emit, check_cancelled)
+            error = _build_one(model, target, step, emit, cancel)
             if error is not None:
                 failed[model.name] = error
     if failed:
@@ -99,18 +100,16 @@ def _out_of_date(
     return found
 
 
-def _build_one(
-    model: Model, target: Target, step: str, emit: Emit, check_cancelled: Callable[[], None]
-) -> HeadwaterError | None:
+def _build_one(model: Model, target: Target, step: str, emit: Emit, cancel: Cancel) -> HeadwaterError | None:
     """Build and tell; the error is returned, so that models that don't need this one go on."""
     started = monotonic()
     try:
         # DuckDB's errors are caught outside: those about disk and file have become errors of ours by then, and
         # end the step, since no other model could be built either.
-        with target.writing() as connection, engine.interruptible(connection, check_cancelled):
-            rows = _replace(connection, model, target.schema)
+        with target.writing() as connection, cancel.watched(connection.interrupt, connection.interrupt):
+            rows = _replace(connection, model, target.schema, cancel)
     except duckdb.Error as error:
-        check_cancelled()
+        cancel.check()
         why, line = engine.words(error)
         problem: HeadwaterError = RunFailedError(
             "model-failed",
@@ -130,7 +129,7 @@ def _build_one(
     return problem
 
 
-def _replace(connection: Connection, model: Model, schema: str) -> int | None:
+def _replace(connection: Connection, model: Model, schema: str, cancel: Cancel) -> int | None:
     """Swap the model's table or view for a new one, with its record. What it reads is looked at in the same
     transaction, so the record is true even when somebody loads meanwhile. Returns the rows of a table."""
     connection.execute("begin")
@@ -151,6 +150,7 @@ def _replace(connection: Connection, model: Model, schema: str) -> int | None:
     name = f"{quote(schema)}.{quote(model.name)}"
     if standing is not None:
         connection.execute(f"drop {standing} {name}")
+    cancel.check()
     # No line break before the SELECT: the lines in DuckDB's messages are then those of the file.
     connection.execute(f"create {model.materialized} {name} as {model.sql}")
     rows = None

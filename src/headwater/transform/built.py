@@ -11,12 +11,12 @@ from collections.abc import Mapping
 import duckdb
 from msgspec import Struct
 
+from headwater.connect.destinations.duckdb import books
 from headwater.connect.names import quote
 from headwater.transform.models import Model
 from headwater.transform.references import Reference
 
 _TABLE = """
-create schema if not exists _headwater;
 create table if not exists _headwater.models (
   schema_name varchar not null,
   name varchar not null,
@@ -54,6 +54,7 @@ def recorded(connection: duckdb.DuckDBPyConnection, schema: str) -> dict[str, Bu
 
 def record(connection: duckdb.DuckDBPyConnection, schema: str, name: str, built: Built) -> None:
     """Replace the model's row, in the transaction that is open."""
+    books.make(connection)
     connection.execute(_TABLE)
     connection.execute(
         "insert or replace into _headwater.models values (?, ?, ?, ?, ?, ?, ?)",

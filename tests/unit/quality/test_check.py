@@ -8,6 +8,7 @@ from headwater.base.errors import InputError, RunFailedError
 from headwater.model.event import Checked
 from headwater.quality.check import run_checks
 from headwater.quality.read import read_checks
+from headwater.run.cancel import Cancel
 
 DATA = """
 create schema analytics; create schema tap_shop;
@@ -28,7 +29,9 @@ def run(tmp_path: Path, *, column: str = "id", check: str | None = None, text: s
     run.events = events
     with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
         connection.execute(DATA)
-        run_checks(connection, read_checks(folder, "analytics"), step="models:check", emit=events.append)
+        run_checks(
+            connection, read_checks(folder, "analytics"), step="models:check", emit=events.append, cancel=Cancel()
+        )
     return events
 
 

@@ -8,6 +8,7 @@ import pytest
 from msgspec import Struct
 
 from headwater.model.event import Event, ModelBuilt, Outcome
+from headwater.run.cancel import Cancel
 from headwater.transform.build import Target, build
 from headwater.transform.models import plan_models
 
@@ -33,7 +34,7 @@ class Warehouse(Struct):
         with duckdb.connect(self.file) as connection:
             return connection.execute(query).fetchall()
 
-    def build(self, **options: object) -> dict[str, str]:
+    def build(self, *, cancel: Cancel | None = None, full_refresh: bool = False) -> dict[str, str]:
         events: list[Event] = []
         try:
             build(
@@ -45,7 +46,8 @@ class Warehouse(Struct):
                 ),
                 step="models:build",
                 emit=events.append,
-                **options,
+                cancel=cancel or Cancel(),
+                full_refresh=full_refresh,
             )
         finally:
             self.happened = {event.model: _word(event) for event in events if isinstance(event, ModelBuilt)}

@@ -1,6 +1,9 @@
+from threading import Timer
+
 import pytest
 
 from headwater.base.errors import CancelledError, InputError, RunFailedError
+from headwater.run.cancel import Cancel
 
 
 def test_models_become_tables_and_views_in_their_schema(warehouse):
@@ -157,12 +160,9 @@ def test_a_comment_behind_the_select_does_no_harm(warehouse):
 
 def test_a_cancelled_run_stops_in_the_middle_of_a_model(warehouse):
     warehouse.write(endless="select count(*) from range(100_000_000_000) a, range(1000) b")
-    asked = iter([False, False])
-
-    def check_cancelled() -> None:
-        if next(asked, True):
-            raise CancelledError(15)
-
+    cancel = Cancel()
+    timer = Timer(0.5, cancel.set, (15,))
+    timer.start()
     with pytest.raises(CancelledError):
-        warehouse.build(check_cancelled=check_cancelled)
+        warehouse.build(cancel=cancel)
     assert warehouse.sql("select count(*) from duckdb_tables() where schema_name = 'analytics'") == [(0,)]

@@ -1,0 +1,21 @@
+"""The demo: a project on real data, and the answer that it gives."""
+
+from __future__ import annotations
+
+from importlib.resources import files as resources
+from importlib.resources.abc import Traversable
+
+JOB = "demo"
+
+
+def files() -> dict[str, bytes]:
+    """The files of the demo's project, by their path below its folder."""
+    return dict(_below(resources(__name__) / "project", ""))
+
+
+def _below(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
+    found: list[tuple[str, bytes]] = []
+    for entry in sorted(folder.iterdir(), key=lambda item: item.name):
+        path = f"{prefix}{entry.name}"
+        found += _below(entry, f"{path}/") if entry.is_dir() else [(path, entry.read_bytes())]
+    return found

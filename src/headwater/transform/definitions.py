@@ -1,0 +1,46 @@
+"""What the hub would say of our own transformer. Light: read whenever a plugin is looked up."""
+
+from __future__ import annotations
+
+from headwater.model.plugin import Definition, PluginKind
+from headwater.model.setting import Setting, SettingKind
+
+DEFINITIONS: tuple[Definition, ...] = (
+    Definition(
+        plugin_type=PluginKind.TRANSFORMER,
+        name="models",
+        namespace="models",
+        variant="headwater",
+        label="SQL models",
+        native="models",
+        description="SELECTs in files become tables and views in the DuckDB warehouse, and their data is checked",
+        settings=(
+            Setting(
+                name="folder",
+                kind=SettingKind.FILE,
+                label="Folder",
+                description="Where the models are; `models` in the project folder by default",
+            ),
+            Setting(
+                name="schema",
+                kind=SettingKind.STRING,
+                value="analytics",
+                label="Schema",
+                description="The schema that models are built in",
+            ),
+            Setting(
+                name="loader",
+                kind=SettingKind.STRING,
+                label="Loader",
+                description="The DuckDB loader whose warehouse is used, when the project has more than one",
+            ),
+            Setting(
+                name="full_refresh",
+                kind=SettingKind.BOOLEAN,
+                value=False,
+                label="Full refresh",
+                description="Build every model, also those that are up to date",
+            ),
+        ),
+    ),
+)
