@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 
 EMPTY = "_empty"
 
@@ -18,7 +19,7 @@ def identifiers(
     *,
     max_length: int,
     fold_case: bool,
-    reserved: Set[str] = frozenset(),
+    reserved: AbstractSet[str] = frozenset(),
     known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """Every name with its identifier, in the order given; no two names share one.
