@@ -6,6 +6,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from textwrap import indent
 from typing import Any, Self, TextIO
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from headwater.base import clock
 from headwater.base.text import byte_size, duration
 from headwater.cli import words
-from headwater.cli.output import cell
+from headwater.cli.chart import cell, table
 from headwater.cli.settings import Settings
 from headwater.model import event as e
 
@@ -74,20 +75,7 @@ class _Plain:
 
 
 def _table(streams: tuple[e.StreamFigures, ...]) -> str:
-    header = list(words.SUMMARY_COLUMNS)
-    rows = [[cell(value) for value in row] for row in words.summary(streams)]
-    widths = [max(len(header[i]), *(len(row[i]) for row in rows)) for i in range(len(header))]
-
-    def line(values: list[str]) -> str:
-        # The first and the last column are words, those between are numbers.
-        last = len(values) - 1
-        parts = [
-            value.ljust(width) if i in (0, last) else value.rjust(width)
-            for i, (value, width) in enumerate(zip(values, widths, strict=True))
-        ]
-        return "  " + "  ".join(parts).rstrip()
-
-    return "\n".join([line([name.upper() for name in header]), *(line(row) for row in rows)])
+    return indent(table(words.SUMMARY_COLUMNS, words.summary(streams), "lrrrrrrl"), "  ")
 
 
 class _Live:

@@ -60,7 +60,7 @@ COMMANDS = {
 )
 @click.version_option(__version__, prog_name="headwater")
 @click.pass_context
-def root(context: click.Context, **options: object) -> None:
+def root(context: click.Context, /, **options: object) -> None:
     """Headwater: from any source to a number people trust."""
     context.obj = Settings.from_options(options)
 

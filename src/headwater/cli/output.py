@@ -10,6 +10,8 @@ import click
 import msgspec
 
 from headwater.base.errors import HeadwaterError
+from headwater.cli.chart import table
+from headwater.model.event import Problem
 
 
 def print_error(error: HeadwaterError) -> None:
@@ -17,7 +19,12 @@ def print_error(error: HeadwaterError) -> None:
     click.echo(error_text(error, colour=sys.stderr.isatty()), err=True)
 
 
-def error_text(error: HeadwaterError, *, colour: bool = False) -> str:
+def print_problem(problem: Problem) -> None:
+    """A problem that came with an event, as an error is printed."""
+    click.echo(error_text(problem, colour=sys.stderr.isatty()), err=True)
+
+
+def error_text(error: HeadwaterError | Problem, *, colour: bool = False) -> str:
     def paint(text: str, **style: Any) -> str:
         return click.style(text, **style) if colour else text
 
@@ -36,34 +43,8 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """Columns as wide as their widest cell; `empty` is said on stderr when there are no rows."""
+    """A table on stdout; `empty` is said on stderr when there are no rows."""
     if not rows:
         click.echo(empty, err=True)
         return
-    cells = [[cell(value) for value in row] for row in rows]
-    widths = [max(len(columns[i]), *(len(row[i]) for row in cells)) for i in range(len(columns))]
-    numeric = [all(isinstance(row[i], int | float) or row[i] is None for row in rows) for i in range(len(columns))]
-
-    def line(values: Sequence[str]) -> str:
-        parts = [
-            value.rjust(width) if right else value.ljust(width)
-            for value, width, right in zip(values, widths, numeric, strict=True)
-        ]
-        return "  ".join(parts).rstrip()
-
-    click.echo(line([name.upper() for name in columns]))
-    for row in cells:
-        click.echo(line(row))
-
-
-def cell(value: Any) -> str:
-    """A value in a table: numbers with thousands separators, nothing for None."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int):
-        return f"{value:,}"
-    if isinstance(value, float):
-        return f"{value:,.1f}"
-    return str(value)
+    click.echo(table(columns, rows))

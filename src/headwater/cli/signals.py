@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from headwater.run.runner import Cancel
+from headwater.run.cancel import Cancel
 
 
 @contextmanager

@@ -41,7 +41,7 @@ class Workspace:
 
     @cached_property
     def dotenv(self) -> dict[str, str]:
-        return dotenv.read(self.dotenv_path)
+        return dotenv.read(self.dotenv_path, outside=self.environ)
 
     @cached_property
     def home(self) -> Path:

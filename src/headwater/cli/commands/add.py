@@ -28,7 +28,7 @@ from headwater.cli.settings import Settings
 @click.option("--force-install", is_flag=True, help="Install it even when it is up to date.")
 @click.pass_obj
 def command(
-    settings: Settings, plugins: tuple[str, ...], install: bool, force_install: bool, **options: object
+    settings: Settings, /, plugins: tuple[str, ...], install: bool, force_install: bool, **options: object
 ) -> None:
     """Add PLUGINS to the project: an entry in the project file, a lock file, an environment.
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from headwater.cli.chart import cell
 from headwater.cli.options import JSON, PLUGIN_KIND
-from headwater.cli.output import cell, print_json, print_table
+from headwater.cli.output import print_json, print_table
 from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
 from headwater.model.setting import Value
@@ -140,17 +141,3 @@ def reset(settings: Settings, plugin: str, kind: PluginKind | None, yes: bool) -
         click.confirm(f"remove every setting of `{plugin}`?", abort=True)
     ops.reset(settings.workspace(default_environment=False), plugin, kind)
     click.echo(f"reset `{plugin}`")
-
-
-@command.command("test")
-@click.argument("plugin")
-@PLUGIN_KIND
-@click.pass_obj
-def test(settings: Settings, plugin: str, kind: PluginKind | None) -> None:
-    """Try the settings: an extractor must deliver a record, a loader must take one into a scratch place."""
-    from headwater.cli import listen
-    from headwater.ops import settings as ops
-
-    with listen.listening(settings) as emit:
-        ops.test(settings.workspace(), plugin, kind, emit=emit)
-    click.echo(f"`{plugin}` works")

@@ -7,6 +7,7 @@ import click
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.output import print_json
 from headwater.cli.settings import Settings
+from headwater.cli.signals import cancelling
 from headwater.model.plugin import PluginKind
 
 
@@ -48,4 +49,5 @@ def command(
     if dump:
         print_json(ops.dump(workspace, plugin, kind, dump, unsafe=unsafe))
         return 0
-    return ops.invoke(workspace, plugin, kind, arguments)
+    with cancelling() as cancel:
+        return ops.invoke(workspace, plugin, kind, arguments, cancel=cancel)

@@ -44,10 +44,12 @@ def show(settings: Settings, run_id: str, tail: int | None, explain: bool, as_js
     """A run's events as lines. RUN_ID may be cut to its first characters; `last` is the latest run."""
     from headwater.ops import logs
 
-    events = logs.show(settings.workspace(default_environment=False), run_id, explain=explain)
+    stored = logs.show(settings.workspace(default_environment=False), run_id, explain=explain)
+    stored = stored[-tail:] if tail else stored
     if as_json:
-        print_json([{"at": stamped.at, **stamped.body} for stamped in events[-tail:] if tail] or events)
+        print_json(stored)
         return
-    lines = [(stamped.at, line) for stamped in events if (line := words.line(stamped.event)) is not None]
-    for at, line in lines[-tail:] if tail else lines:
-        click.echo(f"{at} [{line.level:<9}] {line.who:<12} {line.text}")
+    for item in stored:
+        line = words.line(item.event)
+        if line is not None:
+            click.echo(f"{item.at} [{line.level:<9}] {line.who:<12} {line.text}")

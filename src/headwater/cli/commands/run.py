@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from headwater.cli import listen
-from headwater.cli.output import print_json
+from headwater.cli.output import print_json, print_problem
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
 
@@ -31,7 +31,7 @@ from headwater.cli.signals import cancelling
 @click.option("--timeout", type=click.FloatRange(min=1), envvar="MELTANO_RUN_TIMEOUT", help="Stop after N seconds.")
 @click.option("--install/--no-install", "install", default=None, help="Install what is missing first (the default).")
 @click.pass_obj
-def command(settings: Settings, blocks: tuple[str, ...], dry_run: bool, install: bool | None, **options: object) -> int:
+def command(settings: Settings, /, blocks: tuple[str, ...], dry_run: bool, install: bool | None, **options: object) -> int:
     """Run BLOCKS in order: `tap target`, `tap mapping target`, `plugin:command`, or the name of a job.
 
     An extractor, the mappers after it and the first loader form one pipeline. The first block that fails ends
@@ -45,4 +45,7 @@ def command(settings: Settings, blocks: tuple[str, ...], dry_run: bool, install:
         print_json(runs.describe(workspace, request))
         return 0
     with listen.listening(settings) as emit, cancelling() as cancel:
-        return int(runs.start(workspace, request, emit=emit, cancel=cancel, install=install is not False))
+        result = runs.start(workspace, request, emit=emit, cancel=cancel, install=install)
+    if result.problem is not None:
+        print_problem(result.problem)
+    return result.exit_code

@@ -1,0 +1,51 @@
+"""From a config dict to the settings struct of a native connector."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from headwater.base.errors import InputError
+from headwater.base.text import did_you_mean
+from headwater.connect.contract import DestinationModule, SourceModule
+
+
+def decode(
+    module: SourceModule | DestinationModule,
+    config: dict[str, Any],
+    *,
+    name: str,
+    root: Path,
+    venv: str | None = None,
+) -> Struct:
+    """The connector's `Settings`. `root` and `venv` fill the fields of those names where the connector has them.
+
+    Keys that a connector does not have are left out when they belong to Singer's own habits (see `_COMMON`), and
+    refused otherwise. Raises InputError (`wrong-setting-type`, `unknown-setting`).
+    """
+    fields = {item.encode_name for item in msgspec.structs.fields(module.Settings)}
+    unknown = [key for key in config if key not in fields and key not in _COMMON]
+    if unknown:
+        guess = did_you_mean(unknown[0], fields)
+        raise InputError(
+            "unknown-setting",
+            f"`{name}` has no setting `{unknown[0]}`",
+            hint=f"did you mean `{guess}`?" if guess else f"headwater config list {name} --all",
+        )
+    given = {key: value for key, value in config.items() if key in fields}
+    given |= {key: value for key, value in {"root": str(root), "venv": venv}.items() if key in fields and value}
+    try:
+        return msgspec.convert(given, module.Settings)
+    except msgspec.ValidationError as error:
+        raise InputError(
+            "wrong-setting-type",
+            f"a setting of `{name}` has the wrong type: {str(error)[:1].lower()}{str(error)[1:]}",
+            hint=f"headwater config list {name} --all",
+        ) from error
+
+
+# Settings that projects give to every tap or target of the Singer SDK; they change nothing here.
+_COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism"})

@@ -1,0 +1,108 @@
+"""Native sources and destinations as Singer programs on standard input and output."""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import msgspec
+
+from headwater.base.errors import InputError, Where
+from headwater.base.text import did_you_mean
+from headwater.connect import registry
+from headwater.connect.contract import OpenRequest
+from headwater.connect.settings import decode
+from headwater.connect.singer import faces
+from headwater.model.plugin import Definition, PluginKind
+from headwater.ops.definitions import NATIVE
+
+
+def sources() -> list[str]:
+    return sorted(registry.SOURCES)
+
+
+def destinations() -> list[str]:
+    return sorted(registry.DESTINATIONS)
+
+
+def about(name: str, kind: str) -> Definition:
+    """The connector's definition. Raises InputError (`unknown-connector`)."""
+    wanted = PluginKind(kind)
+    found = next((item for item in NATIVE if item.native == name and item.plugin_type is wanted), None)
+    if found is None:
+        raise _unknown(name, sources() if wanted is PluginKind.EXTRACTOR else destinations())
+    return found
+
+
+def tap(
+    name: str,
+    *,
+    config: Path | None,
+    discover: bool,
+    catalog: Path | None,
+    state: Path | None,
+    folder: Path,
+    out: BinaryIO,
+) -> None:
+    """Write the source's messages (or its catalog) to `out`. Relative paths in settings start at `folder`."""
+    if name not in registry.SOURCES:
+        raise _unknown(name, sources())
+    module = registry.source(name)
+    settings = decode(module, _read(config), name=name, root=folder)
+    with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
+        faces.serve_tap(
+            module,
+            settings,
+            discover=discover,
+            catalog=_read(catalog) if catalog else None,
+            state=state.read_bytes() if state else None,
+            out=out,
+            folder=Path(scratch),
+        )
+
+
+def target(
+    name: str, *, config: Path | None, pipeline: str | None, folder: Path, messages: BinaryIO, out: BinaryIO
+) -> None:
+    """Load the messages; each state is written to `out` once everything before it is durable."""
+    if name not in registry.DESTINATIONS:
+        raise _unknown(name, destinations())
+    module = registry.destination(name)
+    given = _read(config)
+    definition = about(name, "loader")
+    defaults = {item.name: item.value for item in definition.settings if item.value is not None}
+    settings = decode(module, _rooted(definition, {**defaults, **given}, folder), name=name, root=folder)
+    with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
+        request = OpenRequest(pipeline=pipeline, run_id=str(uuid.uuid4()), source="main", folder=Path(scratch))
+        faces.serve_target(module, settings, read=messages, out=out, request=request)
+
+
+def _rooted(definition: Definition, config: dict[str, Any], folder: Path) -> dict[str, Any]:
+    files = {item.name for item in definition.settings if item.kind is not None and item.kind.value == "file"}
+    return {
+        key: str(folder / value) if key in files and isinstance(value, str) and "://" not in value else value
+        for key, value in config.items()
+    }
+
+
+def _read(path: Path | None) -> dict[str, Any]:
+    if path is None:
+        return {}
+    try:
+        found = msgspec.json.decode(path.read_bytes())
+    except msgspec.DecodeError as error:
+        raise InputError("bad-json", "the file is not JSON", where=Where(str(path)), why=str(error)) from error
+    if not isinstance(found, dict):
+        raise InputError("bad-json", "the file holds no JSON object", where=Where(str(path)))
+    return found
+
+
+def _unknown(name: str, known: list[str]) -> InputError:
+    guess = did_you_mean(name, known)
+    return InputError(
+        "unknown-connector",
+        f"there is no native connector `{name}`",
+        hint=f"did you mean `{guess}`?" if guess else f"there are: {', '.join(known)}",
+    )

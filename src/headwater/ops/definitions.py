@@ -1,0 +1,85 @@
+"""Where a plugin's definition comes from: the project's lock file, our native connectors, the bundled index."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from msgspec import Struct
+
+from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
+from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
+from headwater.model.plugin import Definition, PluginKind
+from headwater.plan.inherit import DefinitionOf
+from headwater.store import hub, lock_files
+from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
+
+NATIVE: tuple[Definition, ...] = (*SOURCES, *DESTINATIONS, *TRANSFORMS)
+
+
+class Listed(Struct, frozen=True, kw_only=True):
+    """A plugin that `headwater add` knows. `runs` is `native` or `Singer`."""
+
+    kind: PluginKind
+    name: str
+    variant: str
+    runs: str
+    pip_url: str | None
+    description: str | None
+
+
+def known(kind: PluginKind | None, name: str, variant: str | None = None) -> Definition | None:
+    """The definition that `headwater add NAME` uses: native ones first, then the index's default variant."""
+    for definition in NATIVE:
+        if (definition.name, definition.variant) == (name, variant or definition.variant) and kind in (
+            None,
+            definition.plugin_type,
+        ):
+            return definition
+    return hub.find(kind, name, variant)
+
+
+def lookup(root: Path) -> DefinitionOf:
+    """Definitions for a project: its lock files outrank what this program knows."""
+
+    def definition_of(kind: PluginKind, name: str, variant: str | None) -> Definition | None:
+        return lock_files.read(root, kind, name, variant) or known(kind, name, variant)
+
+    return definition_of
+
+
+def variants(kind: PluginKind | None, name: str) -> tuple[str, ...]:
+    """All variants of a name, the default one first."""
+    native = [item.variant for item in NATIVE if item.name == name and kind in (None, item.plugin_type)]
+    return tuple(dict.fromkeys([*native, *hub.variants(kind, name)]))
+
+
+def names(kind: PluginKind | None = None) -> tuple[str, ...]:
+    """Every name that is known, sorted."""
+    native = {item.name for item in NATIVE if kind in (None, item.plugin_type)}
+    return tuple(sorted(native | set(hub.names(kind))))
+
+
+def listing(pattern: str = "*", kind: PluginKind | None = None) -> list[Listed]:
+    """Every variant whose plugin's name matches the glob, by kind and name."""
+    wanted = pattern if "*" in pattern or "?" in pattern else f"*{pattern}*"
+    rows = []
+    for name in names(kind):
+        if not fnmatchcase(name, wanted):
+            continue
+        for variant in variants(kind, name):
+            definition = known(kind, name, variant)
+            if definition is not None:
+                rows.append(_listed(definition))
+    return sorted(rows, key=lambda row: (row.kind, row.name))
+
+
+def _listed(definition: Definition) -> Listed:
+    return Listed(
+        kind=definition.plugin_type,
+        name=definition.name,
+        variant=definition.variant,
+        runs="native" if definition.native else "Singer",
+        pip_url=definition.pip_url,
+        description=definition.description,
+    )

@@ -1,0 +1,121 @@
+"""What is wrong with this machine and this project, and what to do about it. Changes nothing, sends nothing."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+
+from msgspec import Struct
+
+from headwater import __version__
+from headwater.base.errors import HeadwaterError
+from headwater.base.text import byte_size
+from headwater.model.plugin import Plugin
+from headwater.ops import planning
+from headwater.ops.plugins import listing
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+from headwater.plan import settings as plan_settings
+
+_LOW_DISK = 1 << 30
+
+
+class Finding(Struct, frozen=True, kw_only=True):
+    """`status` is `ok`, `warning` or `failed`."""
+
+    subject: str
+    status: str
+    text: str
+    hint: str | None = None
+
+
+def examine(workspace_of: Callable[[], Workspace]) -> list[Finding]:
+    """Every finding, the machine's first. An error in one place does not hide another."""
+    findings = [
+        Finding(
+            subject="headwater",
+            status="ok",
+            text=f"{__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}",
+        ),
+        *_bytecode(),
+    ]
+    try:
+        workspace = workspace_of()
+    except HeadwaterError as error:
+        return [*findings, _failed("project", error)]
+    environment = f", environment `{workspace.environment.name}`" if workspace.environment else ", no environment"
+    findings.append(Finding(subject="project", status="ok", text=f"{workspace.project.file}{environment}"))
+    findings += _disk(workspace)
+    findings += _installed(workspace)
+    for plugin in workspace.project.plugins:
+        findings += _settings(workspace, plugin)
+    return findings
+
+
+def _failed(subject: str, error: HeadwaterError) -> Finding:
+    where = f"{error.where}: " if error.where else ""
+    return Finding(subject=subject, status="failed", text=f"{where}{error.what}", hint=error.hint)
+
+
+def _bytecode() -> Iterator[Finding]:
+    if sys.dont_write_bytecode:
+        yield Finding(
+            subject="machine",
+            status="warning",
+            text="PYTHONDONTWRITEBYTECODE is set: every start parses all code again",
+            hint="unset PYTHONDONTWRITEBYTECODE",
+        )
+
+
+def _disk(workspace: Workspace) -> Iterator[Finding]:
+    free = shutil.disk_usage(workspace.root).free
+    text = f"{byte_size(free)} free at {workspace.root}"
+    if free < _LOW_DISK:
+        yield Finding(subject="disk", status="warning", text=text, hint="a load that spools may need more")
+    else:
+        yield Finding(subject="disk", status="ok", text=text)
+    if not os.access(workspace.root, os.W_OK):
+        yield Finding(
+            subject="disk", status="failed", text=f"{workspace.root} is not writable", hint="fix its permissions"
+        )
+
+
+def _installed(workspace: Workspace) -> Iterator[Finding]:
+    try:
+        rows = listing(workspace)
+    except HeadwaterError as error:
+        yield _failed("plugins", error)
+        return
+    for row in rows:
+        if row.installed is False:
+            yield Finding(
+                subject=row.name, status="warning", text="not installed", hint=f"headwater install {row.name}"
+            )
+
+
+def _settings(workspace: Workspace, plugin: Plugin) -> Iterator[Finding]:
+    try:
+        ready = build.ready(planning.facts(workspace), plugin)
+    except HeadwaterError as error:
+        yield _failed(plugin.name, error)
+        return
+    for unknown in plan_settings.unknown_keys(ready.resolved, workspace.environment):
+        yield Finding(
+            subject=plugin.name,
+            status="warning",
+            text=f"{unknown.where}: `{unknown.key}` is no setting of it",
+            hint=f"did you mean `{unknown.suggestion}`?",
+        )
+    missing = plan_settings.missing_required(ready.resolved, ready.values)
+    if missing:
+        yield Finding(
+            subject=plugin.name,
+            status="failed",
+            text=f"needs {', '.join(f'`{name}`' for name in missing)}",
+            hint=f"headwater config set {plugin.name} {missing[0]} VALUE",
+        )
+    else:
+        yield Finding(subject=plugin.name, status="ok", text="its settings are complete")

@@ -1,0 +1,83 @@
+"""Running a plugin's program as a person would, with its settings."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+from msgspec.structs import replace
+
+from headwater.base.errors import InputError, Where
+from headwater.model.event import Event
+from headwater.model.plan import Invoke
+from headwater.model.plugin import Command, Plugin, PluginKind
+from headwater.ops import planning, plugins, selection
+from headwater.ops.settings import masked
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+from headwater.run.cancel import Cancel
+from headwater.run.invoke import passthrough
+from headwater.run.singer_files import catalog_args, config_args
+from headwater.store.run_folders import RunFolders
+
+
+def commands(workspace: Workspace, text: str, kind: PluginKind | None) -> dict[str, Command]:
+    """The plugin's commands by name."""
+    return dict(_ready(workspace, text, kind).resolved.definition.commands)
+
+
+def variables(workspace: Workspace, text: str, kind: PluginKind | None, names: Sequence[str]) -> dict[str, str]:
+    """These variables as the plugin's process sees them; those that are not set are left out."""
+    block = build.block(planning.facts(workspace), _ready(workspace, text, kind))
+    return {name: block.env[name] for name in names if name in block.env}
+
+
+def dump(
+    workspace: Workspace, text: str, kind: PluginKind | None, what: str, *, unsafe: bool = False
+) -> dict[str, Any]:
+    """The `config` or `catalog` file the plugin would get."""
+    ready = _ready(workspace, text, kind)
+    if what == "config":
+        return ready.config if unsafe else masked(ready.config, frozenset(ready.secrets))
+    return selection.applied_catalog(workspace, ready.plugin, refresh=False, emit=_quiet)
+
+
+def invoke(workspace: Workspace, text: str, kind: PluginKind | None, arguments: Sequence[str], *, cancel: Cancel) -> int:
+    """Run the program with this process's own standard streams; answers with its exit code."""
+    name, _, command = text.partition(":")
+    plugin = planning.plugin(workspace, name, kind)
+    plugins.install_missing(workspace, [plugin], emit=_quiet)
+    facts = planning.facts(workspace)
+    ready = build.ready(facts, plugin)
+    block = build.block(facts, ready)
+    if block.native is not None:
+        face = "tap" if plugin.kind is PluginKind.EXTRACTOR else "target"
+        raise InputError(
+            "native-plugin",
+            f"`{name}` is native: there is no program to invoke",
+            where=Where(plugin.file, plugin.line),
+            hint=f"headwater {face} {block.native} --config FILE",
+        )
+    argv = build.invocation(facts, ready, command or None, arguments)
+    step = Invoke(name=text, block=block, command=command or None, argv=argv, cwd=str(workspace.root))
+    if command or not _is_singer(plugin):
+        return passthrough(step, cancel)
+    with RunFolders(workspace.home).opened(str(uuid.uuid4())) as folder:
+        files = config_args(block, folder)
+        if plugin.kind is PluginKind.EXTRACTOR and not arguments:
+            catalog = selection.applied_catalog(workspace, plugin, refresh=False, emit=_quiet)
+            files = (*files, *catalog_args(block, folder, catalog))
+        return passthrough(replace(step, argv=(argv[0], *files, *argv[1:])), cancel)
+
+
+def _quiet(_event: Event) -> None:
+    """For commands whose standard output is the plugin's own."""
+
+
+def _is_singer(plugin: Plugin) -> bool:
+    return plugin.kind in (PluginKind.EXTRACTOR, PluginKind.LOADER, PluginKind.MAPPER)
+
+
+def _ready(workspace: Workspace, text: str, kind: PluginKind | None) -> build.Ready:
+    return build.ready(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))

@@ -1,0 +1,115 @@
+"""What of an extractor is extracted: patterns in the project file, and what they choose in its catalog."""
+
+from __future__ import annotations
+
+import uuid
+from pathlib import Path
+from typing import Any
+
+from msgspec import Struct
+
+from headwater.base.errors import InputError, Where
+from headwater.model.catalog import SelectedProperty
+from headwater.model.event import Emit
+from headwater.model.plan import ExtractLoad, Plan
+from headwater.model.plugin import Plugin, PluginKind
+from headwater.ops import planning, plugins
+from headwater.ops.runs import keeping
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+from headwater.plan import select as rules
+from headwater.run import discover
+from headwater.run.cancel import Cancel
+from headwater.run.keeping import Keeping
+from headwater.run.runner import Run
+from headwater.store import project_edit
+from headwater.store.system_db import SystemDb
+
+
+class Listing(Struct, frozen=True, kw_only=True):
+    patterns: tuple[str, ...]
+    streams: tuple[SelectedProperty, ...]
+
+
+def patterns(workspace: Workspace, name: str) -> tuple[str, ...]:
+    """The patterns in force, in order."""
+    ready = build.ready(planning.facts(workspace), _extractor(workspace, name))
+    return tuple(ready.extra("select") or ())
+
+
+def add(workspace: Workspace, name: str, pattern: str) -> None:
+    """Add a pattern; one that is there is not added again."""
+    extractor = _extractor(workspace, name)
+    project_edit.add_select(workspace.project, extractor.name, [pattern], _environment(workspace))
+
+
+def remove(workspace: Workspace, name: str, pattern: str) -> None:
+    extractor = _extractor(workspace, name)
+    project_edit.remove_select(workspace.project, extractor.name, [pattern], _environment(workspace))
+
+
+def clear(workspace: Workspace, name: str) -> None:
+    """Remove all patterns: everything is selected again."""
+    extractor = _extractor(workspace, name)
+    project_edit.clear_select(workspace.project, extractor.name, _environment(workspace))
+
+
+def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit) -> Listing:
+    """Every stream and property the source offers, with whether it is chosen. Discovers when it has to."""
+    extractor = _extractor(workspace, name)
+    plugins.install_missing(workspace, [extractor], emit=emit)
+    catalog = applied_catalog(workspace, extractor, refresh=refresh, emit=emit)
+    return Listing(patterns=patterns(workspace, name), streams=tuple(rules.listing(catalog)))
+
+
+def applied_catalog(workspace: Workspace, extractor: Plugin, *, refresh: bool, emit: Emit) -> dict[str, Any]:
+    """The extractor's catalog with the selection rules applied."""
+    facts = planning.facts(workspace)
+    step = build.extract(facts, extractor, build.Options(refresh_catalog=refresh))
+    db = SystemDb(workspace.home)
+    run_id = str(uuid.uuid4())
+    plan = Plan(
+        run_id=run_id,
+        root=str(workspace.root),
+        home=str(workspace.home),
+        environment=workspace.environment.name if workspace.environment else None,
+        steps=(),
+    )
+    try:
+        stores = keeping(workspace, "systemdb", db)
+        run = Run(plan=plan, emit=emit, cancel=Cancel())
+        with stores.folders.opened(run_id) as folder:
+            found = discover.selected_catalog(step, run, lambda: _offered(step, run, folder, stores))
+    finally:
+        db.close()
+    if found is None:
+        raise InputError(
+            "no-catalog",
+            f"`{extractor.name}` knows no catalogs: everything it has is extracted",
+            where=Where(extractor.file, extractor.line),
+        )
+    return found
+
+
+def _offered(step: ExtractLoad, run: Run, folder: Path, stores: Keeping) -> dict[str, Any] | None:
+    if step.extractor.native is None:
+        return discover.offered_catalog(step, run, folder, stores.catalogs)
+    # Arrow and the drivers are loaded for native sources only.
+    from headwater.run import native  # noqa: PLC0415 - see above
+
+    return native.offered_catalog(step.extractor, root=Path(run.plan.root))
+
+
+def _extractor(workspace: Workspace, name: str) -> Plugin:
+    plugin = planning.plugin(workspace, name)
+    if plugin.kind is not PluginKind.EXTRACTOR:
+        raise InputError(
+            "not-an-extractor",
+            f"`{name}` is a {plugin.kind}: only extractors have streams to select",
+            where=Where(plugin.file, plugin.line),
+        )
+    return plugin
+
+
+def _environment(workspace: Workspace) -> str | None:
+    return workspace.environment.name if workspace.environment else None

@@ -1,0 +1,379 @@
+"""From a project and words to a Plan. Everything that files, flags and variables say is settled here, once."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from pathlib import PurePath
+from typing import Any
+
+from msgspec import Struct, field
+from msgspec.structs import replace
+
+from headwater.base.errors import InputError, Where
+from headwater.base.text import did_you_mean
+from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Step
+from headwater.model.plugin import Command, Plugin, PluginKind, Resolved
+from headwater.model.project import Environment, Project
+from headwater.model.setting import SettingKind, Value
+from headwater.plan import blocks, child_env, inherit, settings
+from headwater.plan.expand import expand, undefined
+from headwater.plan.inherit import DefinitionOf
+from headwater.plan.project_settings import project_secret_names, project_settings, project_variables
+
+# Native transformers and their commands; everything else with a command is a program.
+MODELS = "models"
+MODEL_VERBS = ("build", "check")
+
+
+class Facts(Struct, frozen=True, kw_only=True):
+    """All that planning may look at. `environ` is the process environment, `dotenv` the content of `.env`.
+
+    `venv_of` answers with the folder of a plugin's environment, `fingerprint_of` with what identifies its content.
+    `today` settles dates in words; it is asked for by nobody else.
+    """
+
+    project: Project
+    environment: Environment | None
+    environ: Mapping[str, str]
+    dotenv: Mapping[str, str]
+    home: str
+    definition_of: DefinitionOf
+    venv_of: Callable[[Resolved], str]
+    fingerprint_of: Callable[[Resolved], str] = lambda _: ""
+    database: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    share_extractor_secrets: bool = False
+    strict: bool = False
+    today: datetime | None = None
+
+
+class Ready(Struct, frozen=True, kw_only=True):
+    """A plugin with its settings resolved. `config` is what its config file would hold."""
+
+    plugin: Plugin
+    resolved: Resolved
+    values: dict[str, Value]
+    config: dict[str, Any]
+    levels: child_env.EnvLevels
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return child_env.secrets(self.values)
+
+    def extra(self, name: str) -> Any:
+        value = self.values.get(f"_{name}")
+        return value.value if value else None
+
+
+class Options(Struct, frozen=True, kw_only=True):
+    """The flags of a run that change its plan."""
+
+    full_refresh: bool = False
+    refresh_catalog: bool = False
+    no_state_update: bool = False
+    force: bool = False
+    state_id: str | None = None
+    state_id_suffix: str | None = None
+    state_strategy: str = "auto"
+    catalog_file: str | None = None
+
+
+def ready(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] = ()) -> Ready:
+    """Resolve one plugin and its settings. Does not check that required settings are there.
+
+    `upstream` are the plugins before it in its pipeline: its settings may name their variables.
+    """
+    handed_on: dict[str, str] = {}
+    for before in upstream:
+        handed_on.update(child_env.handed_on(before, secret=facts.share_extractor_secrets))
+    resolved = inherit.resolve(facts.project, plugin, facts.definition_of)
+    levels = child_env.env_levels(
+        environ=facts.environ,
+        dotenv=facts.dotenv,
+        project=facts.project,
+        environment=facts.environment,
+        resolved=resolved,
+        project_env={**_own_variables(facts), **handed_on},
+        strict=facts.strict,
+    )
+    values = settings.resolve(
+        resolved,
+        settings.Layers(
+            env=levels.merged,
+            dotenv=facts.dotenv,
+            environment=facts.environment,
+            database=facts.database,
+            strict=facts.strict,
+        ),
+    )
+    return Ready(
+        plugin=plugin,
+        resolved=resolved,
+        values=values,
+        config=settings.config(values, now=facts.today),
+        levels=levels,
+    )
+
+
+def steps(facts: Facts, words: Sequence[str], options: Options) -> tuple[Step, ...]:
+    """The steps for the words of a run, in order. Raises InputError for the first thing that is wrong."""
+    return tuple(
+        extract_load(facts, group, options) if isinstance(group, blocks.Pipeline) else alone(facts, group)
+        for group in blocks.group(facts.project, words)
+    )
+
+
+def extract_load(facts: Facts, group: blocks.Pipeline, options: Options) -> ExtractLoad:
+    source = ready(facts, group.extractor.plugin)
+    settings.check_required(source.resolved, source.values)
+    given = (child_env.Upstream(source.resolved, source.values),)
+    target = ready(facts, group.loader.plugin, given)
+    settings.check_required(target.resolved, target.values)
+    mappers = tuple(_mapper(facts, word, given) for word in group.mappers)
+    extractor, loader = block(facts, source), block(facts, target, upstream=given)
+    return _pipeline(facts, group, source, extractor, loader, mappers, options)
+
+
+def _pipeline(
+    facts: Facts,
+    group: blocks.Pipeline,
+    source: Ready,
+    extractor: Block,
+    loader: Block,
+    mappers: tuple[Block, ...],
+    options: Options,
+) -> ExtractLoad:
+    return ExtractLoad(
+        name=group.name,
+        extractor=extractor,
+        loader=loader,
+        mappers=mappers,
+        state_id=None if options.no_state_update else state_id(facts, group, options),
+        select=tuple(source.extra("select") or ()),
+        select_filter=tuple(source.extra("select_filter") or ()),
+        metadata=source.extra("metadata") or {},
+        schema=source.extra("schema") or {},
+        catalog_file=_file(facts, options.catalog_file or source.extra("catalog")),
+        state_file=_file(facts, source.extra("state")),
+        use_cached_catalog=source.extra("use_cached_catalog") is not False,
+        catalog_max_age_seconds=_seconds(source.extra("catalog_max_age")),
+        full_refresh=options.full_refresh,
+        refresh_catalog=options.refresh_catalog,
+        state_strategy=options.state_strategy,
+        force=options.force,
+    )
+
+
+def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:
+    """An extractor on its own, for discovery: the loader is the extractor itself and is never started."""
+    word = blocks.Word(plugin=extractor)
+    source = ready(facts, extractor)
+    settings.check_required(source.resolved, source.values)
+    made = block(facts, source)
+    return _pipeline(facts, blocks.Pipeline(extractor=word, loader=word), source, made, made, (), options)
+
+
+def _seconds(value: Any) -> int:
+    return 3600 if value is None else int(value)
+
+
+def _file(facts: Facts, name: str | None) -> str | None:
+    return str(PurePath(facts.project.root) / name) if name else None
+
+
+def state_id(facts: Facts, group: blocks.Pipeline, options: Options) -> str:
+    """`ENVIRONMENT:EXTRACTOR-to-LOADER[:SUFFIX]`; without an environment the first part is left out."""
+    if options.state_id:
+        return options.state_id
+    suffix = options.state_id_suffix
+    if suffix is None and facts.environment and facts.environment.state_id_suffix:
+        suffix = expand(facts.environment.state_id_suffix, {**facts.dotenv, **facts.environ})
+    parts = [
+        facts.environment.name if facts.environment else None,
+        f"{group.extractor.plugin.name}-to-{group.loader.plugin.name}",
+        suffix,
+    ]
+    for part in filter(None, parts):
+        if ":" in part:
+            raise InputError("bad-state-id", f"`{part}` holds a `:`, which separates the parts of a state id")
+    return ":".join(filter(None, parts))
+
+
+def block(facts: Facts, plugin: Ready, *, upstream: Sequence[child_env.Upstream] = ()) -> Block:
+    """A plugin as something that can be started. `upstream` are the plugins before it in its pipeline."""
+    definition = plugin.resolved.definition
+    venv = facts.venv_of(plugin.resolved) if definition.pip_url else None
+    return Block(
+        kind=plugin.resolved.kind,
+        name=plugin.resolved.name,
+        variant=definition.variant,
+        namespace=definition.namespace,
+        native=definition.native,
+        argv=() if definition.native else (program(facts, plugin.resolved),),
+        env=child_env.child_env(
+            plugin.levels,
+            plugin.resolved,
+            plugin.values,
+            upstream=upstream,
+            share_extractor_secrets=facts.share_extractor_secrets,
+            foreign_secrets=_foreign_secrets(facts, plugin.resolved, upstream),
+            venv=venv,
+        ),
+        config=_absolute(facts, plugin) if definition.native else plugin.config,
+        capabilities=definition.capabilities,
+        extras={name[1:]: value.value for name, value in plugin.values.items() if name.startswith("_")},
+        venv=venv,
+        fingerprint=facts.fingerprint_of(plugin.resolved),
+        secrets=plugin.secrets,
+    )
+
+
+def _absolute(facts: Facts, plugin: Ready) -> dict[str, Any]:
+    """Native connectors run in our process, whose folder may be any: their files are meant from the project's."""
+    names = [item.name for item in plugin.resolved.definition.settings if item.kind is SettingKind.FILE]
+    absolute = {
+        name: str(PurePath(facts.project.root) / plugin.config[name])
+        for name in names
+        if isinstance(plugin.config.get(name), str) and "://" not in plugin.config[name]
+    }
+    return {**plugin.config, **absolute}
+
+
+def program(facts: Facts, resolved: Resolved, executable: str | None = None) -> str:
+    """The path of a plugin's program: in its own environment; else below the project when it holds a `/`; else a
+    name to be found on PATH."""
+    name = executable or resolved.definition.executable or resolved.name
+    if "/" in name:
+        return str(PurePath(facts.project.root) / name)
+    if resolved.definition.pip_url:
+        return str(PurePath(facts.venv_of(resolved)) / "bin" / name)
+    return name
+
+
+def _foreign_secrets(facts: Facts, resolved: Resolved, upstream: Sequence[child_env.Upstream]) -> frozenset[str]:
+    """Variables that hold secrets of the project or of plugins that have no part in this plugin's pipeline."""
+    near = {(resolved.kind, resolved.name), *((item.resolved.kind, item.resolved.name) for item in upstream)}
+    names = project_secret_names()
+    for other in facts.project.plugins:
+        if (other.kind, other.name) in near:
+            continue
+        try:
+            names |= child_env.secret_names(inherit.resolve(facts.project, other, facts.definition_of))
+        except InputError:
+            # Something is wrong with a plugin that has no part in this: its own commands will say what.
+            continue
+    return names
+
+
+def _own_variables(facts: Facts) -> dict[str, str]:
+    return {
+        **project_variables(project_settings(facts.project, env=facts.environ, dotenv=facts.dotenv)),
+        "MELTANO_SYS_DIR_ROOT": facts.home,
+        "MELTANO_JOB_TRIGGER": "cli",
+        "HEADWATER_PROJECT_ROOT": facts.project.root,
+        "HEADWATER_ENVIRONMENT": facts.environment.name if facts.environment else "",
+    }
+
+
+def _mapper(facts: Facts, word: blocks.Word, upstream: Sequence[child_env.Upstream]) -> Block:
+    """A mapper with one of its mappings: the mapping's config over the mapper's own."""
+    plugin = ready(facts, word.plugin, upstream)
+    mappings = word.plugin.extras.get("mappings") or ()
+    mapping = next(item for item in mappings if item.get("name") == word.mapping)
+    own = expand(mapping.get("config") or {}, plugin.levels.merged)
+    made = block(facts, plugin, upstream=upstream)
+    return replace(made, config={**made.config, **own})
+
+
+def alone(facts: Facts, group: blocks.Alone) -> Step:
+    """A plugin without a pipeline: a command of a program, or the verbs of our own models."""
+    word = group.word
+    plugin = ready(facts, word.plugin)
+    settings.check_required(plugin.resolved, plugin.values)
+    if plugin.resolved.native == MODELS:
+        return _models(facts, plugin, word)
+    return Invoke(
+        name=group.name,
+        block=block(facts, plugin),
+        command=word.command,
+        argv=invocation(facts, plugin, word.command, ()),
+        cwd=facts.project.root,
+    )
+
+
+def _models(facts: Facts, plugin: Ready, word: blocks.Word) -> Build:
+    verb = word.command or MODEL_VERBS[0]
+    if verb not in MODEL_VERBS:
+        guess = did_you_mean(verb, MODEL_VERBS)
+        raise InputError(
+            "unknown-command",
+            f"`{word.plugin.name}` has no command `{verb}`",
+            where=Where(word.plugin.file, word.plugin.line),
+            hint=f"did you mean `{word.plugin.name}:{guess or MODEL_VERBS[0]}`?",
+        )
+    loader = _warehouse(facts, plugin)
+    made = block(facts, plugin)
+    return Build(
+        name=word.text,
+        block=made,
+        verb=verb,
+        folder=str(PurePath(facts.project.root) / (made.config.get("folder") or MODELS)),
+        warehouse=block(facts, loader),
+    )
+
+
+def _warehouse(facts: Facts, plugin: Ready) -> Ready:
+    """The loader whose database the models live in: setting `loader`, or the project's only native DuckDB."""
+    wanted = plugin.config.get("loader")
+    loaders = [item for item in facts.project.plugins if item.kind is PluginKind.LOADER]
+    if wanted is not None:
+        named = facts.project.plugin(wanted, PluginKind.LOADER)
+        candidates = [ready(facts, named)] if named else []
+    else:
+        candidates = [item for item in (ready(facts, loader) for loader in loaders) if item.resolved.native == "duckdb"]
+    if len(candidates) == 1 and candidates[0].resolved.native == "duckdb":
+        return candidates[0]
+    names = ", ".join(item.plugin.name for item in candidates)
+    raise InputError(
+        "no-warehouse",
+        f"`{plugin.plugin.name}` needs one native DuckDB loader to build in, found {names or 'none'}",
+        where=Where(plugin.plugin.file, plugin.plugin.line),
+        hint=f"headwater config set {plugin.plugin.name} loader NAME",
+    )
+
+
+def invocation(facts: Facts, plugin: Ready, command: str | None, arguments: Sequence[str]) -> tuple[str, ...]:
+    """The whole argv of a plugin's program or of one of its commands, `$VAR`s in the command's words expanded.
+
+    Raises InputError: `unknown-command`, `undefined-variable`.
+    """
+    definition = plugin.resolved.definition
+    if command is None:
+        return (program(facts, plugin.resolved), *arguments)
+    spec = definition.commands.get(command)
+    if spec is None:
+        guess = did_you_mean(command, definition.commands)
+        known = ", ".join(sorted(definition.commands))
+        raise InputError(
+            "unknown-command",
+            f"`{plugin.plugin.name}` has no command `{command}`",
+            where=Where(plugin.plugin.file, plugin.plugin.line),
+            hint=f"did you mean `{guess}`?" if guess else f"it has: {known or 'none'}",
+        )
+    env = block(facts, plugin).env
+    return (program(facts, plugin.resolved, spec.executable), *_words(plugin, command, spec, env), *arguments)
+
+
+def _words(plugin: Ready, name: str, spec: Command, env: Mapping[str, str]) -> list[str]:
+    words = []
+    for word in shlex.split(spec.args):
+        if missing := undefined(word, env):
+            raise InputError(
+                "undefined-variable",
+                f"command `{name}` of `{plugin.plugin.name}` uses `${missing[0]}`, which is not set",
+                where=Where(plugin.plugin.file, plugin.plugin.lines.get(f"commands.{name}", plugin.plugin.line)),
+                hint=f"set {missing[0]} in .env, or under `env:` in the project file",
+            )
+        words.append(expand(word, env))
+    return words
