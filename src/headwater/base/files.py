@@ -72,3 +72,14 @@ def private_folder(path: Path) -> Path:
     except OSError as error:
         raise cannot_write(path, error) from error
     return path
+
+
+def files_below(folder: Path, *suffixes: str) -> list[Path]:
+    """The files with one of these suffixes, in all folders below, sorted; what is hidden (`.x`) is left out."""
+    return sorted(
+        path
+        for path in folder.rglob("*")
+        if path.suffix in suffixes
+        and path.is_file()
+        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )

@@ -30,6 +30,7 @@ from msgspec import Struct
 
 from headwater.base import yaml
 from headwater.base.errors import InputError
+from headwater.base.files import files_below
 from headwater.base.text import did_you_mean, listed
 from headwater.quality.checks import Check, Relation
 
@@ -63,7 +64,7 @@ def read_checks(folder: Path, schema: str) -> tuple[Check, ...]:
     Raises InputError with file and line: `bad-check` for a wrong key, value or shape, `unknown-check` for a kind
     that does not exist, and those of `base.yaml.read`.
     """
-    files = [path for path in sorted(folder.rglob("*")) if path.suffix in (".yml", ".yaml")]
+    files = files_below(folder, ".yml", ".yaml")
     found: dict[str, Check] = {}
     for path in files:
         document = yaml.read(path, shown=path.relative_to(folder.parent).as_posix())

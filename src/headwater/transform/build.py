@@ -94,10 +94,18 @@ def _out_of_date(
             or model.code != built.code
             or present.get((schema.casefold(), model.name.casefold())) != built.materialized
             or any(name in found for name in model.parents)
-            or inputs(connection, model, before, versions) != built.inputs
+            or _inputs_now(connection, model, before, versions) != built.inputs
         ):
             found.add(model.name)
     return found
+
+
+def _inputs_now(connection: Connection, model: Model, before: dict[str, Built], versions: dict[str, str]) -> str | None:
+    """None when a source can't be read, such as a view that lost its table: building will say so, with the line."""
+    try:
+        return inputs(connection, model, before, versions)
+    except duckdb.Error:
+        return None
 
 
 def _build_one(model: Model, target: Target, step: str, emit: Emit, cancel: Cancel) -> HeadwaterError | None:
@@ -137,7 +145,6 @@ def _replace(connection: Connection, model: Model, schema: str, cancel: Cancel) 
     # Models are found by their bare names; what is no model is looked for in the default schema.
     connection.execute("set search_path = ?", [f"{quote(schema)},main"])
     before = recorded(connection, schema)
-    read_from = inputs(connection, model, before, {})
     standing = relations(connection).get((schema.casefold(), model.name.casefold()))
     if standing is not None and model.name not in before:
         raise InputError(
@@ -157,6 +164,7 @@ def _replace(connection: Connection, model: Model, schema: str, cancel: Cancel) 
     if model.materialized == "table":
         row = connection.execute(f"select count(*) from {name}").fetchone()  # noqa: S608 - quoted
         rows = row[0] if row else 0
+    read_from = inputs(connection, model, before, {})
     record(connection, schema, model.name, Built(model.materialized, model.code, read_from, iso(now()), rows))
     connection.execute("commit")
     return rows

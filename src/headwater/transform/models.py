@@ -13,6 +13,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from headwater.base.errors import InputError, Where
+from headwater.base.files import files_below
 from headwater.transform.properties import Properties, read_properties
 from headwater.transform.references import Reference, read
 
@@ -43,7 +44,7 @@ def plan_models(folder: Path, *, schema: str = DEFAULT_SCHEMA) -> tuple[Model, .
     `schema` is where the models are built: `schema.name` means the model too. Raises InputError: `no-models`,
     `model-name`, `model-twice`, `bad-sql`, `not-a-select`, `model-cycle`, and those of `read_properties`.
     """
-    files = sorted(path for path in folder.rglob("*.sql") if not path.name.startswith("."))
+    files = files_below(folder, ".sql")
     if not files:
         raise InputError(
             "no-models",

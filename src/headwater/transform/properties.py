@@ -18,6 +18,7 @@ from msgspec import Struct
 
 from headwater.base import yaml
 from headwater.base.errors import InputError
+from headwater.base.files import files_below
 from headwater.base.text import did_you_mean, listed
 
 _FILE_KEYS = ("version", "models", "sources")
@@ -63,8 +64,7 @@ def read_properties(folder: Path, names: Iterable[str]) -> dict[str, Properties]
 
 
 def _entries(folder: Path) -> Iterator[tuple[yaml.Document, int, dict[str, Any]]]:
-    files = (path for path in sorted(folder.rglob("*")) if path.suffix in (".yml", ".yaml"))
-    for path in files:
+    for path in files_below(folder, ".yml", ".yaml"):
         document = yaml.read(path, shown=path.relative_to(folder.parent).as_posix())
         if document.data is None:
             continue

@@ -143,6 +143,18 @@ def test_an_unknown_table_stops_before_anything_is_built(warehouse, sql, hint):
     assert warehouse.happened == {}
 
 
+def test_a_view_that_lost_its_table_fails_the_model_that_reads_it(warehouse):
+    warehouse.sql("create view shop.recent as select * from shop.orders")
+    warehouse.write(a="select *\nfrom shop.recent", other="select 1")
+    warehouse.build()
+    warehouse.sql("drop table shop.orders")
+    with pytest.raises(RunFailedError) as caught:
+        warehouse.build()
+    assert caught.value.what == "the model `a` can't be built"
+    assert "Table with name orders does not exist" in str(caught.value.why)
+    assert warehouse.happened["other"] == "skipped"
+
+
 def test_a_table_nobody_modelled_is_not_replaced(warehouse):
     warehouse.sql("create schema analytics; create table analytics.precious as select 1")
     warehouse.write(precious="select 2")

@@ -34,6 +34,13 @@ def test_folders_below_are_searched(models):
     assert [model.file for model in plan_models(folder)] == ["models/a.sql", "models/staging/b.sql"]
 
 
+def test_hidden_files_and_folders_are_left_out(models):
+    folder = models(a="select 1", **{".b": "select 1"})
+    (folder / ".checkpoints").mkdir()
+    (folder / ".checkpoints" / "c.sql").write_text("select 1")
+    assert [model.name for model in plan_models(folder)] == ["a"]
+
+
 def test_a_cycle_names_the_files(models):
     with pytest.raises(InputError) as caught:
         plan_models(models(a="from b", b="from c", c="from a", d="from c"))
