@@ -144,7 +144,7 @@ def _file_rows(stream: StreamFiles, file: DataFile, skip: int, schema: pa.Schema
     for piece in _FORMATS[file.format].batches(file, schema, batch_bytes):
         count = piece.batch.num_rows
         position += count
-        if position <= skip:
+        if position <= skip or not count:
             continue
         batch = piece.batch.slice(max(0, count - (position - skip)))
         absent = [name for name in schema.names if name not in batch.schema.names]

@@ -1,0 +1,241 @@
+"""Which files are read when: new, changed, vanished, half read."""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from headwater.base.errors import HeadwaterError, InputError
+from headwater.connect.contract import Checkpoint, ReadRequest, Rows, Schema
+from headwater.connect.sources import files
+from headwater.connect.sources.definitions import DEFINITIONS
+from headwater.connect.sources.files_settings import Settings, StreamSettings
+from headwater.model.catalog import Catalog
+
+
+class Run:
+    """One read: its rows by stream, the schemas, and the state it ends with."""
+
+    def __init__(self, settings: Settings, state: bytes | None = None, catalog: Catalog | None = None) -> None:
+        request = ReadRequest(catalog=catalog or files.discover(settings), state=state, folder=Path("/nonexistent"))
+        self.rows: dict[str, list[dict[str, Any]]] = {}
+        self.schemas: dict[str, Schema] = {}
+        self.states: list[bytes] = []
+        self.missing: list[Any] = []
+        for message in files.read(settings, request):
+            if isinstance(message, Rows):
+                self.rows.setdefault(message.stream, []).extend(message.batch.to_pylist())
+                self.missing.append(message.missing and message.missing.to_pylist())
+            elif isinstance(message, Schema):
+                self.schemas[message.stream] = message
+            elif isinstance(message, Checkpoint):
+                self.states.append(message.state)
+        self.state = self.states[-1]
+
+    def types(self, stream: str) -> dict[str, str]:
+        return {column.name: str(column.type) for column in self.schemas[stream].columns}
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "a.csv").write_text("id,v\n1,x\n2,y\n")
+    return tmp_path
+
+
+def with_keys(root: Path) -> Settings:
+    return Settings(streams=[StreamSettings(name="s", path="*.csv", keys=["id"])], root=str(root))
+
+
+def without_keys(root: Path) -> Settings:
+    return Settings(streams=[StreamSettings(name="s", path="*.csv")], root=str(root))
+
+
+def test_the_file_name_is_the_stream_name(root: Path) -> None:
+    with zipfile.ZipFile(root / "flights.csv.zip", "w") as archive:
+        archive.writestr("whatever.csv", "a\n1\n")
+    assert [s.name for s in files.discover(Settings(path="*", root=str(root))).streams] == ["a", "flights"]
+
+
+def test_each_member_of_a_zip_file_is_a_stream_unless_a_pattern_says_otherwise(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.writestr("in/x.csv", "a\n1\n")
+        archive.writestr("in/y.csv", "a\n2\n")
+        archive.writestr("__MACOSX/in/._x.csv", "junk")
+    assert Run(Settings(path="*.zip", root=str(tmp_path))).rows == {"x": [{"a": 1}], "y": [{"a": 2}]}
+    assert Run(Settings(path="*.zip", member="in/y*", root=str(tmp_path))).rows == {"all": [{"a": 2}]}
+
+
+def test_package_paths_point_into_the_plugins_environment(tmp_path: Path) -> None:
+    data = tmp_path / "venv/lib/python3.11/site-packages/nyc/data"
+    data.mkdir(parents=True)
+    (data / "a.csv").write_text("id\n1\n")
+    run = Run(Settings(path="package://nyc/data/*.csv*", venv=str(tmp_path / "venv")))
+    assert run.rows == {"a": [{"id": 1}]}
+    assert list(json.loads(run.state)["files"]["a"]) == ["package://nyc/data/a.csv"]
+
+
+def test_a_new_file_is_added_and_the_others_are_not_read_again(root: Path) -> None:
+    first = Run(without_keys(root))
+    (root / "b.csv").write_text("id,v\n3,z\n")
+    second = Run(without_keys(root), first.state)
+    assert second.rows == {"s": [{"id": 3, "v": "z"}]}
+    assert not second.schemas["s"].replace
+
+
+def test_a_touched_file_with_the_same_content_is_not_read_again(root: Path) -> None:
+    first = Run(without_keys(root))
+    os.utime(root / "a.csv", (1, 1))
+    second = Run(without_keys(root), first.state)
+    assert second.rows == {}
+    assert json.loads(second.state)["files"]["s"]["a.csv"]["mtime_ns"] == 1_000_000_000
+
+
+def test_a_changed_file_is_upserted_when_there_are_keys(root: Path) -> None:
+    (root / "b.csv").write_text("id,v\n9,z\n")
+    first = Run(with_keys(root))
+    (root / "a.csv").write_text("id,v\n1,changed\n2,y\n")
+    second = Run(with_keys(root), first.state)
+    assert second.rows == {"s": [{"id": 1, "v": "changed"}, {"id": 2, "v": "y"}]}
+    assert second.schemas["s"].keys == ("id",)
+    assert not second.schemas["s"].replace
+
+
+def test_a_changed_file_replaces_the_stream_when_there_are_no_keys(root: Path) -> None:
+    (root / "b.csv").write_text("id,v\n9,z\n")
+    first = Run(without_keys(root))
+    (root / "a.csv").write_text("id,v\n1,changed\n")
+    second = Run(without_keys(root), first.state)
+    assert second.rows == {"s": [{"id": 1, "v": "changed"}, {"id": 9, "v": "z"}]}
+    assert second.schemas["s"].replace
+
+
+def test_a_replaced_stream_is_noted_by_the_last_checkpoint_only(root: Path) -> None:
+    first = Run(without_keys(root))
+    (root / "a.csv").write_text("id,v\n1,changed\n")
+    second = Run(without_keys(root), first.state)
+    assert len(second.states) > 1
+    assert set(second.states[:-1]) == {first.state}
+    assert Run(without_keys(root), second.states[-1]).rows == {}
+
+
+def test_a_vanished_file_is_noted_and_comes_back_as_the_one_it_was(root: Path) -> None:
+    first = Run(without_keys(root))
+    (root / "a.csv").rename(root / "a.away")
+    (root / "b.csv").write_text("id,v\n9,z\n")
+    second = Run(without_keys(root), first.state)
+    assert second.rows == {"s": [{"id": 9, "v": "z"}]}
+    assert json.loads(second.state)["files"]["s"]["a.csv"]["vanished"] is True
+    (root / "a.away").rename(root / "a.csv")
+    assert Run(without_keys(root), second.state).rows == {}
+
+
+def test_types_only_get_wider_from_run_to_run(root: Path) -> None:
+    first = Run(without_keys(root))
+    assert first.types("s") == {"id": "int64", "v": "string"}
+    (root / "b.csv").write_text("id,v\n1.5,7\n")
+    second = Run(without_keys(root), first.state)
+    assert second.types("s") == {"id": "double", "v": "string"}
+    (root / "c.csv").write_text("id,v\n3,7\n")
+    third = Run(without_keys(root), second.state)
+    assert third.types("s") == {"id": "double", "v": "string"}
+    assert third.rows == {"s": [{"id": 3.0, "v": "7"}]}
+
+
+def test_a_big_integer_is_not_squeezed_into_a_float_column_of_an_earlier_run(root: Path) -> None:
+    (root / "a.csv").write_text("v\n1.5\n")
+    first = Run(without_keys(root))
+    (root / "b.csv").write_text("v\n9007199254740993\n")
+    second = Run(without_keys(root), first.state)
+    assert second.types("s") == {"v": "decimal128(17, 1)"}
+    assert str(second.rows["s"][0]["v"]) == "9007199254740993.0"
+
+
+def test_a_column_that_was_empty_stays_text(root: Path) -> None:
+    (root / "a.csv").write_text("id,v\n1,\n")
+    first = Run(without_keys(root))
+    (root / "b.csv").write_text("id,v\n2,5\n")
+    assert Run(without_keys(root), first.state).types("s") == {"id": "int64", "v": "string"}
+
+
+def test_a_column_that_a_file_lacks_is_null_and_missing_where_there_are_keys(root: Path) -> None:
+    (root / "b.csv").write_text("id\n3\n")
+    run = Run(with_keys(root))
+    assert run.rows["s"][-1] == {"id": 3, "v": None}
+    assert run.missing == [None, [["v"]]]
+    assert Run(without_keys(root)).missing == [None, None]
+
+
+def test_the_catalog_can_make_a_column_text(root: Path) -> None:
+    catalog = files.discover(without_keys(root))
+    catalog.streams[0].schema["properties"]["id"] = {"type": ["null", "string"]}
+    assert Run(without_keys(root), catalog=catalog).rows["s"][0] == {"id": "1", "v": "x"}
+
+
+def test_the_keys_of_the_catalog_outrank_the_settings(root: Path) -> None:
+    catalog = files.discover(with_keys(root))
+    catalog.streams[0].metadata[0].metadata["table-key-properties"] = ["v"]
+    assert Run(with_keys(root), catalog=catalog).schemas["s"].keys == ("v",)
+
+
+@pytest.mark.parametrize(
+    ("settings", "what", "hint"),
+    [
+        (
+            {},
+            "the files source has no `path`, `paths` or `streams`",
+            "headwater config tap-files set path 'data/*.csv'",
+        ),
+        ({"path": "nope/*.csv"}, "no file matches `nope/*.csv`", "ls nope/*.csv"),
+        (
+            {"path": "*.csv", "keys": {"b": ["id"]}},
+            "`keys` names the stream `b`, which does not exist",
+            "the streams are `a`",
+        ),
+        ({"path": "*.csv", "keys": {"a": ["idd"]}}, "the key `idd` is not a column of `a`", "did you mean `id`"),
+        ({"path": "*.csv", "format": "cvs"}, "`cvs` is not a file format", "did you mean `csv`"),
+        ({"path": "*.csv", "delimiter": "||"}, "`delimiter` is `||`; it must be one ASCII character", None),
+        (
+            {"path": "*.csv", "encoding": "utf-9"},
+            "`utf-9` is not a text encoding",
+            "try `utf-8`, `latin-1` or `cp1252`",
+        ),
+    ],
+)
+def test_a_wrong_setting_is_named_with_what_to_do(root: Path, settings: dict[str, Any], what: str, hint: str) -> None:
+    with pytest.raises(InputError) as caught:
+        files.discover(Settings(root=str(root), **settings))
+    assert (caught.value.what, caught.value.hint) == (what, hint)
+
+
+def test_a_package_path_without_an_environment_asks_for_an_install() -> None:
+    with pytest.raises(HeadwaterError) as caught:
+        files.discover(Settings(path="package://nyc/data/*.csv"))
+    assert caught.value.hint == "headwater install"
+
+
+def test_an_optional_pattern_may_match_nothing(root: Path) -> None:
+    assert files.discover(Settings(path="nope/*.csv", optional=True, root=str(root))) == Catalog()
+
+
+def test_a_state_of_something_else_is_refused(root: Path) -> None:
+    with pytest.raises(InputError, match="not one of the files source"):
+        Run(without_keys(root), b'{"files": 5}')
+
+
+def test_the_definition_lists_the_settings_with_their_defaults() -> None:
+    said = {setting.name: setting.value for setting in DEFINITIONS[0].settings}
+    kept = {
+        f.name: None if f.default in (msgspec.NODEFAULT, "") else f.default for f in msgspec.structs.fields(Settings)
+    }
+    assert said == kept
+
+
+def test_a_stream_takes_every_setting_of_how_a_file_is_written() -> None:
+    said = next(s.description for s in DEFINITIONS[0].settings if s.name == "streams") or ""
+    assert all(f"`{name}`" in said for name in StreamSettings.__struct_fields__)
