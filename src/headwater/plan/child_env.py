@@ -18,7 +18,7 @@ from headwater.plan.expand import expand
 from headwater.plan.extras import extras
 from headwater.plan.nested import join, leaves
 from headwater.plan.sensitive import is_named_secret, secret_texts
-from headwater.plan.variables import exports, given_names, info, read_names
+from headwater.plan.variables import exports, given_names, info, parts, read_names
 
 # Of the Python this program runs in; a plugin runs in another.
 _OUR_PYTHON = ("VIRTUAL_ENV", "PYTHONPATH", "PYTHONHOME", "PYTHONDONTWRITEBYTECODE")
@@ -138,7 +138,9 @@ def secret_names(resolved: Resolved, values: Mapping[str, Value] | None = None) 
         keys = (leaves(entry.config) for entry in resolved.chain)
         settings += [Setting(name=join(path)) for flat in keys for path in flat]
     secret = [setting for setting in settings if is_named_secret(setting)]
-    secret += [value.setting for value in (values or {}).values() if value.secret and value.setting]
+    for value in (values or {}).values():
+        if value.secret and value.setting:
+            secret += [setting for setting, _ in parts(value.setting, value.value)]
     names: set[str] = set()
     for setting in secret:
         names.update(given_names(resolved, setting))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from msgspec import Struct, field
@@ -70,13 +70,13 @@ def stack(resolved: Resolved, layers: Layers, known: Sequence[Setting]) -> tuple
     """The layers of a plugin, strongest first, and the settings that only files, flags or the database name."""
     written = [_written(resolved, layers, known, ancestor) for ancestor in range(len(resolved.chain))]
     flags = _pieces(Origin.FLAG, layers.flags, "command line", known)
-    custom, children = _unlisted(known, [flags, *(layer for entry in written for layer in entry)])
-    readable = (*known, *custom, *children)
+    custom, keys = _unlisted(known, [flags, *(layer for entry in written for layer in entry)])
+    readable = (*known, *custom)
     inherited: list[Layer] = []
     for ancestor in reversed(range(len(resolved.chain))):
         own = [
-            _variables(Origin.ENV, layers.env, "", resolved, readable, ancestor),
-            _variables(Origin.DOTENV, layers.dotenv, ".env: ", resolved, readable, ancestor),
+            _variables(Origin.ENV, layers.env, "", resolved, readable, keys, ancestor),
+            _variables(Origin.DOTENV, layers.dotenv, ".env: ", resolved, readable, keys, ancestor),
             *written[ancestor],
             *inherited,
         ]
@@ -84,8 +84,13 @@ def stack(resolved: Resolved, layers: Layers, known: Sequence[Setting]) -> tuple
     return [flags, *own, _defaults((*known, *custom))], custom
 
 
-def find(stacked: Sequence[Layer], path: Path) -> list[Found]:
-    """What the layers say of the setting at `path`, strongest first. Null says nothing."""
+def find(stacked: Sequence[Layer], setting: Setting, others: Container[Path]) -> list[Found]:
+    """What the layers say of a setting, strongest first. Null says nothing.
+
+    `others` are the paths of all settings: what they take is no part of this one, unless it is an object.
+    """
+    path = path_of(setting)
+    apart: Container[Path] = () if setting.kind is SettingKind.OBJECT else others
     result: list[Found] = []
     for layer in stacked:
         exact = layer.leaves.get(path)
@@ -93,7 +98,7 @@ def find(stacked: Sequence[Layer], path: Path) -> list[Found]:
         parts = {
             leaf[depth:]: given
             for leaf, given in layer.leaves.items()
-            if len(leaf) > depth and leaf[:depth] == path and given.value is not None
+            if len(leaf) > depth and leaf[:depth] == path and given.value is not None and leaf not in apart
         }
         if parts:
             result.append(Found(layer.origin, next(iter(parts.values())), parts, path in layer.whole))
@@ -201,17 +206,26 @@ def _pieces(origin: Origin, values: Mapping[str, Any], source: str, known: Seque
     return Layer(origin, result, frozenset(whole))
 
 
+def _typed(setting: Setting, value: str) -> Any:
+    """A key of an object is nobody's setting: a variable for it takes the type it has in the file if it can."""
+    try:
+        return cast(setting, value)
+    except WrongTypeError:
+        return value
+
+
 def _variables(
     origin: Origin,
     env: Mapping[str, str],
     prefix: str,
     resolved: Resolved,
     readable: Sequence[Setting],
+    keys: Sequence[Setting],
     ancestor: int,
 ) -> Layer:
     result: dict[Path, Given] = {}
     whole = set()
-    for setting in readable:
+    for setting in (*readable, *keys):
         set_names = [name for name in read_names(resolved, setting, ancestor=ancestor) if name in env]
         if not set_names or (env[set_names[0]] == "" and setting.kind in _NEVER_EMPTY):
             continue
@@ -222,12 +236,11 @@ def _variables(
                 + " and ".join(f"`{name}`" for name in set_names),
                 hint=f"unset all but `{set_names[0]}`",
             )
-        # The keys of an object that files name (`metadata.users.key`) are readable under their full name.
-        path = split(setting.name)
+        path = split(setting.name) if setting in keys else path_of(setting)
         whole.add(path)
-        source = prefix + set_names[0]
-        for leaf, item in _spread(setting, path, env[set_names[0]]).items():
-            result[leaf] = Given(item, source)
+        value = _typed(setting, env[set_names[0]]) if setting in keys else env[set_names[0]]
+        for leaf, item in _spread(setting, path, value).items():
+            result[leaf] = Given(item, prefix + set_names[0])
     return Layer(origin, result, frozenset(whole))
 
 

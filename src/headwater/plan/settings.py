@@ -58,13 +58,14 @@ def resolve(resolved: Resolved, layers: Layers) -> dict[str, Value]:
     env = {**layers.dotenv, **layers.env, **variables.info(resolved)}
     values: dict[str, Value] = {}
     everything = (*known, *custom)
+    paths = frozenset(map(path_of, everything))
     for setting in everything:
         if not setting.name.startswith("_"):
-            values[setting.name] = _value(resolved, layers, setting, find(stacked, path_of(setting)), env)
+            values[setting.name] = _value(resolved, layers, setting, find(stacked, setting, paths), env)
     env.update(variables.exports(resolved, values))
     for setting in everything:
         if setting.name.startswith("_"):
-            values[setting.name] = _value(resolved, layers, setting, find(stacked, path_of(setting)), env)
+            values[setting.name] = _value(resolved, layers, setting, find(stacked, setting, paths), env)
     return values
 
 

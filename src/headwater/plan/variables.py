@@ -7,7 +7,7 @@ and `MELTANO_EXTRACT_<SETTING>` and its like.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 from headwater.base.text import env_name
 from headwater.model.plugin import Resolved
 from headwater.model.setting import Setting, SettingKind, Value
+from headwater.plan.nested import join, leaves
 
 
 def info(resolved: Resolved) -> dict[str, str]:
@@ -47,14 +48,24 @@ def write_names(resolved: Resolved, setting: Setting) -> tuple[str, ...]:
 
 
 def exports(resolved: Resolved, values: Mapping[str, Value], *, secret: bool = True) -> dict[str, str]:
-    """The resolved settings as variables, under every name; without `secret`, only those that are none."""
+    """The resolved settings as variables, under every name, an object's leaves also each on its own; without
+    `secret`, only those that are none."""
     env: dict[str, str] = {}
     for value in values.values():
-        if value.value is None or value.setting is None or (value.secret and not secret):
+        if value.setting is None or (value.secret and not secret):
             continue
-        written = text(value.value)
-        env.update(dict.fromkeys(write_names(resolved, value.setting), written))
+        for setting, item in parts(value.setting, value.value):
+            if item is not None:
+                env.update(dict.fromkeys(write_names(resolved, setting), text(item)))
     return env
+
+
+def parts(setting: Setting, value: Any) -> Iterator[tuple[Setting, Any]]:
+    """The setting with its value, and each leaf of an object as a setting of its own (`db.host`)."""
+    yield setting, value
+    if isinstance(value, Mapping):
+        for path, item in leaves(value, dots=False).items():
+            yield Setting(name=f"{setting.name}.{join(path)}"), item
 
 
 def text(value: Any) -> str:

@@ -168,6 +168,26 @@ def test_the_python_of_this_program_is_not_handed_down():
     assert made(plugin(), venv="/p/venv")["PATH"] == "/p/venv/bin"
 
 
+def test_an_object_is_given_whole_and_key_by_key():
+    setting = Setting(name="db", kind=SettingKind.OBJECT)
+    env = made(plugin(settings=(setting,), config={"db": {"host": "h", "pool": {"size": 5}}}))
+    assert (env["TAP_X_DB"], env["TAP_X_DB_HOST"], env["TAP_X_DB_POOL_SIZE"]) == (
+        '{"host":"h","pool":{"size":5}}',
+        "h",
+        "5",
+    )
+
+
+def test_a_loaders_settings_may_name_what_the_extractor_hands_on():
+    target = plugin(
+        "target-y",
+        kind=PluginKind.LOADER,
+        settings=(Setting(name="default_target_schema", value="$MELTANO_EXTRACT__LOAD_SCHEMA"),),
+    )
+    found = levels(resolved=target, project_env=handed_on(upstream(), secret=False))
+    assert resolve(target, Layers(env=found.merged))["default_target_schema"].value == "tap_x"
+
+
 # --- secrets ------------------------------------------------------------------------------------------------------
 
 

@@ -305,6 +305,19 @@ def test_a_key_of_an_object_that_a_file_names_can_be_set_by_a_variable():
     assert one(setting, {"a": 1, "b": "x"}, env={"TAP_X_O_B": "y"}).value == {"a": 1, "b": "y"}
 
 
+def test_such_a_variable_takes_the_type_of_the_key_when_it_can():
+    setting = Setting(name="o", kind=SettingKind.OBJECT)
+    env = {"TAP_X_O_A": "7", "TAP_X_O_B": "many"}
+    assert one(setting, {"a": 1, "b": 2}, env=env).value == {"a": 7, "b": "many"}
+
+
+def test_a_setting_that_is_no_object_does_not_take_the_settings_below_it():
+    settings = (Setting(name="db"), Setting(name="db.port", value=1))
+    values = resolve(resolved_plugin(*settings), Layers())
+    assert (values["db"].value, values["db.port"].value) == (None, 1)
+    assert config(values) == {"db": {"port": 1}}
+
+
 def test_a_setting_below_an_object_is_part_of_the_object_in_the_config_file():
     settings = (
         Setting(name="batch", kind=SettingKind.OBJECT),
