@@ -225,7 +225,7 @@ def _variables(
 ) -> Layer:
     result: dict[Path, Given] = {}
     whole = set()
-    for setting in (*readable, *keys):
+    for setting, is_key in (*((item, False) for item in readable), *((item, True) for item in keys)):
         set_names = [name for name in read_names(resolved, setting, ancestor=ancestor) if name in env]
         if not set_names or (env[set_names[0]] == "" and setting.kind in _NEVER_EMPTY):
             continue
@@ -236,9 +236,9 @@ def _variables(
                 + " and ".join(f"`{name}`" for name in set_names),
                 hint=f"unset all but `{set_names[0]}`",
             )
-        path = split(setting.name) if setting in keys else path_of(setting)
+        path = split(setting.name) if is_key else path_of(setting)
         whole.add(path)
-        value = _typed(setting, env[set_names[0]]) if setting in keys else env[set_names[0]]
+        value = _typed(setting, env[set_names[0]]) if is_key else env[set_names[0]]
         for leaf, item in _spread(setting, path, value).items():
             result[leaf] = Given(item, prefix + set_names[0])
     return Layer(origin, result, frozenset(whole))
