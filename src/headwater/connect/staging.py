@@ -3,15 +3,17 @@ boundary. Every destination of ours holds its rows this way and differs only in 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.errors import InputError
 from headwater.connect import types
-from headwater.connect.contract import ActivateVersion, Rejected, Rows, Schema
+from headwater.connect.contract import ActivateVersion, Rejected, Rows, Schema, StreamReceipt
 from headwater.connect.spool import Spool
 
 # Riders of a staged batch: what the source did not send for a row, and the row's table version.
@@ -60,6 +62,9 @@ class Part(Struct, frozen=True, kw_only=True):
     batches: dict[str, int]
     rejects: int
     activations: int
+
+    def is_empty(self) -> bool:
+        return not (any(self.batches.values()) or self.rejects or self.activations)
 
 
 class Staging:
@@ -156,6 +161,70 @@ def combined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         yield pa.concat_batches(held)
 
 
+def with_rejects(receipts: dict[str, StreamReceipt], rejects: list[Rejected]) -> dict[str, StreamReceipt]:
+    """The receipts with the records that were set aside."""
+    counted = dict(receipts)
+    for name, count in Counter(one.stream for one in rejects).items():
+        one = counted.get(name, StreamReceipt())
+        counted[name] = msgspec.structs.replace(one, rows_in=one.rows_in + count, rejected=one.rejected + count)
+    return counted
+
+
+class InexactError(Exception):
+    """A staged value does not survive the type of its column: the column has to become text."""
+
+    def __init__(self, stream: str, column: str) -> None:
+        super().__init__(f"{stream}.{column}")
+        self.stream = stream
+        self.column = column
+
+
+def conformed(
+    batch: pa.RecordBatch, stream: str, columns: Iterable[tuple[str, pa.DataType]]
+) -> tuple[list[pa.Array], list[str]]:
+    """The batch's columns in those types, and the names of those it has not (they are null).
+
+    Raises InexactError for a value that its type can't hold exactly.
+    """
+    arrays, absent = [], []
+    for name, data_type in columns:
+        index = batch.schema.get_field_index(name)
+        if index < 0:
+            arrays.append(pa.nulls(batch.num_rows, data_type))
+            absent.append(name)
+            continue
+        try:
+            arrays.append(types.cast(batch.column(index), data_type))
+        except pa.ArrowInvalid as error:
+            raise InexactError(stream, name) from error
+    return arrays, absent
+
+
+def rider(batch: pa.RecordBatch, name: str, data_type: pa.DataType) -> pa.Array:
+    """The values of a rider; nulls when the batch came without it."""
+    index = batch.schema.get_field_index(name)
+    return pa.nulls(batch.num_rows, data_type) if index < 0 else batch.column(index).cast(data_type)
+
+
+def as_text(field: pa.Field) -> pa.Field:
+    """The column as text, still knowing what it was declared to be."""
+    return pa.field(field.name, types.STRING, metadata={types.DECLARED: types.declared(field).encode()})
+
+
+def grown(held: pa.Field, held_declared: str | None, wanted: pa.Field) -> pa.Field | None:
+    """The type of a column that holds `held` and is to take `wanted` too; None when that is not supported.
+
+    `held_declared` is what the source last declared the column to be: when it declares the same again, then it was
+    a value that once made the column wider, and the column stays as it is.
+    """
+    if types.is_json(held) and types.is_json(wanted):
+        return held
+    to = types.widen(held.type, wanted.type)
+    if to is None and held_declared == types.declared(wanted) and types.widen(wanted.type, held.type) == held.type:
+        to = held.type
+    return None if to is None else pa.field(wanted.name, to)
+
+
 def _same(one: Schema, other: Schema) -> bool:
     """Whether two schemas say the same, in whatever order they name the columns."""
     return (
@@ -166,19 +235,15 @@ def _same(one: Schema, other: Schema) -> bool:
 
 
 def _wider(stream: str, held: pa.Field | None, field: pa.Field) -> pa.Field:
+    """The type of a column after one more schema of the same load."""
     if held is None or held.equals(field, check_metadata=True):
         return field
-    to = types.widen(held.type, field.type)
-    if to is None and types.declared(held) == types.declared(field):
-        to = held.type  # the schema again, after a value had made the column wider
-    if to is None:
+    reached = grown(held, types.declared(held), field)
+    if reached is None:
         raise InputError(
             "unsupported-change",
             f"column `{field.name}` of stream `{stream}` turned from {held.type} into {field.type} during the load",
             why="types only ever grow",
         )
-    same_kind = types.is_json(held) == types.is_json(field)
-    metadata = {types.DECLARED: types.declared(field).encode()}
-    if same_kind and types.is_json(field):
-        metadata |= field.metadata
-    return pa.field(field.name, to, metadata=metadata)
+    metadata = {**(reached.metadata or {}), types.DECLARED: types.declared(field).encode()}
+    return reached.with_metadata(metadata)

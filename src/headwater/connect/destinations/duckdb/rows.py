@@ -10,21 +10,12 @@ import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.errors import RunFailedError
-from headwater.connect import names, types
+from headwater.connect import names
 from headwater.connect.destinations.duckdb.tables import ABSENT, LOADED_AT, Target
-from headwater.connect.staging import MISSING, VERSION, combined
+from headwater.connect.staging import MISSING, VERSION, combined, conformed, rider
 
 _INCOMING = "headwater_incoming"
 _LATEST = "headwater_latest"
-
-
-class InexactError(Exception):
-    """A staged value does not survive the type of its column."""
-
-    def __init__(self, stream: str, column: str) -> None:
-        super().__init__(f"{stream}.{column}")
-        self.stream = stream
-        self.column = column
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -158,7 +149,8 @@ def _registered(
             ) from error
         raise
     finally:
-        connection.unregister(_INCOMING)
+        with contextlib.suppress(duckdb.Error):  # not possible in an aborted transaction; the connection ends soon
+            connection.unregister(_INCOMING)
 
 
 class _Stream:
@@ -187,24 +179,15 @@ class _Stream:
             raise
 
     def _conformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        present = {name: batch.column(index) for index, name in enumerate(batch.schema.names)}
-        arrays, absent = [], []
-        for column in self._table.columns:
-            if column.source in present:
-                try:
-                    arrays.append(types.cast(present[column.source], column.type.type))
-                except pa.ArrowInvalid as error:
-                    raise InexactError(self._table.stream, column.source) from error
-            else:
-                arrays.append(pa.nulls(batch.num_rows, column.type.type))
-                absent.append(column.source)
+        columns = [(column.source, column.type.type) for column in self._table.columns]
+        arrays, absent = conformed(batch, self._table.stream, columns)
         if self._table.versioned:
-            arrays.append(present.get(VERSION, pa.nulls(batch.num_rows, pa.int64())))
+            arrays.append(rider(batch, VERSION, pa.int64()))
         if self._riders:
             lists = pa.list_(pa.string())
-            arrays.append(present[MISSING].cast(lists) if MISSING in present else pa.nulls(batch.num_rows, lists))
+            arrays.append(rider(batch, MISSING, lists))
             arrays.append(pa.repeat(pa.scalar(absent or None, lists), batch.num_rows))
-            self.partial = self.partial or bool(absent) or MISSING in present
+            self.partial = self.partial or bool(absent) or MISSING in batch.schema.names
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 

@@ -1,16 +1,13 @@
 from __future__ import annotations
 
 import contextlib
-from collections import Counter
 from pathlib import Path
 
 import duckdb
-import msgspec
-import pyarrow as pa
 
 from headwater.base.clock import iso, now
 from headwater.base.errors import InputError, RunFailedError
-from headwater.connect import names, types, warehouse
+from headwater.connect import names, warehouse
 from headwater.connect.contract import (
     ActivateVersion,
     Change,
@@ -22,7 +19,7 @@ from headwater.connect.contract import (
     StreamReceipt,
 )
 from headwater.connect.destinations.duckdb import books, replace, rows, tables, versions
-from headwater.connect.staging import Part, StagedStream, Staging
+from headwater.connect.staging import InexactError, Part, StagedStream, Staging, as_text, with_rejects
 
 
 class DuckDBSession:
@@ -75,7 +72,7 @@ class DuckDBSession:
         while True:
             try:
                 receipt = self._write(part, state, final=final)
-            except rows.InexactError as error:
+            except InexactError as error:
                 # A value does not survive the type its column has: the column becomes text, and the commit starts over.
                 self._as_text.add((error.stream, error.column))
             else:
@@ -91,9 +88,7 @@ class DuckDBSession:
 
     def _is_idle(self, part: Part, state: bytes | None, *, final: bool) -> bool:
         return (
-            not any(part.batches.values())
-            and not part.rejects
-            and not part.activations
+            part.is_empty()
             and state == self._standing.state
             and not any(
                 stream.is_reshaped or (final and self._is_replaced(stream)) for stream in self._staging.streams.values()
@@ -106,7 +101,7 @@ class DuckDBSession:
     def _target(self, held: tables.Snapshot, stream: StagedStream) -> tables.Target:
         name = stream.schema.stream
         columns = {
-            source: _text(field) if (name, source) in self._as_text else field
+            source: as_text(field) if (name, source) in self._as_text else field
             for source, field in stream.columns.items()
         }
         return tables.target(
@@ -178,7 +173,7 @@ class DuckDBSession:
             stream_of = self._staging.streams.get(activation.stream)
             if stream_of is None or not self._is_replaced(stream_of):
                 changes.append(versions.activate(connection, held, self._schema, activation))
-        return _with_rejects(receipts, self._staging.rejects[: part.rejects]), changes
+        return with_rejects(receipts, self._staging.rejects[: part.rejects]), changes
 
     def _reached(
         self, connection: duckdb.DuckDBPyConnection, entry: books.Entry, held: tables.Snapshot, stream: StagedStream
@@ -191,19 +186,6 @@ class DuckDBSession:
             self._as_text |= {(target.stream, column) for column in lossy}
             target = self._target(held, stream)
         return target, place
-
-
-def _with_rejects(receipts: dict[str, StreamReceipt], rejects: list[Rejected]) -> dict[str, StreamReceipt]:
-    """The receipts with the records that were set aside."""
-    counted = dict(receipts)
-    for name, count in Counter(one.stream for one in rejects).items():
-        one = counted.get(name, StreamReceipt())
-        counted[name] = msgspec.structs.replace(one, rows_in=one.rows_in + count, rejected=one.rejected + count)
-    return counted
-
-
-def _text(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, types.STRING, metadata={types.DECLARED: types.declared(field).encode()})
 
 
 def _schema_name(wanted: str) -> str:

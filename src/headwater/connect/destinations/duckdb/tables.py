@@ -18,7 +18,7 @@ from headwater.connect import names, types
 from headwater.connect.contract import Change
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
-from headwater.connect.staging import MISSING, VERSION
+from headwater.connect.staging import MISSING, VERSION, grown
 
 LOADED_AT = "__loaded_at"
 # A rider of incoming rows: the columns that a whole batch came without.
@@ -264,7 +264,7 @@ def _reach(
 ) -> tuple[pa.Field, Widening | None]:
     """The type the column will have, and what leads there (None when it has it)."""
     held = field_of(existing.sql_type)
-    reached = None if held is None else _grown(held, wanted, noted)
+    reached = None if held is None else grown(held, noted.declared if noted else None, wanted)
     if held is None or reached is None:
         raise unsupported(
             stream,
@@ -277,16 +277,6 @@ def _reach(
         return reached, None
     using, lossy = conversion(names.quote(existing.name), held.type, reached.type)
     return reached, Widening(column=existing.name, before=existing.sql_type, after=after, using=using, lossy=lossy)
-
-
-def _grown(held: pa.Field, wanted: pa.Field, noted: NamedColumn | None) -> pa.Field | None:
-    if types.is_json(held) and types.is_json(wanted):
-        return held
-    to = types.widen(held.type, wanted.type)
-    if to is None and noted is not None and noted.declared == types.declared(wanted):
-        # The source keeps its word; it was a value that once made the column wider than declared.
-        to = held.type if types.widen(wanted.type, held.type) == held.type else None
-    return None if to is None else pa.field("", to)
 
 
 def _refuse_not_null(stream: str, live: Mapping[str, LiveColumn], others: tuple[str, ...]) -> None:

@@ -1,0 +1,139 @@
+"""The destinations that the suite runs against, each with a way to see what a reader of it would see."""
+
+from __future__ import annotations
+
+import decimal
+import gzip
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from pyarrow import parquet as pq
+
+from headwater.connect import warehouse
+from headwater.connect.contract import OpenRequest, Rows, Schema
+from headwater.connect.destinations import duckdb, jsonl, manifest, parquet
+
+OURS = ("__loaded_at", "__version")
+
+
+class Place:
+    """A destination in a temporary folder."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.opened = []
+
+    def can(self, *capabilities):
+        return set(capabilities) <= self.module.CAPABILITIES
+
+    def need(self, *capabilities):
+        if not self.can(*capabilities):
+            pytest.skip(f"has no {' or '.join(capabilities)}")
+
+    def open(self, run_id="run-1", pipeline="dev:shop", *, memory_bytes=64 << 20, **settings):
+        request = OpenRequest(
+            pipeline=pipeline,
+            run_id=run_id,
+            source="shop",
+            folder=self.folder / f"scratch-{len(self.opened)}",
+            memory_bytes=memory_bytes,
+        )
+        session = self.module.open(self.settings(**settings), request)
+        self.opened.append(session)
+        return session
+
+
+class DuckDBPlace(Place):
+    module = duckdb
+
+    @property
+    def path(self):
+        return self.folder / "w.duckdb"
+
+    def settings(self, **more):
+        return duckdb.Settings(filepath=str(self.path), **more)
+
+    def rows(self, stream):
+        if not self.path.exists():
+            return None
+        with warehouse.reading(self.path, who="test") as connection:
+            found = connection.execute(
+                "select t.table_name from _headwater.tables t join duckdb_tables() d using (schema_name, table_name) "
+                "where stream = ?",
+                [stream],
+            ).fetchone()
+            if found is None:
+                return None
+            back = dict(
+                connection.execute(
+                    "select column_name, source_name from _headwater.columns where table_name = ?", [found[0]]
+                ).fetchall()
+            )
+            table = '"' + found[0].replace('"', '""') + '"'
+            return plain(connection.sql(f"from shop.{table}").to_arrow_table().to_pylist(), back)
+
+
+class FolderPlace(Place):
+    def settings(self, **more):
+        return self.module.Settings(destination_path=str(self.folder / "out"), **more)
+
+    def rows(self, stream):
+        root = self.folder / "out"
+        found = [manifest.read(path) for path in (root / manifest.FOLDER).glob("*.json")]
+        entries = [one.streams[stream] for one in found if stream in one.streams]
+        if not entries:
+            return None
+        listed = sorted(file.path for entry in entries for file in entry.files)
+        named = sorted(f"{path.parent.name}/{path.name}" for path in (root / entries[0].folder).glob("[!.]*"))
+        assert listed == named
+        back = {column.name: source for source, column in entries[0].columns.items()}
+        names = [column.name for column in entries[0].columns.values()]
+        rows = [row for path in listed for row in self.read(root / path)]
+        return plain([dict.fromkeys(names) | row for row in rows], back)
+
+
+class ParquetPlace(FolderPlace):
+    module = parquet
+
+    def read(self, path):
+        return pq.read_table(path).to_pylist()
+
+
+class JsonlPlace(FolderPlace):
+    module = jsonl
+
+    def read(self, path):
+        data = path.read_bytes()
+        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+        return [json.loads(line, parse_float=decimal.Decimal) for line in text.split("\n")[:-1]]
+
+
+def plain(rows, back):
+    return [{back.get(name, name): value for name, value in row.items() if name not in OURS} for row in rows]
+
+
+@pytest.fixture(params=[DuckDBPlace, ParquetPlace, JsonlPlace], ids=["duckdb", "parquet", "jsonl"])
+def place(request, tmp_path):
+    place = request.param(tmp_path)
+    yield place
+    for session in place.opened:
+        session.close()
+        session.close()
+
+
+USERS = pa.schema([("id", pa.int64()), ("name", pa.string())])
+
+
+@pytest.fixture
+def send():
+    """Prepare and stage rows given as dicts."""
+
+    def send(session, rows, *, stream="users", columns=USERS, keys=(), replace=False, missing=None, version=None):
+        session.prepare(Schema(stream=stream, columns=columns, keys=keys, replace=replace))
+        batch = pa.RecordBatch.from_pylist(rows, schema=columns)
+        absent = None if missing is None else pa.array(missing, pa.list_(pa.string()))
+        session.stage(Rows(stream=stream, batch=batch, missing=absent, version=version, size=10))
+
+    return send
