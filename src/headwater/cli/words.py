@@ -68,14 +68,16 @@ def _check(event: e.Checked) -> Line:
     if event.outcome is e.Outcome.SUCCESS:
         return _info(f"check {event.check}: passed")
     message = f", {event.message}" if event.message else ""
-    return _info(f"check {event.check}: {event.failing:,} failing rows{message}", level=e.Level.WARNING)
+    level = e.Level.WARNING if event.severity == "warn" else e.Level.ERROR
+    return _info(f"check {event.check}: {event.failing:,} failing rows{message}", level=level)
 
 
 def _install(event: e.Install) -> Line:
     detail = f", {event.detail}" if event.detail else ""
     took = f" in {duration(event.seconds)}" if event.seconds else ""
     level = e.Level.ERROR if event.status == "failed" else e.Level.INFO
-    return _info(f"{event.plugin}: {event.status}{took}{detail}", level=level)
+    word = {"started": "installing", "skipped": "is up to date"}.get(event.status, event.status)
+    return _info(f"{event.plugin}: {word}{took}{detail}", level=level)
 
 
 def _step_finished(event: e.StepFinished) -> Line:

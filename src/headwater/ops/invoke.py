@@ -6,19 +6,15 @@ import uuid
 from collections.abc import Sequence
 from typing import Any
 
-from msgspec.structs import replace
-
 from headwater.base.errors import InputError, Where
 from headwater.model.event import Event
-from headwater.model.plan import Invoke
 from headwater.model.plugin import Command, Plugin, PluginKind
 from headwater.ops import planning, plugins, selection
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
-from headwater.run.cancel import Cancel
 from headwater.run.invoke import passthrough
-from headwater.run.singer_files import catalog_args, config_args
+from headwater.run.singer_files import catalog_arguments, config_arguments
 from headwater.store.run_folders import RunFolders
 
 
@@ -43,7 +39,7 @@ def dump(
     return selection.applied_catalog(workspace, ready.plugin, refresh=False, emit=_quiet)
 
 
-def invoke(workspace: Workspace, text: str, kind: PluginKind | None, arguments: Sequence[str], *, cancel: Cancel) -> int:
+def invoke(workspace: Workspace, text: str, kind: PluginKind | None, arguments: Sequence[str]) -> int:
     """Run the program with this process's own standard streams; answers with its exit code."""
     name, _, command = text.partition(":")
     plugin = planning.plugin(workspace, name, kind)
@@ -60,15 +56,15 @@ def invoke(workspace: Workspace, text: str, kind: PluginKind | None, arguments: 
             hint=f"headwater {face} {block.native} --config FILE",
         )
     argv = build.invocation(facts, ready, command or None, arguments)
-    step = Invoke(name=text, block=block, command=command or None, argv=argv, cwd=str(workspace.root))
+    root = str(workspace.root)
     if command or not _is_singer(plugin):
-        return passthrough(step, cancel)
+        return passthrough(argv, block, cwd=root)
     with RunFolders(workspace.home).opened(str(uuid.uuid4())) as folder:
-        files = config_args(block, folder)
+        files = config_arguments(block, folder)
         if plugin.kind is PluginKind.EXTRACTOR and not arguments:
             catalog = selection.applied_catalog(workspace, plugin, refresh=False, emit=_quiet)
-            files = (*files, *catalog_args(block, folder, catalog))
-        return passthrough(replace(step, argv=(argv[0], *files, *argv[1:])), cancel)
+            files = (*files, *catalog_arguments(block, catalog, folder))
+        return passthrough((argv[0], *files, *argv[1:]), block, cwd=root)
 
 
 def _quiet(_event: Event) -> None:

@@ -42,10 +42,10 @@ def listing(workspace: Workspace, name: str, kind: PluginKind | None = None, *, 
     return Listing(plugin=name, values=values, missing=() if extras else missing_required(ready.resolved, ready.values))
 
 
-def is_noteworthy(value: Value) -> bool:
+def is_noteworthy(value: Value, listed: Listing) -> bool:
     """Someone set it, or someone must."""
     required = value.setting is not None and value.setting.required
-    return required or value.origin is not Origin.DEFAULT
+    return required or value.name in listed.missing or value.origin is not Origin.DEFAULT
 
 
 def as_json(value: Value, *, unsafe: bool = False) -> dict[str, Any]:

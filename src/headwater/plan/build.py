@@ -188,7 +188,10 @@ def state_id(facts: Facts, group: blocks.Pipeline, options: Options) -> str:
         return options.state_id
     suffix = options.state_id_suffix
     if suffix is None and facts.environment and facts.environment.state_id_suffix:
-        suffix = expand(facts.environment.state_id_suffix, {**facts.dotenv, **facts.environ})
+        levels = child_env.env_levels(
+            environ=facts.environ, dotenv=facts.dotenv, project=facts.project, environment=facts.environment
+        )
+        suffix = expand(facts.environment.state_id_suffix, {**facts.dotenv, **levels.merged})
     parts = [
         facts.environment.name if facts.environment else None,
         f"{group.extractor.plugin.name}-to-{group.loader.plugin.name}",

@@ -92,8 +92,15 @@ def missing_required(resolved: Resolved, values: Mapping[str, Value]) -> tuple[s
 
 
 def check_required(resolved: Resolved, values: Mapping[str, Value]) -> None:
-    """Raise InputError (`missing-setting`) when `missing_required` has something to name."""
+    """Raise InputError (`missing-setting`) when a required setting has no value.
+
+    Groups of `settings_group_validation` bind native plugins only: an outside one may find a setting where we can't
+    look (a variable of its own, a file), and definitions of the hub are often stricter than the plugin.
+    """
     missing = missing_required(resolved, values)
+    if resolved.native is None:
+        required = {setting.name for setting in resolved.definition.settings if setting.required}
+        missing = tuple(name for name in missing if name in required)
     if not missing:
         return
     word = "setting" if len(missing) == 1 else "settings"

@@ -41,7 +41,7 @@ def list_(
 
     listed = ops.listing(settings.workspace(), plugin, kind, extras=extras)
     values = [value for value in listed.values if text in value.name]
-    shown = values if show_all or as_json else [value for value in values if ops.is_noteworthy(value)]
+    shown = values if show_all or as_json else [value for value in values if ops.is_noteworthy(value, listed)]
     if as_json:
         print_json([ops.as_json(value, unsafe=unsafe) for value in shown])
         return

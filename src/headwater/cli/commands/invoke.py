@@ -7,7 +7,6 @@ import click
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.output import print_json
 from headwater.cli.settings import Settings
-from headwater.cli.signals import cancelling
 from headwater.model.plugin import PluginKind
 
 
@@ -49,5 +48,4 @@ def command(
     if dump:
         print_json(ops.dump(workspace, plugin, kind, dump, unsafe=unsafe))
         return 0
-    with cancelling() as cancel:
-        return ops.invoke(workspace, plugin, kind, arguments, cancel=cancel)
+    return ops.invoke(workspace, plugin, kind, arguments)

@@ -31,7 +31,9 @@ from headwater.cli.signals import cancelling
 @click.option("--timeout", type=click.FloatRange(min=1), envvar="MELTANO_RUN_TIMEOUT", help="Stop after N seconds.")
 @click.option("--install/--no-install", "install", default=None, help="Install what is missing first (the default).")
 @click.pass_obj
-def command(settings: Settings, /, blocks: tuple[str, ...], dry_run: bool, install: bool | None, **options: object) -> int:
+def command(
+    settings: Settings, /, blocks: tuple[str, ...], dry_run: bool, install: bool | None, **options: object
+) -> int:
     """Run BLOCKS in order: `tap target`, `tap mapping target`, `plugin:command`, or the name of a job.
 
     An extractor, the mappers after it and the first loader form one pipeline. The first block that fails ends

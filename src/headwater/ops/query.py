@@ -1,0 +1,72 @@
+"""Reading the warehouse with SQL."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from msgspec import Struct
+
+from headwater.base.errors import EnvironmentProblemError, InputError
+from headwater.connect import engine, warehouse
+from headwater.model.plugin import PluginKind
+from headwater.ops import planning
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+
+
+class Answer(Struct, frozen=True, kw_only=True):
+    """`cut` says that there were more rows than asked for."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+    cut: bool
+
+
+def query(
+    workspace: Workspace,
+    sql: str,
+    *,
+    loader: str | None = None,
+    limit: int = 1000,
+    on_wait: Callable[[str], None] | None = None,
+) -> Answer:
+    """The rows of one statement, read-only and without a way to other files.
+
+    Raises InputError: `bad-sql`, `no-warehouse`; EnvironmentProblemError `warehouse-missing` before the first load.
+    """
+    path = _path(workspace, loader)
+    if not path.exists():
+        raise EnvironmentProblemError(
+            "warehouse-missing", f"there is no warehouse at `{path}` yet", hint="headwater run TAP TARGET fills it"
+        )
+    with warehouse.reading(path, who="headwater query", on_wait=on_wait) as connection:
+        try:
+            cursor = connection.execute(sql)
+            columns = tuple(item[0] for item in cursor.description or ())
+            rows = cursor.fetchmany(limit + 1)
+        except duckdb.Error as error:
+            if (found := warehouse.trouble(path, error)) is not None:
+                raise found from error
+            raise InputError("bad-sql", "the warehouse refuses this SQL", why=engine.words(error)[0]) from error
+    return Answer(columns=columns, rows=tuple(map(tuple, rows[:limit])), cut=len(rows) > limit)
+
+
+def _path(workspace: Workspace, loader: str | None) -> Path:
+    facts = planning.facts(workspace)
+    if loader is not None:
+        candidates = [planning.plugin(workspace, loader, PluginKind.LOADER)]
+    else:
+        candidates = [item for item in workspace.project.plugins if item.kind is PluginKind.LOADER]
+    blocks = [build.block(facts, build.ready(facts, item)) for item in candidates]
+    native = [block for block in blocks if block.native == "duckdb"]
+    if len(native) != 1:
+        names = ", ".join(block.name for block in native) or "none"
+        raise InputError(
+            "no-warehouse",
+            f"one native DuckDB loader is needed to read from, found {names}",
+            hint="headwater query --loader NAME SQL" if native else "headwater add target-duckdb",
+        )
+    return Path(native[0].config["filepath"])
