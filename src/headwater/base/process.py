@@ -25,7 +25,7 @@ PIPE_BYTES = 1 << 20  # Linux gives 64 KiB; 1 MiB spares most context switches b
 LINE_BYTES = 256 << 10  # what goes beyond is dropped: a line of stderr is for people
 TAIL_LINES = 40
 DEVNULL = subprocess.DEVNULL
-_GUARD = 'read -r _ || kill -KILL "-$1"'
+_GUARD = 'read -r _ || kill -KILL "$1"'
 
 
 def pipe() -> tuple[int, int]:
@@ -91,7 +91,7 @@ class Child:
         except (OSError, ValueError) as error:
             raise _cannot_start(name, argv, cwd, error) from error
         self.pid = self._process.pid
-        self._guard = _guard(self.pid) if own_group else None
+        self._guard = _guard(-self.pid if own_group else self.pid)
         self._drain: threading.Thread | None = None
         if on_line is not None:
             self._drain = threading.Thread(
@@ -170,11 +170,11 @@ class Child:
         on_line(text)
 
 
-def _guard(group: int) -> subprocess.Popen[bytes] | None:
+def _guard(target: int) -> subprocess.Popen[bytes] | None:
     """None where there is no `sh`: children then end by their pipes closing."""
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "sh", str(group)],
+            ["/bin/sh", "-c", _GUARD, "sh", str(target)],
             env={},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

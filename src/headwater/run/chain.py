@@ -56,7 +56,7 @@ class _Link:
 class Chain:
     """Starts the programs and looks after them until all have ended. Use as a context manager.
 
-    With `fed`, the first one reads from `inlet`, a descriptor that the caller writes to and closes. `outlet` is the
+    With `fed`, the first one reads from `inlet`, which the caller writes to until `close_inlet`. `outlet` is the
     last one's stdout. `tick` must be called every moment while the caller does something else than the calls here.
     """
 
@@ -179,12 +179,18 @@ class Chain:
                 link.child.terminate(max(0.0, until - monotonic()))
             _close(link.joint)
             link.joint = None
+        self.close_inlet()
         _close(getattr(self, "outlet", None))
         self.outlet = -1
 
-    def is_dead(self) -> bool:
+    def is_first_dead(self) -> bool:
         """Whether the program that reads from `inlet` has ended."""
         return self._links[0].child.code is not None
+
+    def close_inlet(self) -> None:
+        """The first program gets end of file; idempotent."""
+        inlet, self.inlet = self.inlet, None
+        _close(inlet)
 
     def _look_at_joint(self, upstream: _Link | None, link: _Link) -> None:
         if link.joint is None or link.child.code is None or link.cut_off:

@@ -14,7 +14,7 @@ from headwater.model.plan import Block, ExtractLoad
 from headwater.plan import drift, select
 from headwater.run.chain import Chain, Start
 from headwater.run.runner import Run
-from headwater.run.singer_files import config_args, read_json
+from headwater.run.singer_files import config_arguments, read_json
 from headwater.store.catalogs import CachedCatalog, Catalogs
 
 Json = dict[str, Any]
@@ -67,7 +67,7 @@ def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalog
 def discover(block: Block, run: Run, folder: Path, *, step: str, idle_seconds: float) -> Json:
     """Run the plugin's discovery. Raises RunFailedError: `discovery-failed`, or `tap-logs-to-stdout` when what it
     wrote is no JSON."""
-    start = Start(block=block, args=(*config_args(block, folder), "--discover"))
+    start = Start(block=block, args=(*config_arguments(block, folder), "--discover"))
     with Chain([start], step=step, run=run, idle_seconds=idle_seconds) as chain:
         text = b"".join(chain.chunks(lambda: None))
         chain.wait()

@@ -15,7 +15,7 @@ from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.keeping import Keeping
 from headwater.run.pipe import pipe
 from headwater.run.runner import Executor, Run
-from headwater.run.singer_files import catalog_args, config_args, state_args
+from headwater.run.singer_files import catalog_arguments, config_arguments, state_arguments
 from headwater.run.state import start_state, state_saver
 
 
@@ -41,12 +41,12 @@ def _singer_to_singer(step: ExtractLoad, run: Run, keeping: Keeping, folder: Pat
     first = Start(
         block=block,
         args=(
-            *config_args(block, folder),
-            *catalog_args(block, folder, catalog),
-            *state_args(block, folder, state),
+            *config_arguments(block, folder),
+            *catalog_arguments(block, catalog, folder),
+            *state_arguments(block, state, folder),
         ),
     )
-    others = [Start(block=other, args=config_args(other, folder)) for other in (*step.mappers, step.loader)]
+    others = [Start(block=other, args=config_arguments(other, folder)) for other in (*step.mappers, step.loader)]
     return pipe(step, [first, *others], run, save=state_saver(step, run, keeping.states))
 
 

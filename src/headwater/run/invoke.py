@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+from collections.abc import Sequence
 
 from headwater.base import process
 from headwater.base.errors import RunFailedError
 from headwater.base.process import Child
 from headwater.model.event import Level, PluginLine, StreamFigures
 from headwater.model.plan import Block, Invoke
-from headwater.run.cancel import Cancel
 from headwater.run.lines import Lines, redactor
 from headwater.run.runner import Run
 
@@ -53,25 +54,19 @@ def execute(step: Invoke, run: Run) -> tuple[StreamFigures, ...]:
     return ()
 
 
-def passthrough(step: Invoke, cancel: Cancel) -> int:
-    """Run the command on our own stdin, stdout and stderr, as a shell would. Returns its exit code; 128 + n when
-    signal n ended it.
+def passthrough(argv: Sequence[str], block: Block, *, cwd: str) -> int:
+    """Run a program of the plugin on our own stdin, stdout and stderr, as a shell would. Returns its exit code;
+    128 + n when signal n ended it.
 
-    It stays in our process group, so that it may read from the terminal and gets Ctrl-C from it.
+    It stays in our process group, so that it may read from the terminal and gets Ctrl-C from there as we do: what
+    to make of that is its own affair, and we wait for it.
     """
-    child = Child(
-        step.argv,
-        name=step.block.name,
-        env=step.block.env,
-        cwd=step.cwd,
-        stdin=None,
-        stdout=None,
-        own_group=False,
-    )
-    with cancel.watched(lambda: child.signal(signal.SIGTERM), lambda: child.signal(signal.SIGKILL)):
-        code = child.wait()
-    assert code is not None
-    return code if code >= 0 else 128 - code
+    child = Child(argv, name=block.name, env=block.env, cwd=cwd, stdin=None, stdout=None, own_group=False)
+    while True:
+        with contextlib.suppress(KeyboardInterrupt):
+            code = child.wait()
+            assert code is not None
+            return code if code >= 0 else 128 - code
 
 
 def _child(step: Invoke, *, stdout: int, on_line: Lines) -> Child:

@@ -11,14 +11,14 @@ from headwater.base.files import write_atomic
 from headwater.model.plan import Block
 
 
-def config_args(block: Block, folder: Path) -> tuple[str, ...]:
+def config_arguments(block: Block, folder: Path) -> tuple[str, ...]:
     """Writes the block's config and returns the arguments that name it."""
     path = folder / f"{block.kind.value}-{block.name}.config.json"
     write_atomic(path, json.dumps(block.config, default=str).encode(), mode=0o600)
     return ("--config", str(path))
 
 
-def catalog_args(block: Block, folder: Path, catalog: dict[str, Any] | None) -> tuple[str, ...]:
+def catalog_arguments(block: Block, catalog: dict[str, Any] | None, folder: Path) -> tuple[str, ...]:
     """Nothing for a program that takes no catalog."""
     if catalog is None:
         return ()
@@ -30,7 +30,7 @@ def catalog_args(block: Block, folder: Path, catalog: dict[str, Any] | None) -> 
     return (option, str(path))
 
 
-def state_args(block: Block, folder: Path, state: str | None) -> tuple[str, ...]:
+def state_arguments(block: Block, state: str | None, folder: Path) -> tuple[str, ...]:
     if state is None or "state" not in block.capabilities:
         return ()
     path = folder / f"{block.name}.state.json"

@@ -1,0 +1,55 @@
+"""Native connectors: modules of ours that read or load within this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from headwater.base.errors import InputError
+from headwater.connect import registry
+from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session
+from headwater.connect.settings import decode
+from headwater.model.catalog import Catalog
+from headwater.model.plan import Block
+
+Json = dict[str, Any]
+
+
+def offered_catalog(block: Block, *, root: Path) -> Json:
+    """What the source offers, as plain JSON."""
+    module = registry.source(_known(block, registry.SOURCES))
+    settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
+    found: Json = msgspec.to_builtins(module.discover(settings))
+    return found
+
+
+def decoded_catalog(catalog: Json) -> Catalog:
+    """Raises InputError (`bad-catalog`)."""
+    try:
+        return msgspec.convert(catalog, Catalog)
+    except msgspec.ValidationError as error:
+        raise InputError("bad-catalog", "the catalog is not as a native source needs it", why=str(error)) from error
+
+
+def read(block: Block, *, root: Path, request: ReadRequest) -> Iterator[Message]:
+    module = registry.source(_known(block, registry.SOURCES))
+    settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
+    return module.read(settings, request)
+
+
+def open_session(block: Block, *, root: Path, request: OpenRequest) -> Session:
+    module = registry.destination(_known(block, registry.DESTINATIONS))
+    return module.open(decode(module, block.config, name=block.name, root=root, venv=block.venv), request)
+
+
+def _known(block: Block, modules: dict[str, str]) -> str:
+    if block.native not in modules:
+        raise InputError(
+            "unknown-connector",
+            f"there is no native {block.kind.value} `{block.native}`, which `{block.name}` asks for",
+            hint=f"there are: {', '.join(sorted(modules))}",
+        )
+    return block.native

@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import signal
+
+import duckdb
+import pytest
+
+from headwater.connect import registry
+from headwater.model.event import Adjusted, Outcome
+from headwater.store import states
+from headwater.testing.sessions import contents
+
+THREE = "say(schema); record(1); record(2); state(2); record(3); state(3)"
+
+
+@pytest.fixture
+def into(lab, monkeypatch):
+    """A native loader that keeps its rows in a file."""
+    monkeypatch.setitem(registry.DESTINATIONS, "memory", "headwater.testing.sessions")
+
+    def block(**config):
+        return lab.block("loader", native="memory", argv=(), config={"path": str(lab.root / "there")} | config)
+
+    return block
+
+
+def there(lab):
+    return contents(lab.root / "there")
+
+
+def ids(lab):
+    return [row["id"] for _, row in there(lab)["rows"]]
+
+
+def test_rows_state_and_figures_agree(lab, into):
+    assert lab.run(THREE, into()) is Outcome.SUCCESS
+    assert (ids(lab), there(lab)["checkpoint"], there(lab)["final"]) == ([1, 2, 3], '{"n":3}', True)
+    figures = lab.figures["s"]
+    assert (figures.read, figures.loaded, figures.rejected, figures.filtered) == (3, 3, 0, 0)
+    assert figures.size > 0
+    assert (lab.state, lab.checkpoints) == ('{"n":3}', ['{"n":3}'])
+    assert [event.change for event in lab.of(Adjusted)] == ["table-created"]
+
+
+def test_the_state_is_the_text_that_the_tap_wrote(lab, into):
+    lab.run("""say(schema, '{"type":"STATE","value": {"a" : 1.0, "é":100000000000000000000} }')""", into())
+    assert lab.state == '{"a" : 1.0, "é":100000000000000000000}'
+
+
+def test_rows_after_the_last_state_are_loaded_when_the_tap_ends_well(lab, into):
+    lab.run(THREE + "; record(4)", into())
+    assert (ids(lab), lab.state) == ([1, 2, 3, 4], '{"n":3}')
+
+
+def test_without_any_state_rows_are_loaded_and_no_state_is_made_up(lab, into):
+    assert lab.run("say(schema); record(1)", into()) is Outcome.SUCCESS
+    assert (ids(lab), there(lab)["checkpoint"], lab.state) == ([1], None, None)
+
+
+@pytest.mark.parametrize(
+    "end", ["sys.exit('no more')", "os.kill(os.getpid(), 9)", "print('{\"type\"', end='', flush=True); os._exit(1)"]
+)
+def test_of_a_tap_that_dies_only_what_a_state_covers_is_loaded(lab, into, end):
+    assert lab.run(f"say(schema); record(1); state(1); record(2); {end}", into()) is Outcome.FAILED
+    assert lab.problem.reference == "extractor-failed"
+    assert (ids(lab), lab.state, there(lab)["final"]) == ([1], '{"n":1}', False)
+
+
+def test_a_tap_that_dies_before_any_state_leaves_nothing(lab, into):
+    assert lab.run("say(schema); record(1); sys.exit(1)", into()) is Outcome.FAILED
+    assert there(lab)["commits"] == 0
+
+
+def test_log_lines_on_stdout_are_shown_and_end_the_run(lab, into):
+    assert (
+        lab.run("say(schema); record(1); state(1); record(2); say('INFO working'); record(3)", into()) is Outcome.FAILED
+    )
+    assert lab.problem.reference == "tap-logs-to-stdout"
+    assert ids(lab) == [1]
+
+
+def test_when_the_destination_fails_no_state_is_written(lab, into):
+    assert lab.run(THREE, into(fails_at=1)) is Outcome.FAILED
+    assert (lab.problem.reference, there(lab)["commits"], lab.state, lab.checkpoints) == ("disk-full", 0, None, [])
+
+
+def test_a_receipt_that_misses_rows_fails_the_run(lab, into):
+    assert lab.run(THREE, into(loses=1)) is Outcome.FAILED
+    assert (lab.problem.reference, lab.problem.what) == (
+        "count-mismatch",
+        "stream `s`: 3 rows were given to `target-x`, its receipt says 2 in, 2 taken, 0 set aside",
+    )
+    assert lab.state is None
+
+
+def test_a_commit_comes_after_enough_bytes_or_seconds_but_only_at_a_state(lab, into):
+    lab.run("say(schema)\nfor n in range(4): record(n); state(n); time.sleep(0.2)", into(), commit_bytes=1)
+    assert there(lab)["commits"] == 5
+    lab.run("say(schema); record(1); time.sleep(0.5); state(1); time.sleep(0.5); record(2)", into(), commit_seconds=0.2)
+    assert there(lab)["commits"] == 7
+
+
+def test_a_silent_tap_does_not_hold_back_what_its_state_covers(lab, into):
+    seen = []
+    lab.later(lambda: there(lab)["commits"] == 1, lambda: (seen.append(ids(lab)), lab.cancel.set(signal.SIGTERM)))
+    tap = "say(schema); record(1); state(1); time.sleep(0.1); record(2); time.sleep(60)"
+    assert lab.run(tap, into(), commit_seconds=0.5) is Outcome.CANCELLED
+    assert (seen, ids(lab)) == ([[1]], [1])
+
+
+def test_a_cancelled_run_commits_what_its_last_state_covers(lab, into):
+    lab.later(lambda: "ready" in lab.lines, lambda: lab.cancel.set(signal.SIGINT))
+    tap = "say(schema); record(1); state(1); record(2); log('ready'); time.sleep(60)"
+    assert lab.run(tap, into()) is Outcome.CANCELLED
+    assert (lab.problem.exit_code, ids(lab), lab.state) == (130, [1], '{"n":1}')
+
+
+def test_an_aborted_run_writes_nothing_more(lab, into):
+    lab.later(lambda: "ready" in lab.lines, lambda: (lab.cancel.set(signal.SIGINT), lab.cancel.abort()))
+    assert lab.run("say(schema); record(1); state(1); log('ready'); time.sleep(60)", into()) is Outcome.CANCELLED
+    assert there(lab)["commits"] == 0
+
+
+def test_a_hang_is_ended(lab, into):
+    tap = "say(schema); record(1); state(1); time.sleep(60)"
+    assert lab.run(tap, into(), idle_timeout_seconds=1.5) is Outcome.FAILED
+    assert (lab.problem.reference, ids(lab)) == ("no-sign-of-life", [1])
+
+
+STATE = "a = sys.argv; log(open(a[a.index('--state') + 1]).read() if '--state' in a else 'none')"
+
+
+def test_the_checkpoint_that_stands_with_the_data_outranks_the_copy(lab, into):
+    lab.run(THREE, into())
+    states.save(lab.keeping.states, "dev:tap-x-to-target-x", '{"n":99}', run_id="other")
+    lab.run(STATE, into())
+    assert lab.lines == ['{"n":3}']
+    assert any("the destination's counts" in text for text in lab.notices)
+
+
+def test_what_a_person_sets_outranks_it_once(lab, into):
+    lab.run(THREE, into())
+    states.set_state(lab.keeping.states, "dev:tap-x-to-target-x", '{"n":1}')
+    lab.run(STATE + "; say(schema); state(5)", into())
+    assert lab.lines == ['{"n":1}']
+    lab.run(STATE, into())
+    assert lab.lines == ['{"n":5}']
+
+
+def test_a_cleared_state_starts_from_the_beginning(lab, into):
+    lab.run(THREE, into())
+    states.clear_state(lab.keeping.states, "dev:tap-x-to-target-x")
+    lab.run(STATE, into())
+    assert lab.lines == ["none"]
+
+
+def test_a_destination_that_lost_its_data_is_loaded_from_the_beginning(lab, into):
+    lab.run(THREE, into())
+    (lab.root / "there").unlink()
+    lab.run(STATE, into())
+    assert lab.lines == ["none"]
+    assert any("no data of this pipeline any more" in text for text in lab.notices)
+
+
+def test_a_state_from_another_loader_is_taken_over(lab, into):
+    states.save(lab.keeping.states, "dev:tap-x-to-target-x", '{"n":7}', run_id="pipe")
+    lab.run(STATE, into())
+    assert lab.lines == ['{"n":7}']
+
+
+def test_an_empty_state_replaces_nothing(lab, into):
+    lab.run(THREE, into())
+    lab.run("""say(schema); record(4); say('{"type":"STATE","value":{}}')""", into())
+    assert (there(lab)["checkpoint"], lab.state, ids(lab)) == ('{"n":3}', '{"n":3}', [1, 2, 3, 4])
+
+
+def test_a_full_refresh_keeps_the_bookmarks_of_other_streams(lab, into):
+    lab.run("""say(schema, '{"type":"STATE","value":{"s":1,"t":5}}')""", into())
+    lab.run("""say(schema, '{"type":"STATE","value":{"s":2}}')""", into(), full_refresh=True)
+    assert lab.state == there(lab)["checkpoint"] == '{"s":2,"t":5}'
+
+
+def test_records_pass_through_a_mapper_on_their_way(lab, into):
+    mapper = (
+        'import sys\nfor line in sys.stdin: print(line.replace(\'"record":{"id":\', \'"record":{"id":10\'), end=\'\')'
+    )
+    assert lab.run(THREE, into(), mapper=mapper) is Outcome.SUCCESS
+    assert ids(lab) == [101, 102, 103]
+
+
+def test_rejected_records_are_counted(lab, into):
+    tap = lab.block(
+        "extractor",
+        'say(schema); record(1); say(\'{"type":"RECORD","stream":"s","record":{"id":null}}\')',
+        extras={"on_bad_record": "quarantine"},
+    )
+    assert lab.run(tap, into()) is Outcome.SUCCESS
+    figures = lab.figures["s"]
+    assert figures.read == figures.loaded + figures.rejected + figures.filtered == 2
+
+
+def test_a_wrong_setting_is_the_users_to_fix(lab, into):
+    assert lab.run(THREE, into(pth="x")) is Outcome.FAILED
+    assert (lab.problem.exit_code, lab.problem.hint) == (2, "did you mean `path`?")
+
+
+def test_a_tap_loads_into_duckdb_and_again_without_a_row_moving(lab):
+    file = lab.root / "w.duckdb"
+    target = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(file)})
+    assert lab.run(THREE, target) is Outcome.SUCCESS
+    assert lab.run(THREE, target) is Outcome.SUCCESS
+    with duckdb.connect(str(file), read_only=True) as connection:
+        assert connection.sql("select id from tap_x.s order by id").fetchall() == [(1,), (2,), (3,)]
