@@ -12,10 +12,8 @@ from operator import attrgetter, is_
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 from msgspec import Raw, Struct
 
-from headwater.connect import types
 from headwater.connect.singer.shape import Node, Path, Shape, tree
 from headwater.connect.singer.values import DECODED
 
@@ -51,7 +49,7 @@ class Members(Struct):
     columns: dict[int, Sequence[Any]]
     raw: frozenset[int]
     extras: dict[Path, Sequence[bytes]]
-    absent: dict[str, pa.Array]
+    absent: dict[str, list[bool]]
 
 
 def make(shape: Shape) -> Layout | None:
@@ -99,7 +97,7 @@ def decode(layout: Layout, records: Sequence[Raw], *, presence: bool) -> Members
     """Decode a batch. Raises msgspec.DecodeError when a record is not as the layout has it."""
     decoded = layout.decoder.decode(b"[" + b",".join(records) + b"]")
     objects: list[Sequence[Any]] = [decoded]
-    absent: dict[str, pa.Array] = {}
+    absent: dict[str, list[bool]] = {}
     for (parent, label), name in zip(layout.owners, layout.owner_names, strict=True):
         # getattr with a default is one C call for an object, a null and a missing field alike.
         objects.append(list(map(getattr, objects[parent], repeat(label), repeat(None))))
@@ -124,8 +122,8 @@ def decode(layout: Layout, records: Sequence[Raw], *, presence: bool) -> Members
     return members
 
 
-def note_absent(absent: dict[str, pa.Array], name: str, values: Sequence[Any], nothing: object) -> None:
+def note_absent(absent: dict[str, list[bool]], name: str, values: Sequence[Any], nothing: object) -> None:
     """Flag the records that do not have the field; no entry when all have it."""
     flags = list(map(is_, values, repeat(nothing)))
     if True in flags:
-        absent[name] = pa.array(flags, types.BOOL)
+        absent[name] = flags

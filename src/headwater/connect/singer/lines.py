@@ -111,19 +111,15 @@ def decode(block: Block, *, noise: Callable[[str], None] | None, replace: Callab
             text = data.decode(errors="replace")
             replace(text.count("\ufffd") - data.count("\ufffd".encode()))
             data = text.encode()
-    if not _has_blank_line(data):
-        try:
-            messages = _DECODER.decode_lines(data)
-        except (msgspec.DecodeError, RecursionError):
-            pass
-        else:
-            if len(messages) == data.count(b"\n") + (not data.endswith(b"\n")):
-                return Decoded(messages)
+    try:
+        messages = _DECODER.decode_lines(data)
+    except (msgspec.DecodeError, RecursionError):
+        pass
+    else:
+        # The decoder does not care where lines end; a count that differs means a blank line or two messages in one.
+        if len(messages) == data.count(b"\n") + (not block.ended):
+            return Decoded(messages)
     return _line_by_line(Block(data, block.line, block.offset, block.ended), noise)
-
-
-def _has_blank_line(data: bytes) -> bool:
-    return data[:1] in b"\r\n\t " or any(blank in data for blank in (b"\n\n", b"\n\r", b"\n ", b"\n\t"))
 
 
 def _line_by_line(block: Block, noise: Callable[[str], None] | None) -> Decoded:

@@ -7,6 +7,7 @@ with something unexpected in it. The second learns, so the next batch takes the 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import compress, count
 
 import msgspec
 import pyarrow as pa
@@ -73,14 +74,14 @@ class Builder(Struct):
             self.shape.revision += 1
         return self._built(members, len(records), marked=marked)
 
-    def _built(self, members: Members, count: int, *, marked: bool) -> Built:
-        built = _columns(self.shape, members, count, marked=marked)
+    def _built(self, members: Members, rows: int, *, marked: bool) -> Built:
+        built = _columns(self.shape, members, rows, marked=marked)
         built.extras = sorted(self.shape.extras - self.told)
         self.told.update(built.extras)
         return built
 
 
-def _columns(known: Shape, members: Members, count: int, *, marked: bool) -> Built:
+def _columns(known: Shape, members: Members, rows: int, *, marked: bool) -> Built:
     """The members as columns; the shape takes over the widened types only when all went well."""
     arrays: list[pa.Array] = []
     repaired: dict[str, int] = {}
@@ -89,7 +90,7 @@ def _columns(known: Shape, members: Members, count: int, *, marked: bool) -> Bui
     for index, column in enumerate(known.columns):
         found = members.columns.get(index)
         if found is None:
-            arrays.append(pa.nulls(count, column.type))
+            arrays.append(pa.nulls(rows, column.type))
             continue
         if index in members.raw:
             fitted = values.from_tokens(
@@ -113,7 +114,7 @@ def _columns(known: Shape, members: Members, count: int, *, marked: bool) -> Bui
         known.columns[index].loose = True
         known.revision += 1
     if known.extra_name is not None:
-        extra, changed = _extra(members.extras, count, marked=marked)
+        extra, changed = _extra(members.extras, rows, marked=marked)
         arrays.append(extra)
         if changed:
             repaired[known.extra_name] = changed
@@ -121,25 +122,25 @@ def _columns(known: Shape, members: Members, count: int, *, marked: bool) -> Bui
     return Built(batch, _missing(known, members.absent), repaired)
 
 
-def _require(known: Shape, arrays: list[pa.Array], absent: dict[str, pa.Array], bad: dict[int, str]) -> None:
+def _require(known: Shape, arrays: list[pa.Array], absent: dict[str, list[bool]], bad: dict[int, str]) -> None:
     """Every key has a value, every required field is there."""
     for column, array in zip(known.columns, arrays, strict=True):
         if column.name in known.keys and array.null_count:
             for row in pc.indices_nonzero(array.is_null()).to_pylist():
                 bad.setdefault(row, f"the key `{column.name}` has no value")
     for name in known.required & absent.keys():
-        for row in pc.indices_nonzero(absent[name]).to_pylist():
+        for row in compress(count(), absent[name]):
             bad.setdefault(row, f"the required field `{name}` is missing")
 
 
-def _missing(known: Shape, absent: dict[str, pa.Array]) -> pa.Array | None:
+def _missing(known: Shape, absent: dict[str, list[bool]]) -> pa.Array | None:
     """For each record the columns it did not send. There are few patterns, so they are built once and taken."""
     if not known.keys:
         return None
     groups = [(flags, [c.name for c in known.columns if c.path[0] == top]) for top, flags in absent.items()]
     if not groups:
         return None
-    patterns = list(zip(*(flags.to_pylist() for flags, _ in groups), strict=True))
+    patterns = list(zip(*(flags for flags, _ in groups), strict=True))
     numbers = {pattern: number for number, pattern in enumerate(set(patterns))}
     order = [column.name for column in known.columns]
     lists = [
@@ -153,7 +154,7 @@ def _missing(known: Shape, absent: dict[str, pa.Array]) -> pa.Array | None:
     return pa.array(lists, pa.list_(types.STRING)).take(indices)
 
 
-def _extra(extras: dict[Path, Sequence[bytes]], count: int, *, marked: bool) -> tuple[pa.Array, int]:
+def _extra(extras: dict[Path, Sequence[bytes]], rows: int, *, marked: bool) -> tuple[pa.Array, int]:
     """The unknown fields of each record as one JSON object; null for a record that has none."""
     pieces: list[pa.Array] = []
     taken: set[str] = set()
@@ -167,13 +168,13 @@ def _extra(extras: dict[Path, Sequence[bytes]], count: int, *, marked: bool) -> 
             changed += sum(was for _, was in mended)
             tokens = [text.encode() for text, _ in mended]
         strings = values.texts(tokens)
-        label = msgspec.json.encode(name).decode() + ":"
-        piece = pc.binary_join_element_wise(label, strings, "")
-        pieces.append(pc.if_else(pc.equal(strings, ""), pa.scalar(None, types.STRING), piece))
+        label = "," + msgspec.json.encode(name).decode() + ":"
+        pieces.append(pc.if_else(pc.equal(strings, ""), "", pc.binary_join_element_wise(label, strings, "")))
     if not pieces:
-        return pa.nulls(count, types.STRING), 0
-    joined = pc.binary_join_element_wise(*pieces, ",", null_handling="skip")
-    objects = pc.binary_join_element_wise("{", joined, "}", "")
+        return pa.nulls(rows, types.STRING), 0
+    # No null takes part: a join that skips nulls drops whole rows (pyarrow 26).
+    joined = pc.binary_join_element_wise(*pieces, "")
+    objects = pc.binary_join_element_wise(pc.binary_replace_slice(joined, 0, 1, "{"), "}", "")
     return pc.if_else(pc.equal(joined, ""), pa.scalar(None, types.STRING), objects), changed
 
 
@@ -199,8 +200,7 @@ class _Walk:
                 self.bad[row] = "the record is not an object"
                 continue
             self._spread(row, self.root, members, ())
-        absent = {name: pa.array(flags, types.BOOL) for name, flags in self.absent.items()}
-        return Members(dict(self.tokens), frozenset(self.tokens), dict(self.extras), absent)
+        return Members(dict(self.tokens), frozenset(self.tokens), dict(self.extras), self.absent)
 
     def _spread(self, row: int, node: Node, members: dict[str, Raw], path: Path) -> None:
         for name, member in (node.members or {}).items():

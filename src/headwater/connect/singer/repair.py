@@ -19,16 +19,15 @@ _SURROGATE_MARK = rb"\\ufdd0([0-9a-fA-F]{4})"
 _IN_STRING = re.compile(
     rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|\\u([dD][89a-fA-F][0-9a-fA-F]{2})|\\.", re.DOTALL
 )
-_PIECE = re.compile(rb'"(?:[^"\\]|\\.)*+"|-?Infinity|NaN|nan', re.DOTALL)
-_MARK = re.compile(
-    rb'"(?:[^"\\]|\\.)*+"|' + b"|".join(re.escape(mark) for mark in (_NEGATIVE, _POSITIVE, _NAN)), re.DOTALL
-)
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_PIECE = re.compile(_STRING + b"|-?Infinity|NaN|nan", re.DOTALL)
+_MARK = re.compile(_STRING + b"|" + b"|".join(re.escape(mark) for mark in (_NEGATIVE, _POSITIVE, _NAN)), re.DOTALL)
 _ANY_SURROGATE_MARK = re.compile(_SURROGATE_MARK)
 
 
 def marked(line: bytes) -> bytes:
     """The line with its NaN, Infinity and lone surrogates replaced by marks that are JSON."""
-    return _PIECE.sub(lambda piece: _TOKEN.get(piece[0]) or _IN_STRING.sub(_mark_surrogate, piece[0]), line)
+    return _PIECE.sub(_mark, line)
 
 
 def unmarked(text: bytes) -> bytes:
@@ -39,6 +38,8 @@ def unmarked(text: bytes) -> bytes:
 
 def mended(token: bytes) -> tuple[str, bool]:
     """JSON text without marks: null for NaN and Infinity, U+FFFD for a lone surrogate; and whether it had any."""
+    if b"20000000001" not in token and b"\\ufdd0" not in token:
+        return token.decode(), False
     whole = _MARK.sub(lambda piece: b"null" if piece[0] in SPECIAL else piece[0], token)
     whole = _ANY_SURROGATE_MARK.sub(rb"\\ufffd", whole)
     return whole.decode(), whole != token
@@ -47,6 +48,13 @@ def mended(token: bytes) -> tuple[str, bool]:
 def mended_name(name: str) -> str:
     """A field's name, with U+FFFD for each lone surrogate."""
     return re.sub("\ufdd0[0-9a-fA-F]{4}", "\ufffd", name)
+
+
+def _mark(piece: re.Match[bytes]) -> bytes:
+    text = piece[0]
+    if text[:1] != b'"':
+        return _TOKEN[text]
+    return _IN_STRING.sub(_mark_surrogate, text) if b"\\" in text else text
 
 
 def _mark_surrogate(escape: re.Match[bytes]) -> bytes:
