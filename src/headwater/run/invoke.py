@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
 
 from headwater.base import process
 from headwater.base.errors import RunFailedError
@@ -61,12 +62,24 @@ def passthrough(argv: Sequence[str], block: Block, *, cwd: str) -> int:
     It stays in our process group, so that it may read from the terminal and gets Ctrl-C from there as we do: what
     to make of that is its own affair, and we wait for it.
     """
-    child = Child(argv, name=block.name, env=block.env, cwd=cwd, stdin=None, stdout=None, own_group=False)
-    while True:
-        with contextlib.suppress(KeyboardInterrupt):
-            code = child.wait()
-            assert code is not None
-            return code if code >= 0 else 128 - code
+    with _deaf_to_ctrl_c():
+        child = Child(argv, name=block.name, env=block.env, cwd=cwd, stdin=None, stdout=None, own_group=False)
+        code = child.wait()
+    assert code is not None
+    return code if code >= 0 else 128 - code
+
+
+@contextlib.contextmanager
+def _deaf_to_ctrl_c() -> Iterator[None]:
+    """A handler that does nothing, not SIG_IGN: a program would inherit that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled elsewhere
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: None)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _child(step: Invoke, *, stdout: int, on_line: Lines) -> Child:
