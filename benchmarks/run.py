@@ -101,7 +101,7 @@ def pipe(places: dict[str, Path], env: dict[str, str], rounds: int, records: int
     program = programs()
     tap, target = WORK / "bin" / "tap-lines", WORK / "bin" / "target-lines"
     commands = {
-        "shell pipe": ["sh", "-c", f"{tap} | {target}"],
+        "shell pipe": ["sh", "-c", f"{tap} | {target}; true"],
         "headwater run": [program["headwater"], "run", "--full-refresh", "tap-lines", "target-lines"],
         "meltano run": [program["meltano"], "run", "--full-refresh", "tap-lines", "target-lines"],
     }

@@ -1,31 +1,24 @@
-"""A tap that costs almost nothing: writes COUNT small records in large blocks. What is left is the runner's cost."""
+"""A tap as plain as they come: one `json.dumps` and one write a record. Nothing but the standard library."""
 
+import json
+import os
 import sys
 
-COUNT = int(__import__("os").environ.get("BENCH_RECORDS", "1000000"))
-HEAD = (
-    b'{"type":"SCHEMA","stream":"lines","key_properties":["id"],"schema":{"properties":'
-    b'{"id":{"type":"integer"},"name":{"type":"string"}}}}\n'
-)
+SCHEMA = {"type": "object", "properties": {"id": {"type": "integer"}, "name": {"type": "string"}}}
 
 
 def main():
     if "--discover" in sys.argv:
-        sys.stdout.write(
-            '{"streams":[{"tap_stream_id":"lines","stream":"lines","schema":{"type":"object","properties":'
-            '{"id":{"type":"integer"},"name":{"type":"string"}}},"metadata":[]}]}'
+        json.dump(
+            {"streams": [{"tap_stream_id": "lines", "stream": "lines", "schema": SCHEMA, "metadata": []}]}, sys.stdout
         )
         return
-    out = sys.stdout.buffer
-    out.write(HEAD)
-    for start in range(0, COUNT, 1000):
-        block = [
-            b'{"type":"RECORD","stream":"lines","record":{"id":%d,"name":"name %d"}}\n' % (i, i)
-            for i in range(start, min(start + 1000, COUNT))
-        ]
-        out.write(b"".join(block))
-    out.write(b'{"type":"STATE","value":{"bookmarks":{"lines":{"id":%d}}}}\n' % COUNT)
-    out.flush()
+    count = int(os.environ.get("BENCH_RECORDS", "1000000"))
+    write = sys.stdout.write
+    write(json.dumps({"type": "SCHEMA", "stream": "lines", "key_properties": ["id"], "schema": SCHEMA}) + "\n")
+    for i in range(count):
+        write(json.dumps({"type": "RECORD", "stream": "lines", "record": {"id": i, "name": f"name {i}"}}) + "\n")
+    write(json.dumps({"type": "STATE", "value": {"bookmarks": {"lines": {"id": count}}}}) + "\n")
 
 
 if __name__ == "__main__":

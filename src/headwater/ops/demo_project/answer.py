@@ -29,10 +29,10 @@ order by minutes_lost desc, name
 COLUMNS = (
     "carrier",
     "flights",
-    "average arrival delay",
+    "avg delay",
     "minutes lost",
     "per flight",
-    "% in bad weather",
+    "% of it in bad weather",
 )
 
 
