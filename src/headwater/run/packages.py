@@ -135,14 +135,21 @@ def fill(build: Path, order: Order, *, write_pins: bool) -> pins.Pins | None:
         pinned = choose(order, build=build)
     _install(build, order, pinned)
     if distributions.lacks_setuptools(build, sort_words(order.wanted.args).requirements):
-        order.notice(f"`{_OLD_SETUPTOOLS}` is added: the package imports `pkg_resources`")
-        extra = (_OLD_SETUPTOOLS,)
-        if pinned and write_pins:
-            pinned = choose(order, build=build, extra=extra)
-            _install(build, order, pinned)
-        else:
-            _install(build, order, None, extra=extra)
+        return _add_setuptools(build, order, pinned, write_pins=write_pins)
     return pinned
+
+
+def _add_setuptools(build: Path, order: Order, pinned: pins.Pins | None, *, write_pins: bool) -> pins.Pins | None:
+    """What a package needs without saying so. Where it fits with nothing else, all stays as it was."""
+    extra = (_OLD_SETUPTOOLS,)
+    try:
+        again = choose(order, build=build, extra=extra) if pinned and write_pins else None
+        _install(build, order, again, extra=extra)
+    except RunFailedError as error:
+        order.notice(f"a package imports `pkg_resources`, but `{_OLD_SETUPTOOLS}` cannot be added: {error.why}")
+        return pinned
+    order.notice(f"`{_OLD_SETUPTOOLS}` is added: a package imports `pkg_resources`")
+    return again or pinned
 
 
 def choose(order: Order, *, build: Path | None = None, extra: Sequence[str] = ()) -> pins.Pins | None:

@@ -108,9 +108,14 @@ def surroundings(env: Mapping[str, str]) -> dict[str, str]:
     return kept | {"NO_COLOR": "1", "UV_NO_PROGRESS": "1", "GIT_TERMINAL_PROMPT": "0"}
 
 
+# Its search asks `sysconfig`, whose first call is not safe in two threads at once.
+_search = threading.Lock()
+
+
 def _program() -> str:
     try:
-        return uv.find_uv_bin()
+        with _search:
+            return uv.find_uv_bin()
     except FileNotFoundError as error:
         raise EnvironmentProblemError(
             "uv-missing",
