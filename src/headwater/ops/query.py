@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, InputError
@@ -44,14 +45,19 @@ def query(
         )
     with warehouse.reading(path, who="headwater query", on_wait=on_wait) as connection:
         try:
-            cursor = connection.execute(sql)
-            columns = tuple(item[0] for item in cursor.description or ())
-            rows = cursor.fetchmany(limit + 1)
+            # By way of Arrow: DuckDB itself needs one more library to make a Python value of an instant.
+            found = connection.sql(sql)
+            columns, rows = _rows(found.limit(limit + 1).to_arrow_table()) if found is not None else ((), ())
         except duckdb.Error as error:
-            if (found := warehouse.trouble(path, error)) is not None:
-                raise found from error
+            if (trouble := warehouse.trouble(path, error)) is not None:
+                raise trouble from error
             raise InputError("bad-sql", "the warehouse refuses this SQL", why=engine.words(error)[0]) from error
-    return Answer(columns=columns, rows=tuple(map(tuple, rows[:limit])), cut=len(rows) > limit)
+    return Answer(columns=columns, rows=rows[:limit], cut=len(rows) > limit)
+
+
+def _rows(table: pa.Table) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]]:
+    values = [column.to_pylist() for column in table.columns]
+    return tuple(table.column_names), tuple(zip(*values, strict=True))
 
 
 def _path(workspace: Workspace, loader: str | None) -> Path:

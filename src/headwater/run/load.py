@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base.clock import monotonic
 from headwater.base.errors import HeadwaterError, RunFailedError
@@ -51,6 +52,10 @@ class Load:
 
     A checkpoint is committed when enough bytes or seconds have gathered since the commit before; the newest counts.
     After each commit the receipt must answer for every row that was given, or the run fails (`count-mismatch`).
+
+    From the first stream on that is replaced, nothing is committed before the end: a checkpoint of the source counts
+    such a stream as read, and its rows only take effect when they swap. A full refresh replaces the streams that
+    have no keys: added again, their rows would stand twice.
     """
 
     def __init__(
@@ -72,6 +77,7 @@ class Load:
         self._tallies: dict[str, _Tally] = {}
         self._pending: bytes | None = None
         self._is_tail = False  # rows came after the last boundary
+        self._is_replacing = False
         self.is_broken = False  # the destination failed: nothing more may be written
         self._started = self._committed_at = self._told_at = monotonic()
 
@@ -96,7 +102,7 @@ class Load:
 
     def idle(self) -> None:
         """Nothing came for a moment: commit what has waited long enough, so that a slow source is seen too."""
-        if self._pending is not None and self._is_due():
+        if self._pending is not None and self._is_due() and not self._is_replacing:
             self._commit(to_boundary=True)
         self.tell()
 
@@ -113,7 +119,7 @@ class Load:
     def salvage(self) -> None:
         """The source failed: commit what its last checkpoint vouches for. After a failure of the destination, or
         an abort, nothing more is written."""
-        if self.is_broken or self._pending is None or self._run.cancel.is_aborted():
+        if self.is_broken or self._pending is None or self._is_replacing or self._run.cancel.is_aborted():
             return
         self._commit(to_boundary=True)
 
@@ -161,10 +167,11 @@ class Load:
                 for tally in self._tallies.values():
                     tally.vouched = tally.given
                 self._pending = message.state
-                if self._is_due() or session.staged_bytes() >= self._step.commit_bytes:
+                is_due = self._is_due() or session.staged_bytes() >= self._step.commit_bytes
+                if is_due and not self._is_replacing:
                     self._commit()
             case Schema():
-                session.prepare(message)
+                self._prepare(message)
             case Rejected():
                 self._tally(message.stream).given += 1
                 self._is_tail = True
@@ -172,6 +179,15 @@ class Load:
             case ActivateVersion():
                 self._is_tail = True
                 session.activate(message)
+
+    def _prepare(self, schema: Schema) -> None:
+        if self._step.full_refresh and not schema.keys:
+            schema = replace(schema, replace=True)
+        if schema.replace and not self._is_replacing:
+            if self._pending is not None:
+                self._commit(to_boundary=True)
+            self._is_replacing = True
+        self._session.prepare(schema)
 
     def _tally(self, stream: str) -> _Tally:
         if stream not in self._tallies:
