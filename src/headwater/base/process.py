@@ -54,10 +54,10 @@ def ended_and_empty(descriptor: int) -> bool:
 class Child:
     """A running program.
 
-    `stdin` and `stdout` are file descriptors or `DEVNULL`, None inherits ours; they stay the caller's
-    to close. Each line of stderr goes to `on_line` (without its line end) from a thread of its own; with `on_line`
-    None stderr is inherited. Raises EnvironmentProblemError (`cannot-start`) when the program is not there or may
-    not be run.
+    `stdin` and `stdout` are file descriptors or `DEVNULL`, None inherits ours; they stay the caller's to close.
+    Each line of stderr goes to `on_line` (without its line end) from a thread of its own; with `on_line` None
+    stderr is inherited. What `on_line` raises is kept as `line_error`, and no more lines are handed on. Raises
+    EnvironmentProblemError (`cannot-start`) when the program is not there or may not be run.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Child:
     ) -> None:
         self.name = name
         self.ended_at: float | None = None
+        self.line_error: Exception | None = None
         self.last_sign_at = monotonic()
         self._own_group = own_group
         self._tail: deque[str] = deque(maxlen=TAIL_LINES)
@@ -167,7 +168,11 @@ class Child:
     def _take(self, line: bytes, on_line: Callable[[str], None]) -> None:
         text = line[:LINE_BYTES].decode("utf-8", "replace").rstrip("\r")
         self._tail.append(text)
-        on_line(text)
+        if self.line_error is None:
+            try:
+                on_line(text)
+            except Exception as error:  # noqa: BLE001 - kept for the caller; a pipe nobody drains would block the child
+                self.line_error = error
 
 
 def _guard(target: int) -> subprocess.Popen[bytes] | None:

@@ -144,10 +144,15 @@ class Chain:
         return b"".join(parts)
 
     def tick(self) -> None:
-        """Stop whoever writes to a dead reader, kill whoever was told to stop and didn't, notice a hang."""
+        """Stop whoever writes to a dead reader, kill whoever was told to stop and didn't, notice a hang.
+
+        Raises what hindered us to hand on a line of stderr: a listener that failed, a full disk.
+        """
         for upstream, link in zip(self._links, self._links[1:], strict=False):
             self._look_at_joint(upstream, link)
         for link in self._links:
+            if link.child.line_error is not None:
+                raise link.child.line_error
             if link.stopped_at is not None and link.child.code is None and monotonic() - link.stopped_at > GRACE:
                 link.child.signal(signal.SIGKILL)
         self._look_for_signs()

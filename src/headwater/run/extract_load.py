@@ -8,14 +8,14 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from headwater.base import clock
-from headwater.model.event import StreamFigures
+from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
 from headwater.run.chain import Start
 from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.keeping import Keeping
 from headwater.run.pipe import pipe
 from headwater.run.runner import Executor, Run
-from headwater.run.singer_files import catalog_arguments, config_arguments, state_arguments
+from headwater.run.singer_files import catalog_arguments, config_arguments, is_config_changed, state_arguments
 from headwater.run.state import start_state, state_saver
 
 
@@ -24,12 +24,15 @@ def executor(keeping: Keeping) -> Executor:
 
     def execute(step: ExtractLoad, run: Run) -> tuple[StreamFigures, ...]:
         with _alone(step, run, keeping), keeping.folders.opened(run.plan.run_id) as folder:
-            if step.extractor.native is None and step.loader.native is None:
-                return _singer_to_singer(step, run, keeping, folder)
-            # Imported late: it brings Arrow, which the road above has no use for.
-            from headwater.run.copy import copy  # noqa: PLC0415 - see above
+            try:
+                if step.extractor.native is None and step.loader.native is None:
+                    return _singer_to_singer(step, run, keeping, folder)
+                # Imported late: it brings Arrow, which the road above has no use for.
+                from headwater.run.copy import copy  # noqa: PLC0415 - see above
 
-            return copy(step, run, keeping, folder)
+                return copy(step, run, keeping, folder)
+            finally:
+                _tell_changed_configs(step, run, folder)
 
     return execute
 
@@ -48,6 +51,13 @@ def _singer_to_singer(step: ExtractLoad, run: Run, keeping: Keeping, folder: Pat
     )
     others = [Start(block=other, args=config_arguments(other, folder)) for other in (*step.mappers, step.loader)]
     return pipe(step, [first, *others], run, save=state_saver(step, run, keeping.states))
+
+
+def _tell_changed_configs(step: ExtractLoad, run: Run, folder: Path) -> None:
+    for block in (step.extractor, *step.mappers, step.loader):
+        if is_config_changed(block, folder):
+            text = f"`{block.name}` changed its config file (a renewed token?); the change is not kept"
+            run.tell(step.name, Level.WARNING, text)
 
 
 @contextmanager

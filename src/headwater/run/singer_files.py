@@ -13,9 +13,15 @@ from headwater.model.plan import Block
 
 def config_arguments(block: Block, folder: Path) -> tuple[str, ...]:
     """Writes the block's config and returns the arguments that name it."""
-    path = folder / f"{block.kind.value}-{block.name}.config.json"
-    write_atomic(path, json.dumps(block.config, default=str).encode(), mode=0o600)
+    path = _config_file(block, folder)
+    write_atomic(path, _config_text(block), mode=0o600)
     return ("--config", str(path))
+
+
+def is_config_changed(block: Block, folder: Path) -> bool:
+    """Whether the program wrote to its config file, as some do with a renewed token."""
+    path = _config_file(block, folder)
+    return path.exists() and path.read_bytes() != _config_text(block)
 
 
 def catalog_arguments(block: Block, catalog: dict[str, Any] | None, folder: Path) -> tuple[str, ...]:
@@ -52,3 +58,11 @@ def read_json(path: Path, kind: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(found, dict):
         raise InputError(f"bad-{kind}-file", f"the {kind} file holds no JSON object", where=Where(str(path)))
     return text, found
+
+
+def _config_file(block: Block, folder: Path) -> Path:
+    return folder / f"{block.kind.value}-{block.name}.config.json"
+
+
+def _config_text(block: Block) -> bytes:
+    return json.dumps(block.config, default=str).encode()

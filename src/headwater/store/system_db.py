@@ -55,6 +55,7 @@ class SystemDb:
         self._lock = threading.RLock()
         try:
             home.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=0o600)  # states may hold values of the source
             self._connection = sqlite3.connect(
                 self.path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=32
             )

@@ -52,7 +52,9 @@ def test_without_a_state_id_no_state_is_read_or_written(lab):
 
 
 def test_records_pass_through_a_mapper(lab):
-    mapper = "import sys\nfor line in sys.stdin: print(line.replace('\"record\":{\"id\":', '\"record\":{\"id\":10'), end='')"
+    mapper = (
+        'import sys\nfor line in sys.stdin: print(line.replace(\'"record":{"id":\', \'"record":{"id":10\'), end=\'\')'
+    )
     assert lab.run(THREE, mapper=mapper) is Outcome.SUCCESS
     assert '"id":103' in lab.loaded[4]
 
@@ -199,6 +201,24 @@ def test_a_small_run_needs_little_of_our_own_time_and_no_data_library(lab):
     code = "import sys, headwater.run.extract_load; print({'pyarrow', 'duckdb', 'asyncio'} & set(sys.modules))"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert found == "set()\n"
+
+
+def test_a_plugin_that_changes_its_config_is_told(lab):
+    lab.run("open(sys.argv[sys.argv.index('--config') + 1], 'w').write('{}')")
+    assert lab.notices[-1] == "`tap-x` changed its config file (a renewed token?); the change is not kept"
+
+
+def test_a_listener_that_fails_ends_the_run_and_leaves_no_program(lab):
+    class Full(list):
+        def append(self, event):
+            if isinstance(event, PluginLine):
+                raise OSError(28, "No space left on device")
+            super().append(event)
+
+    lab.events = Full()
+    started = time.monotonic()
+    assert lab.run("log('a'); log('b' * 100_000); time.sleep(60)") is Outcome.FAILED
+    assert (lab.problem.what, time.monotonic() - started < 20) == ("no space left on device", True)
 
 
 def test_no_thread_stays_behind(lab):
