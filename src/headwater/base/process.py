@@ -51,6 +51,13 @@ def ended_and_empty(descriptor: int) -> bool:
     return any(flags & select.POLLHUP and not flags & select.POLLIN for _, flags in poll.poll(0))
 
 
+def has_writer(descriptor: int) -> bool:
+    """Whether anybody can still write to the pipe."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    return not any(flags & select.POLLHUP for _, flags in poll.poll(0))
+
+
 class Child:
     """A running program.
 
@@ -135,14 +142,18 @@ class Child:
         self.signal(signal.SIGTERM)
         code = self.wait(grace)
         if self._own_group:
-            # Also when it ended in time: its children may have ignored TERM.
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.pid, signal.SIGKILL)
+            self.kill_group()  # also when it ended in time: its children may have ignored TERM
         elif code is None:
             self.signal(signal.SIGKILL)
         code = self.wait()
         assert code is not None
         return code
+
+    def kill_group(self) -> None:
+        """Kill the program and whatever it left behind, also after its own end."""
+        assert self._own_group
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         self._process.wait()

@@ -150,6 +150,8 @@ class Chain:
         """
         for upstream, link in zip(self._links, self._links[1:], strict=False):
             self._look_at_joint(upstream, link)
+            _end_leftovers(upstream, link.joint)
+        _end_leftovers(self._links[-1], self.outlet)
         for link in self._links:
             if link.child.line_error is not None:
                 raise link.child.line_error
@@ -250,6 +252,13 @@ def write(descriptor: int, data: bytes, is_over: Callable[[], bool]) -> bool:
         except BrokenPipeError:
             return False
     return True
+
+
+def _end_leftovers(link: _Link, pipe: int | None) -> None:
+    """A process that a program left running may hold its stdout open, and the next one waits for ever."""
+    ended_at = link.child.ended_at
+    if pipe is not None and ended_at is not None and monotonic() - ended_at > GRACE and process.has_writer(pipe):
+        link.child.kill_group()
 
 
 def _end(link: _Link) -> End:

@@ -12,6 +12,7 @@ import pytest
 
 from headwater.base.errors import RunFailedError
 from headwater.model.event import Level, Outcome, PluginLine
+from headwater.run import chain
 from headwater.store import states
 
 THREE = "say(schema); record(1); record(2); state(2); record(3); state(3)"
@@ -94,6 +95,16 @@ def test_a_target_that_ends_early_with_success_has_failed(lab):
 
 def test_a_tap_that_still_tidies_up_after_its_last_line_is_waited_for(lab):
     assert lab.run(THREE + "; os.close(1); time.sleep(0.4); sys.stdout = None; os._exit(0)") is Outcome.SUCCESS
+
+
+@pytest.mark.parametrize("who", ["tap", "target"])
+def test_what_a_program_leaves_running_does_not_hold_up_the_run(lab, monkeypatch, who):
+    monkeypatch.setattr(chain, "GRACE", 0.3)
+    leave = "; import subprocess; subprocess.Popen(['sleep', '60'], stderr=subprocess.DEVNULL)"
+    tap, target = (THREE + leave, "load()") if who == "tap" else (THREE, "load()" + leave)
+    started = time.monotonic()
+    assert lab.run(tap, target) is Outcome.SUCCESS
+    assert (lab.state, time.monotonic() - started < 10) == ('{"n": 3}', True)
 
 
 def test_a_mapper_that_dies_ends_its_neighbours(lab):
