@@ -19,9 +19,7 @@ import pytest
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 # What the shell of the session knows and a plugin's installation needs; nothing else comes in.
-PASSED_ON = re.compile(
-    r"^(PATH|LANG|LC_\w+|TMPDIR|UV_\w+|PIP_\w+|SSL_\w+|\w+_CA_BUNDLE|https?_proxy|no_proxy)$", re.IGNORECASE
-)
+PASSED_ON = re.compile(r"^(PATH|LANG|LC_\w+|TMPDIR|(UV|PIP|SSL)_\w+|\w+_CA_BUNDLE|\w+_proxy)$", re.IGNORECASE)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -92,19 +92,74 @@ def test_three_runs_of_an_incremental_load_into_duckdb_give_what_the_source_has(
     same(hw, shop)
     assert checkpoint(hw) != first
 
-    types = dict(hw.query("select column_name, data_type from information_schema.columns where table_name = 'orders'"))
-    assert {name: types[name] for name in ("id", "ordered_at", "details", "paid", "items", "note")} == {
+    assert dict(hw.query(f"select column_name, column_type from (describe {table(hw)})")) == {
         "id": "BIGINT",
         "ordered_at": "TIMESTAMP WITH TIME ZONE",
         "details": "JSON",
         "paid": "BOOLEAN",
         "items": "BIGINT",
         "note": "VARCHAR",
+        "amount": "DECIMAL(38,18)",  # the tap says `number`, without a scale
+        "__loaded_at": "TIMESTAMP WITH TIME ZONE",
     }
     assert hw.query(f"select id, note is null, note = '' from {table(hw)} where id in (2, 3) order by id") == [
         (2, False, True),
         (3, True, None),
     ]
+
+
+def test_singer_to_singer_into_jsonl_goes_on_from_its_state(pipeline, shop, installed):
+    hw = pipeline
+    installed(hw, "target-jsonl", "--variant", "andyh1203")
+    hw.ok("config", "set", "target-jsonl", "destination_path", "output")
+    hw.ok("config", "set", "target-jsonl", "do_timestamp_file", "false")
+    hw.write("output/.keep", "")
+    insert(shop, *ROWS)
+    hw.ok("run", "tap-postgres", "target-jsonl")
+    (file,) = (hw.root / "output").glob("*.jsonl")
+    assert {row["id"]: row["note"] for row in map(json.loads, file.read_text().splitlines())} == {
+        1: "plain",
+        2: "",
+        3: None,
+    }
+    bookmark = hw.state("dev:tap-postgres-to-target-jsonl")["bookmarks"]["public-orders"]
+    assert (bookmark["replication_key"], bookmark["replication_key_value"][:10]) == ("ordered_at", "2026-01-03")
+
+    insert(shop, "(4, 1, '2026-01-04', null, true, 1, 'new')")
+    hw.ok("run", "tap-postgres", "target-jsonl")
+    ids = [json.loads(line)["id"] for line in file.read_text().splitlines()]
+    assert ids[:3] == [1, 2, 3]
+    assert sorted(ids[3:]) == [3, 4]  # the tie, and what is new
+    bookmark = hw.state("dev:tap-postgres-to-target-jsonl")["bookmarks"]["public-orders"]
+    assert bookmark["replication_key_value"][:10] == "2026-01-04"
+
+
+def test_singer_to_singer_into_postgres_goes_on_from_its_state(pipeline, postgres, shop, installed):
+    hw = pipeline
+    installed(hw, "target-postgres", "--variant", "meltanolabs")
+    for name, value in (
+        ("host", postgres.host),
+        ("port", postgres.port),
+        ("user", postgres.user),
+        ("database", "shop"),
+        ("default_target_schema", "copy"),
+    ):
+        hw.ok("config", "set", "target-postgres", name, value)
+    hw.ok("config", "set", "target-postgres", "password", postgres.password)
+    insert(shop, *ROWS)
+    hw.ok("run", "tap-postgres", "target-postgres")
+    insert(shop, "(4, 1, '2026-01-04', null, true, 1, 'new')")
+    shop("update orders set note = 'changed', ordered_at = '2026-01-05' where id = 1")
+    done = hw.ok("run", "tap-postgres", "target-postgres")
+    assert figures(done)["public-orders"][0] == "3"
+    (name,) = shop("select table_name from information_schema.tables where table_schema = 'copy'")
+    columns = "id, amount, paid, items, note, ordered_at"
+    # The target has a time without a zone, in UTC.
+    assert shop(f'select {columns} from copy."{name[0]}" order by id') == shop(
+        f"select {columns} at time zone 'UTC' from orders order by id"
+    )
+    bookmark = hw.state("dev:tap-postgres-to-target-postgres")["bookmarks"]["public-orders"]
+    assert bookmark["replication_key_value"][:10] == "2026-01-05"
 
 
 def same(hw, shop):
@@ -141,7 +196,7 @@ def table(hw):
 def checkpoint(hw):
     """The state that stands with the data, which the state backend must have a copy of."""
     state_id = "dev:tap-postgres-to-target-duckdb"
-    ((stored,),) = hw.query(f"select state from _headwater.checkpoints where pipeline = '{state_id}'")
+    ((stored,),) = hw.query(f"select state from _headwater.checkpoint where pipeline = '{state_id}'")
     assert json.loads(stored) == hw.state(state_id)
     return json.loads(stored)
 
