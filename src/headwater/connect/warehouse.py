@@ -10,8 +10,9 @@ import contextlib
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
@@ -149,6 +150,13 @@ def _make(path: Path) -> None:
         raise cannot_write(path, error) from error
     except duckdb.Error as error:
         raise trouble(path, error) or _unreadable(path, error) from error
+
+
+def first_row(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[Any] = ()) -> tuple[Any, ...] | None:
+    """The first row of a result, None when it is empty. `fetchone` would leave the result open, and DuckDB then
+    refuses to register or read anything else."""
+    rows: list[tuple[Any, ...]] = connection.execute(query, list(values)).fetchall()
+    return rows[0] if rows else None
 
 
 _DISK_FULL = ("no space left on device", "disk quota exceeded", "file too large")

@@ -59,6 +59,8 @@ class DuckDBPlace(Place):
         if not self.path.exists():
             return None
         with warehouse.reading(self.path, who="test") as connection:
+            if not connection.execute("from duckdb_schemas() where schema_name = '_headwater'").fetchall():
+                return None
             found = connection.execute(
                 "select t.table_name from _headwater.tables t join duckdb_tables() d using (schema_name, table_name) "
                 "where stream = ?",

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import datetime
+import datetime as dt
 import math
 from decimal import Decimal
 
@@ -380,11 +380,11 @@ VALUES = {
     "float": (pa.float64(), 1e300, Decimal("1e300")),
     "flag": (pa.bool_(), False, False),
     "bytes": (pa.binary(), b"\x00\xff", "AP8="),
-    "day": (pa.date32(), datetime.date(1, 1, 1), "0001-01-01"),
-    "time": (pa.time64("us"), datetime.time(1, 2, 3, 4), "01:02:03.000004"),
+    "day": (pa.date32(), dt.date(1, 1, 1), "0001-01-01"),
+    "time": (pa.time64("us"), dt.time(1, 2, 3, 4), "01:02:03.000004"),
     "moment": (
         pa.timestamp("us", "UTC"),
-        datetime.datetime(9999, 12, 31, 23, 59, 59, 999999, datetime.UTC),
+        dt.datetime(9999, 12, 31, 23, 59, 59, 999999, dt.UTC),
         "9999-12-31T23:59:59.999999Z",
     ),
 }

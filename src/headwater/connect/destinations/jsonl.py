@@ -19,6 +19,7 @@ from msgspec import Struct
 from headwater.connect import names, types
 from headwater.connect.contract import OpenRequest
 from headwater.connect.destinations.folder import FolderSession, Format
+from headwater.connect.warehouse import first_row
 
 # What the contract's tests may expect of it.
 CAPABILITIES = frozenset({"replace", "no-nan"})
@@ -77,7 +78,7 @@ def _write_lines(
     if not floats:
         return 0
     counts = " + ".join(f"count(*) filter (where not isfinite({names.quote(name)}))" for name in floats)
-    row = connection.execute(f"select {counts} from batch").fetchone()  # noqa: S608 - our own names
+    row = first_row(connection, f"select {counts} from batch")  # noqa: S608 - our own names
     return int(row[0]) if row else 0
 
 

@@ -17,6 +17,7 @@ from msgspec import Struct
 from headwater.base.clock import iso, now
 from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.warehouse import first_row
 
 SCHEMA = "_headwater"
 _FORMAT = 1
@@ -55,8 +56,7 @@ class Standing(Struct, frozen=True, kw_only=True):
 
 
 def exist(connection: duckdb.DuckDBPyConnection) -> bool:
-    found = connection.execute("select 1 from duckdb_schemas() where schema_name = ?", [SCHEMA]).fetchone()
-    return found is not None
+    return first_row(connection, "select 1 from duckdb_schemas() where schema_name = ?", [SCHEMA]) is not None
 
 
 def make(connection: duckdb.DuckDBPyConnection) -> None:
@@ -68,7 +68,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
 
 
 def check_format(connection: duckdb.DuckDBPyConnection) -> None:
-    row = connection.execute("select max(version) from _headwater.format").fetchone()
+    row = first_row(connection, "select max(version) from _headwater.format")
     version = row[0] if row else None
     if version is not None and version > _FORMAT:
         raise EnvironmentProblemError(
@@ -83,10 +83,9 @@ def standing(connection: duckdb.DuckDBPyConnection, pipeline: str | None) -> Sta
     if pipeline is None or not exist(connection):
         return Standing()
     check_format(connection)
-    row = connection.execute(
-        "select sequence, run_id, state from _headwater.checkpoint where pipeline = ?",
-        [pipeline],
-    ).fetchone()
+    row = first_row(
+        connection, "select sequence, run_id, state from _headwater.checkpoint where pipeline = ?", [pipeline]
+    )
     return Standing(sequence=row[0], run_id=row[1], state=row[2]) if row else Standing()
 
 

@@ -10,6 +10,7 @@ import duckdb
 from headwater.connect import names
 from headwater.connect.destinations.duckdb import books, rows
 from headwater.connect.destinations.duckdb.tables import Target
+from headwater.connect.warehouse import first_row
 
 
 def aside(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Target, version: int | None) -> str | None:
@@ -18,11 +19,12 @@ def aside(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Targ
     What a run that died had set aside is thrown away, unless the rows carry the same table `version`: then the
     source is going on where it stopped.
     """
-    found = connection.execute(
+    found = first_row(
+        connection,
         "select staged_in, run_id, version from _headwater.replacing "
         "where schema_name = ? and table_name = ? and pipeline is not distinct from ?",
         [table.schema, table.table, entry.pipeline],
-    ).fetchone()
+    )
     if found is None:
         return None
     place = f"_headwater.{names.quote(found[0])}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +13,7 @@ from headwater.base.errors import RunFailedError
 from headwater.connect import names
 from headwater.connect.destinations.duckdb.tables import ABSENT, LOADED_AT, Target
 from headwater.connect.staging import MISSING, VERSION, combined, conformed, rider
+from headwater.connect.warehouse import first_row
 
 _INCOMING = "headwater_incoming"
 _LATEST = "headwater_latest"
@@ -191,8 +192,8 @@ class _Stream:
         return pa.RecordBatch.from_arrays(arrays, schema=self.schema)
 
 
-def _count(connection: duckdb.DuckDBPyConnection, query: str, values: list[str] | None = None) -> int:
-    row = connection.execute(query, values or []).fetchone()
+def _count(connection: duckdb.DuckDBPyConnection, query: str, values: Sequence[str] = ()) -> int:
+    row = first_row(connection, query, values)
     return int(row[0]) if row else 0
 
 

@@ -19,6 +19,7 @@ from headwater.connect.contract import Change
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
 from headwater.connect.staging import MISSING, VERSION, grown
+from headwater.connect.warehouse import first_row
 
 LOADED_AT = "__loaded_at"
 # A rider of incoming rows: the columns that a whole batch came without.
@@ -252,7 +253,7 @@ def lossy_widenings(connection: duckdb.DuckDBPyConnection, table: Target, place:
         for at in (table.sql, place):
             if at is None or one.lossy is None:
                 continue
-            row = connection.execute(f"select count(*) from {at} where {one.lossy}").fetchone()  # noqa: S608 - quoted
+            row = first_row(connection, f"select count(*) from {at} where {one.lossy}")  # noqa: S608 - quoted
             if row and row[0]:
                 found.append(source_of[one.column])
                 break

@@ -8,6 +8,7 @@ from headwater.connect import names
 from headwater.connect.contract import ActivateVersion, Change
 from headwater.connect.destinations.duckdb.tables import Snapshot
 from headwater.connect.staging import VERSION
+from headwater.connect.warehouse import first_row
 
 
 def activate(connection: duckdb.DuckDBPyConnection, held: Snapshot, schema: str, activation: ActivateVersion) -> Change:
@@ -23,19 +24,21 @@ def activate(connection: duckdb.DuckDBPyConnection, held: Snapshot, schema: str,
     if VERSION not in held.live.get((schema.lower(), table.lower()), {}):
         return _ignored(activation, "its rows carry no version")
     at = f"{names.quote(schema)}.{names.quote(table)}"
-    row = connection.execute(
+    row = first_row(
+        connection,
         f"select max({VERSION}), count(*) filter (where {VERSION} = ?) from {at}",  # noqa: S608 - quoted names
         [activation.version],
-    ).fetchone()
+    )
     newest, of_this = row or (None, 0)
     if newest is not None and newest > activation.version:
         return _ignored(activation, f"the table holds version {newest}")
     if not of_this:
         return _ignored(activation, "no row of that version has come")
-    deleted = connection.execute(
+    deleted = first_row(
+        connection,
         f"delete from {at} where {VERSION} < ?",  # noqa: S608 - quoted names
         [activation.version],
-    ).fetchone()
+    )
     return Change(
         stream=activation.stream,
         column=None,
