@@ -10,13 +10,6 @@ import click
 from headwater.base.text import did_you_mean
 
 
-class LazyCommand(click.Command):
-    """Stands in for a command in listings: carries its one-line help without importing its module."""
-
-    def __init__(self, name: str, summary: str) -> None:
-        super().__init__(name, short_help=summary)
-
-
 class LazyGroup(click.Group):
     """A group whose commands are given as `name: (module, one-line help)`."""
 
@@ -30,8 +23,7 @@ class LazyGroup(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in self.table:
             guess = did_you_mean(cmd_name, self.table)
-            hint = f" Did you mean `{guess}`?" if guess else ""
-            ctx.fail(f"no such command `{cmd_name}`.{hint}")
+            ctx.fail(f"No such command '{cmd_name}'." + (f" Did you mean '{guess}'?" if guess else ""))
         module = importlib.import_module(self.table[cmd_name][0])
         return cast("click.Command", module.command)
 

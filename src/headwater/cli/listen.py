@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from textwrap import indent
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
 
 import msgspec
 
@@ -18,28 +18,40 @@ from headwater.cli.chart import cell, table
 from headwater.cli.settings import Settings
 from headwater.model import event as e
 
+if TYPE_CHECKING:  # costs 38 ms of start-up: only a live display pays for it
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+_PROGRESS_SECONDS = 5.0
+_STREAMS_SHOWN = 12
+_COLOURS = {e.Level.ERROR: "red", e.Level.WARNING: "yellow", e.Level.DEBUG: "dim"}
+
 
 @contextmanager
 def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[e.Emit]:
     """A listener for these settings, writing to standard error (or `stream`). Safe to call from any thread."""
     out = stream or sys.stderr
     least = words.ORDER[settings.log_level]
+    if settings.log_format == "json":
+        yield _one_at_a_time(lambda event: _write_json(event, least, out))
+    elif settings.log_format == "live":
+        from rich.console import Console  # as above
+
+        with Live(least, Console(file=out, highlight=False)) as live:
+            yield _one_at_a_time(live.show)
+    else:
+        yield _one_at_a_time(Plain(least, out).show)
+
+
+def _one_at_a_time(write: e.Emit) -> e.Emit:
     lock = threading.Lock()
 
-    def emit_with(write: Callable[[e.Event], None]) -> e.Emit:
-        def emit(event: e.Event) -> None:
-            with lock:
-                write(event)
+    def emit(event: e.Event) -> None:
+        with lock:
+            write(event)
 
-        return emit
-
-    if settings.log_format == "json":
-        yield emit_with(lambda event: _write_json(event, least, out))
-    elif settings.log_format == "live":
-        with _Live(least, out) as live:
-            yield emit_with(live.show)
-    else:
-        yield emit_with(_Plain(least, out).show)
+    return emit
 
 
 def _write_json(event: e.Event, least: int, out: TextIO) -> None:
@@ -52,92 +64,115 @@ def _write_json(event: e.Event, least: int, out: TextIO) -> None:
     out.flush()
 
 
-class _Plain:
-    """One line an event; progress at most every five seconds; a table of streams when a step ends."""
+class _Summaries:
+    """The table of streams at the end of a step. Needs every event: it remembers whose checkpoints were saved."""
 
-    def __init__(self, least: int, out: TextIO) -> None:
+    def __init__(self) -> None:
+        self._saved: set[str] = set()
+
+    def take(self, event: e.Event) -> str | None:
+        if isinstance(event, e.CheckpointSaved):
+            self._saved.add(event.step)
+        if not isinstance(event, e.StepFinished) or not event.streams:
+            return None
+        rows = words.summary(event.streams, saved=event.step in self._saved)
+        return indent(table(words.SUMMARY_COLUMNS, rows, "lrrrrrrl"), "  ")
+
+
+class Plain:
+    """One line an event; progress at most every five seconds of `now`; a table of streams when a step ends."""
+
+    def __init__(self, least: int, out: TextIO, now: Callable[[], float] = clock.monotonic) -> None:
         self._least = least
         self._out = out
+        self._now = now
         self._progress_at: dict[str, float] = {}
+        self._summaries = _Summaries()
 
     def show(self, event: e.Event) -> None:
-        if isinstance(event, e.Progress):
-            last = self._progress_at.setdefault(event.step, clock.monotonic())
-            if clock.monotonic() - last < 5:
-                return
-            self._progress_at[event.step] = clock.monotonic()
+        summary = self._summaries.take(event)
+        if isinstance(event, e.Progress) and not self._is_due(event.step):
+            return
         line = words.line(event)
         if line is not None and words.ORDER[line.level] >= self._least:
-            self._out.write(f"{clock.iso(clock.now())} [{line.level:<9}] {line.who:<12} {line.text}\n")
-        if isinstance(event, e.StepFinished) and event.streams and self._least <= words.ORDER["info"]:
-            self._out.write(_table(event.streams) + "\n")
+            self._out.write(f"{words.dated(clock.iso(clock.now()), line)}\n")
+        if summary is not None and self._least <= words.ORDER["info"]:
+            self._out.write(f"{summary}\n")
         self._out.flush()
 
+    def _is_due(self, step: str) -> bool:
+        """The first time is the start of the clock: a step of a second has no progress to tell."""
+        now = self._now()
+        if now - self._progress_at.setdefault(step, now) < _PROGRESS_SECONDS:
+            return False
+        self._progress_at[step] = now
+        return True
 
-def _table(streams: tuple[e.StreamFigures, ...]) -> str:
-    return indent(table(words.SUMMARY_COLUMNS, words.summary(streams), "lrrrrrrl"), "  ")
 
-
-class _Live:
+class Live:
     """A terminal: log lines scroll, what runs now stands below them and is drawn anew four times a second."""
 
-    def __init__(self, least: int, out: TextIO) -> None:
-        # rich costs 38 ms of start-up: only a live display pays for it.
-        from rich.console import Console
-        from rich.live import Live
+    def __init__(self, least: int, console: Console) -> None:
+        from rich.live import Live as RichLive  # as above
 
         self._least = least
-        self._console = Console(file=out, highlight=False)
-        self._live = Live(console=self._console, refresh_per_second=4, transient=True, get_renderable=self._draw)
-        self._now: e.Progress | None = None
+        self._console = console
+        self._live = RichLive(console=console, refresh_per_second=4, transient=True, get_renderable=self._draw)
+        self._running: e.Progress | None = None
+        self._summaries = _Summaries()
 
     def __enter__(self) -> Self:
         self._live.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._now = None
+        self._running = None
         self._live.stop()
 
     def show(self, event: e.Event) -> None:
+        summary = self._summaries.take(event)
         if isinstance(event, e.Progress):
-            self._now = event
+            self._running = event
             return
         if isinstance(event, e.StepFinished):
-            self._now = None
+            self._running = None
         line = words.line(event)
         if line is not None and words.ORDER[line.level] >= self._least:
             self._console.print(_styled(line), soft_wrap=True)
-        if isinstance(event, e.StepFinished) and event.streams:
-            self._console.print(_table(event.streams), soft_wrap=True)
+        if summary is not None and self._least <= words.ORDER["info"]:
+            # Cut at the edge rather than wrapped: a table whose lines break can't be read at all.
+            self._console.print(summary, markup=False, no_wrap=True, overflow="ellipsis", crop=True)
 
-    def _draw(self) -> Any:
-        from rich.table import Table
-        from rich.text import Text
+    def _draw(self) -> Table | Text:
+        from rich.text import Text  # as above
 
-        if self._now is None:
-            return Text("")
-        now = self._now
-        table = Table(box=None, pad_edge=False, title=Text(words.progress(now), style="bold"), title_justify="left")
-        table.add_column("stream")
-        for name in ("rows", "rows/s", "MB/s", "elapsed"):
-            table.add_column(name, justify="right")
-        for figures in now.streams[-12:]:
-            seconds = figures.seconds or now.seconds or 1
-            table.add_row(
-                figures.stream,
-                cell(figures.read),
-                cell(round((figures.read or 0) / seconds)),
-                byte_size((figures.size or 0) / seconds),
-                duration(figures.seconds or now.seconds),
-            )
-        return table
+        return Text("") if self._running is None else _progress_table(self._running)
 
 
-def _styled(line: words.Line) -> Any:
+def _progress_table(now: e.Progress) -> Table:
+    from rich.table import Table  # as above
     from rich.text import Text
 
-    colours = {e.Level.ERROR: "red", e.Level.WARNING: "yellow", e.Level.DEBUG: "dim"}
+    title = Text(words.progress(now), style="bold", no_wrap=True, overflow="ellipsis")
+    drawn = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    drawn.add_column("stream", no_wrap=True, overflow="ellipsis", min_width=8)
+    for name in ("rows", "rows/s", "speed", "elapsed"):
+        drawn.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
+    for figures in now.streams[-_STREAMS_SHOWN:]:
+        seconds = figures.seconds or now.seconds
+        drawn.add_row(
+            Text(figures.stream),
+            cell(figures.read),
+            cell(round((figures.read or 0) / seconds)) if seconds else "",
+            f"{byte_size(figures.size / seconds)}/s" if figures.size and seconds else "",
+            duration(seconds),
+        )
+    return drawn
+
+
+def _styled(line: words.Line) -> Text:
+    from rich.text import Text  # as above
+
     text = Text(f"{line.who:<12} ", style="cyan" if line.who == "headwater" else "magenta")
-    text.append(line.text, style=colours.get(line.level, ""))
+    text.append(line.text, style=_COLOURS.get(line.level, ""))
     return text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -22,6 +23,8 @@ COMMANDS = {
     "plugin": (f"{_HERE}.plugin", "List the project's plugins and those of the hub"),
     "config": (f"{_HERE}.config", "Show and change settings"),
     "select": (f"{_HERE}.select", "Choose streams and columns"),
+    "environment": (f"{_HERE}.environment", "List, add and remove environments"),
+    "job": (f"{_HERE}.job", "Name lists of blocks"),
     "run": (f"{_HERE}.run", "Run pipelines, commands and jobs"),
     "invoke": (f"{_HERE}.invoke", "Run a plugin's program or command"),
     "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),
@@ -33,8 +36,40 @@ COMMANDS = {
 }
 
 
+class _Root(LazyGroup):
+    """Turns whatever ends a command into an exit code, as long as the options are known that say how to tell it."""
+
+    def invoke(self, ctx: click.Context) -> int:
+        try:
+            result = super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except HeadwaterError as error:
+            from headwater.cli import output  # only a failing command needs it, here and below
+
+            output.print_error(error)
+            return int(error.exit_code)
+        except KeyboardInterrupt:
+            click.echo("interrupted", err=True)
+            return int(ExitCode.INTERRUPTED)
+        except BrokenPipeError:
+            _forget_stdout()
+            return int(ExitCode.DONE)
+        except Exception as error:  # noqa: BLE001 - a bug of ours: the user gets a line and a file to send, no traceback
+            from headwater.cli import output
+
+            output.print_bug(error, ctx.obj, ctx.invoked_subcommand)
+            return int(ExitCode.FAILED)
+        return int(result) if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def _forget_stdout() -> None:
+    """The reader went away (`headwater logs list | head`), no error of ours: what is still buffered goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 @click.group(
-    cls=LazyGroup,
+    cls=_Root,
     table=COMMANDS,
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -47,9 +82,10 @@ COMMANDS = {
 @click.option("--env-file", type=click.Path(path_type=Path, dir_okay=False), help="Read variables from this file.")
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error", "disabled"]),
+    type=click.Choice(["debug", "info", "warning", "error", "disabled"], case_sensitive=False),
     default="info",
     show_default=True,
+    envvar=["HEADWATER_LOG_LEVEL", "MELTANO_CLI_LOG_LEVEL"],
     help="Show events from this level on.",
 )
 @click.option(
@@ -57,6 +93,7 @@ COMMANDS = {
     type=click.Choice(["auto", "plain", "json"]),
     default="auto",
     show_default=True,
+    envvar="HEADWATER_LOG_FORMAT",
     help="`auto` is a live display on a terminal and plain lines elsewhere.",
 )
 @click.version_option(__version__, prog_name="headwater")
@@ -72,27 +109,14 @@ def main() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """The command line as a function: the exit code for these arguments. Prints; never raises a HeadwaterError."""
+    """The command line as a function: the exit code for these arguments. Prints; raises nothing."""
     try:
-        result = root.main(args=arguments, prog_name="headwater", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        return stop.exit_code
+        return int(root.main(args=arguments, prog_name="headwater", standalone_mode=False) or ExitCode.DONE)
     except click.ClickException as error:
-        error.show()
+        from headwater.cli import output
+
+        output.print_error(output.usage_error(error))
         return int(ExitCode.INPUT)
-    except click.exceptions.Abort:
+    except click.Abort:
         click.echo("aborted", err=True)
         return int(ExitCode.INTERRUPTED)
-    except HeadwaterError as error:
-        from headwater.cli.output import print_error  # only a failing command needs it
-
-        print_error(error)
-        return int(error.exit_code)
-    except BrokenPipeError:
-        # The reader went away (`headwater logs list | head`): not an error of ours.
-        sys.stderr.close()
-        return int(ExitCode.DONE)
-    except KeyboardInterrupt:
-        click.echo("interrupted", err=True)
-        return int(ExitCode.INTERRUPTED)
-    return int(result) if isinstance(result, int) else int(ExitCode.DONE)

@@ -2,39 +2,87 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TextIO
 
 import click
 import msgspec
 
-from headwater.base.errors import HeadwaterError
-from headwater.cli.chart import table
+from headwater.base.errors import HeadwaterError, InputError
+from headwater.cli import chart
+from headwater.cli.settings import Settings
 from headwater.model.event import Problem
 
 
-def print_error(error: HeadwaterError) -> None:
-    """What, where, why and the next command; readable without colour."""
-    click.echo(error_text(error, colour=sys.stderr.isatty()), err=True)
+def print_error(error: HeadwaterError | Problem) -> None:
+    """An error, or the problem that came with an event, on stderr."""
+    from headwater.ops.workspace import environment_variables  # loaded when something went wrong
+
+    colour = wants_colour(sys.stderr, environment_variables())
+    click.echo(error_text(error, colour=colour), err=True, color=colour)
 
 
-def print_problem(problem: Problem) -> None:
-    """A problem that came with an event, as an error is printed."""
-    click.echo(error_text(problem, colour=sys.stderr.isatty()), err=True)
+def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """`FORCE_COLOR` and `NO_COLOR` decide, the first before the second; else a terminal that is not dumb has it."""
+    if environ.get("FORCE_COLOR"):
+        return True
+    return stream.isatty() and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
 
 
 def error_text(error: HeadwaterError | Problem, *, colour: bool = False) -> str:
+    """What, where, why and the next command; readable without colour."""
+
     def paint(text: str, **style: Any) -> str:
         return click.style(text, **style) if colour else text
 
     where = f"{error.where}: " if error.where else ""
     lines = [f"{paint('error:', fg='red', bold=True)} {where}{error.what} {paint(f'[{error.reference}]', dim=True)}"]
     if error.why:
-        lines += [f"  {line}" for line in error.why.rstrip("\n").splitlines()]
+        lines += [f"  {line}" for line in _one_screen(error.why.rstrip("\n").splitlines())]
     if error.hint:
         lines.append(f"{paint('hint:', fg='cyan')} {error.hint}")
     return "\n".join(lines)
+
+
+def _one_screen(lines: list[str], *, most: int = 16, longest: int = 500) -> list[str]:
+    """The end of a long explanation: what a program said last tells most."""
+    lines = [line if len(line) <= longest else f"{line[:longest]}…" for line in lines]
+    if len(lines) <= most:
+        return lines
+    return [f"… {len(lines) - most} lines left out", *lines[-most:]]
+
+
+def usage_error(error: click.ClickException) -> InputError:
+    """What click says of the arguments, as an error of ours."""
+    what, _, guess = _ticked(error.format_message()).partition(" Did you mean ")
+    what = what.rstrip(".\n")
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    ask = f"{context.command_path if context else 'headwater'} --help"
+    return InputError(
+        "bad-usage", what[:1].lower() + what[1:], hint=f"did you mean {guess} or: {ask}" if guess else ask
+    )
+
+
+def _ticked(text: str) -> str:
+    return re.sub(r"'([^']*)'", r"`\1`", text)
+
+
+def print_bug(error: Exception, settings: Settings | None, command: str | None) -> None:
+    """A line, and a file with what is needed to find the bug; the traceback itself only at log level `debug`."""
+    from headwater.ops import crashes
+
+    path = crashes.record(error, start=settings.folder() if settings else None, command=command)
+    if settings is not None and settings.log_level == "debug":
+        click.echo(path.read_text(), err=True)
+    click.echo(f"error: this is a bug of headwater: {type(error).__name__}: {_first_line(error)} [bug]", err=True)
+    click.echo(f"hint: report it with {path}", err=True)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["(no message)"])[0][:200]
 
 
 def print_json(value: Any) -> None:
@@ -43,8 +91,16 @@ def print_json(value: Any) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """A table on stdout; `empty` is said on stderr when there are no rows."""
+    """A table on stdout, cut at the edge of a terminal; `empty` is said on stderr when there are no rows."""
     if not rows:
         click.echo(empty, err=True)
         return
-    click.echo(table(columns, rows))
+    text = chart.table(columns, rows)
+    if sys.stdout.isatty():
+        text = cut(text, shutil.get_terminal_size().columns)
+    click.echo(text)
+
+
+def cut(text: str, width: int) -> str:
+    """Every line at most `width` characters; what is cut ends in `…`."""
+    return "\n".join(line if len(line) <= width else f"{line[: width - 1]}…" for line in text.splitlines())

@@ -28,16 +28,16 @@ def line(event: e.Event) -> Line | None:
         case e.Notice():
             return Line(level=event.level, who="headwater", text=event.text)
         case e.CheckpointSaved():
-            return _info(f"checkpoint of `{event.state_id}` saved", level=e.Level.DEBUG)
+            return _own(f"checkpoint of `{event.state_id}` saved", level=e.Level.DEBUG)
         case e.RunStarted():
             inside = f" in environment `{event.environment}`" if event.environment else ""
-            return _info(f"run {event.run_id} started{inside}")
+            return _own(f"run {event.run_id} started{inside}")
         case e.StepStarted():
-            return _info(f"{event.step}: started")
+            return _own(f"{event.step}: started")
         case e.Progress():
-            return _info(f"{event.step}: {progress(event)}")
+            return _own(f"{event.step}: {progress(event)}")
         case e.Adjusted():
-            return _info(f"{event.stream}{f'.{event.column}' if event.column else ''}: {event.change}, {event.detail}")
+            return _own(f"{event.stream}{f'.{event.column}' if event.column else ''}: {event.change}, {event.detail}")
         case e.ModelBuilt():
             return _model(event)
         case e.Checked():
@@ -48,28 +48,33 @@ def line(event: e.Event) -> Line | None:
             return _step_finished(event)
         case e.RunFinished():
             level = e.Level.INFO if event.outcome is e.Outcome.SUCCESS else e.Level.ERROR
-            return _info(f"run {event.outcome} after {duration(event.seconds)}", level=level)
+            return _own(f"run {event.outcome} after {duration(event.seconds)}", level=level)
 
 
-def _info(text: str, *, level: e.Level = e.Level.INFO) -> Line:
+def dated(at: str, line: Line) -> str:
+    """A line of a log, as it is written and as `headwater logs show` prints it."""
+    return f"{at} [{line.level:<9}] {line.who:<12} {line.text}"
+
+
+def _own(text: str, *, level: e.Level = e.Level.INFO) -> Line:
     return Line(level=level, who="headwater", text=text)
 
 
 def _model(event: e.ModelBuilt) -> Line:
     if event.outcome is not e.Outcome.SUCCESS:
-        return _info(f"model {event.model}: {event.outcome}, {event.message or ''}", level=e.Level.ERROR)
+        return _own(f"model {event.model}: {event.outcome}, {event.message or ''}", level=e.Level.ERROR)
     if event.skipped:
-        return _info(f"model {event.model}: unchanged")
+        return _own(f"model {event.model}: unchanged")
     rows = f"{event.rows:,} rows, " if event.rows is not None else ""
-    return _info(f"model {event.model}: built, {rows}{duration(event.seconds)}")
+    return _own(f"model {event.model}: built, {rows}{duration(event.seconds)}")
 
 
 def _check(event: e.Checked) -> Line:
     if event.outcome is e.Outcome.SUCCESS:
-        return _info(f"check {event.check}: passed")
+        return _own(f"check {event.check}: passed")
     message = f", {event.message}" if event.message else ""
     level = e.Level.WARNING if event.severity == "warn" else e.Level.ERROR
-    return _info(f"check {event.check}: {event.failing:,} failing rows{message}", level=level)
+    return _own(f"check {event.check}: {event.failing:,} failing rows{message}", level=level)
 
 
 def _install(event: e.Install) -> Line:
@@ -77,14 +82,14 @@ def _install(event: e.Install) -> Line:
     took = f" in {duration(event.seconds)}" if event.seconds else ""
     level = e.Level.ERROR if event.status == "failed" else e.Level.INFO
     word = {"started": "installing", "skipped": "is up to date"}.get(event.status, event.status)
-    return _info(f"{event.plugin}: {word}{took}{detail}", level=level)
+    return _own(f"{event.plugin}: {word}{took}{detail}", level=level)
 
 
 def _step_finished(event: e.StepFinished) -> Line:
     if event.outcome is e.Outcome.SUCCESS:
-        return _info(f"{event.step}: done in {duration(event.seconds)}")
+        return _own(f"{event.step}: done in {duration(event.seconds)}")
     what = f", {event.problem.what}" if event.problem else ""
-    return _info(f"{event.step}: {event.outcome} after {duration(event.seconds)}{what}", level=e.Level.ERROR)
+    return _own(f"{event.step}: {event.outcome} after {duration(event.seconds)}{what}", level=e.Level.ERROR)
 
 
 def progress(event: e.Progress) -> str:
@@ -106,8 +111,11 @@ def progress(event: e.Progress) -> str:
 SUMMARY_COLUMNS = ("stream", "read", "loaded", "filtered", "rejected", "repaired", "seconds", "checkpoint")
 
 
-def summary(streams: Sequence[e.StreamFigures]) -> list[tuple[object, ...]]:
-    """Rows under `SUMMARY_COLUMNS`; a figure that a road cannot know stays empty, never 0."""
+def summary(streams: Sequence[e.StreamFigures], *, saved: bool) -> list[tuple[object, ...]]:
+    """Rows under `SUMMARY_COLUMNS`; a figure that a road cannot know stays empty, never 0.
+
+    `saved`: a checkpoint of the step was kept; it is the step's, so it shows in every stream that has none of its own.
+    """
     return [
         (
             figures.stream,
@@ -117,7 +125,7 @@ def summary(streams: Sequence[e.StreamFigures]) -> list[tuple[object, ...]]:
             figures.rejected,
             figures.repaired,
             round(figures.seconds, 1),
-            _short(figures.checkpoint),
+            _short(figures.checkpoint) or ("saved" if saved else None),
         )
         for figures in streams
     ]

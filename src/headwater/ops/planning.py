@@ -56,7 +56,7 @@ def plan(
         run_id=run_id or str(uuid.uuid4()),
         root=str(workspace.root),
         home=str(workspace.home),
-        environment=workspace.environment.name if workspace.environment else None,
+        environment=workspace.environment_name,
         steps=build.steps(facts(workspace), words, options),
         state_uri=str(settings(workspace)["state_backend.uri"].value or "systemdb"),
         timeout_seconds=timeout_seconds,

@@ -40,18 +40,18 @@ def patterns(workspace: Workspace, name: str) -> tuple[str, ...]:
 def add(workspace: Workspace, name: str, pattern: str) -> None:
     """Add a pattern; one that is there is not added again."""
     extractor = _extractor(workspace, name)
-    project_edit.add_select(workspace.project, extractor.name, [pattern], _environment(workspace))
+    project_edit.add_select(workspace.project, extractor.name, [pattern], workspace.environment_name)
 
 
 def remove(workspace: Workspace, name: str, pattern: str) -> None:
     extractor = _extractor(workspace, name)
-    project_edit.remove_select(workspace.project, extractor.name, [pattern], _environment(workspace))
+    project_edit.remove_select(workspace.project, extractor.name, [pattern], workspace.environment_name)
 
 
 def clear(workspace: Workspace, name: str) -> None:
     """Remove all patterns: everything is selected again."""
     extractor = _extractor(workspace, name)
-    project_edit.clear_select(workspace.project, extractor.name, _environment(workspace))
+    project_edit.clear_select(workspace.project, extractor.name, workspace.environment_name)
 
 
 def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit) -> Listing:
@@ -72,7 +72,7 @@ def applied_catalog(workspace: Workspace, extractor: Plugin, *, refresh: bool, e
         run_id=run_id,
         root=str(workspace.root),
         home=str(workspace.home),
-        environment=workspace.environment.name if workspace.environment else None,
+        environment=workspace.environment_name,
         steps=(),
     )
     try:
@@ -109,7 +109,3 @@ def _extractor(workspace: Workspace, name: str) -> Plugin:
             where=Where(plugin.file, plugin.line),
         )
     return plugin
-
-
-def _environment(workspace: Workspace) -> str | None:
-    return workspace.environment.name if workspace.environment else None

@@ -126,7 +126,7 @@ def set_value(
     """
     value = _parsed(given)
     if name in PROJECT_NAMES:
-        project_edit.set_setting(workspace.project, tuple(path), value, _environment(workspace))
+        project_edit.set_setting(workspace.project, tuple(path), value, workspace.environment_name)
         return workspace.project.file
     ready = _ready(workspace, name, kind)
     dotted = ".".join(path)
@@ -139,7 +139,7 @@ def set_value(
         return str(workspace.dotenv_path)
     edit = project_edit.set_extra if path[0].startswith("_") else project_edit.set_config
     keys = (path[0].removeprefix("_"), *path[1:]) if path[0].startswith("_") else tuple(path)
-    edit(workspace.project, ready.resolved.kind, name, keys, value, _environment(workspace))
+    edit(workspace.project, ready.resolved.kind, name, keys, value, workspace.environment_name)
     return workspace.project.file
 
 
@@ -173,7 +173,7 @@ def _parsed(given: str) -> Any:
 def unset(workspace: Workspace, name: str, kind: PluginKind | None, path: Sequence[str]) -> list[str]:
     """Remove a setting from wherever it is written; answers with the files. Raises InputError when it is nowhere."""
     if name in PROJECT_NAMES:
-        project_edit.unset_setting(workspace.project, tuple(path), _environment(workspace))
+        project_edit.unset_setting(workspace.project, tuple(path), workspace.environment_name)
         return [workspace.project.file]
     plugin = planning.plugin(workspace, name, kind)
     places: list[str] = []
@@ -184,9 +184,9 @@ def unset(workspace: Workspace, name: str, kind: PluginKind | None, path: Sequen
     try:
         if path[0].startswith("_"):
             keys = (path[0].removeprefix("_"), *path[1:])
-            project_edit.unset_extra(workspace.project, plugin.kind, name, keys, _environment(workspace))
+            project_edit.unset_extra(workspace.project, plugin.kind, name, keys, workspace.environment_name)
         else:
-            project_edit.unset_config(workspace.project, plugin.kind, name, tuple(path), _environment(workspace))
+            project_edit.unset_config(workspace.project, plugin.kind, name, tuple(path), workspace.environment_name)
         places.append(workspace.project.file)
     except InputError:
         if not places:
@@ -200,7 +200,7 @@ def reset(workspace: Workspace, name: str, kind: PluginKind | None) -> None:
     for value in ready.values.values():
         if (variable_name := variable(name, value)) in workspace.dotenv:
             dotenv.unset_value(workspace.dotenv_path, variable_name, lock=_dotenv_lock(workspace))
-    project_edit.reset_config(workspace.project, ready.resolved.kind, name, _environment(workspace))
+    project_edit.reset_config(workspace.project, ready.resolved.kind, name, workspace.environment_name)
 
 
 def _ready(workspace: Workspace, name: str, kind: PluginKind | None) -> build.Ready:
@@ -209,10 +209,6 @@ def _ready(workspace: Workspace, name: str, kind: PluginKind | None) -> build.Re
 
 def _shown(value: Value, *, unsafe: bool) -> Any:
     return MASK if value.secret and not unsafe else value.value
-
-
-def _environment(workspace: Workspace) -> str | None:
-    return workspace.environment.name if workspace.environment else None
 
 
 def _dotenv_lock(workspace: Workspace) -> Path:

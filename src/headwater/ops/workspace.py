@@ -45,24 +45,38 @@ class Workspace:
 
     @cached_property
     def home(self) -> Path:
-        chosen = self.environ.get("HEADWATER_HOME") or self.environ.get("MELTANO_SYS_DIR_ROOT")
-        return self.root / (chosen or HOME)
+        return home(self.root, self.environ)
+
+    @property
+    def environment_name(self) -> str | None:
+        return self.environment.name if self.environment else None
 
     def again(self) -> Workspace:
         """The same workspace with the project files read anew."""
         project = project_file.load(self.root)
-        name = self.environment.name if self.environment else None
         return Workspace(
             project,
             environ=self.environ,
             dotenv_path=self.dotenv_path,
-            environment=project.environment(name),
+            environment=project.environment(self.environment_name),
         )
 
 
 def environment_variables() -> dict[str, str]:
     """The process environment, copied."""
     return dict(os.environ)
+
+
+def root(start: Path, environ: Mapping[str, str]) -> Path | None:
+    """The folder of the project around `start`, or of the one that a variable names; None outside of projects."""
+    chosen = environ.get("HEADWATER_PROJECT_ROOT") or environ.get("MELTANO_PROJECT_ROOT")
+    return project_file.find_root(Path(chosen) if chosen else start)
+
+
+def home(root: Path, environ: Mapping[str, str]) -> Path:
+    """Where the program keeps what it makes for a project."""
+    chosen = environ.get("HEADWATER_HOME") or environ.get("MELTANO_SYS_DIR_ROOT")
+    return root / (chosen or HOME)
 
 
 def find(
@@ -80,19 +94,18 @@ def find(
     InputError `no-project`, `unknown-environment`, or what the project file's reader finds.
     """
     environ = environment_variables()
-    chosen_root = environ.get("HEADWATER_PROJECT_ROOT") or environ.get("MELTANO_PROJECT_ROOT")
-    root = project_file.find_root(Path(chosen_root) if chosen_root else start)
-    if root is None:
+    folder = root(start, environ)
+    if folder is None:
         raise InputError(
             "no-project",
             f"no project here: neither `{start}` nor a folder above it holds headwater.yml or meltano.yml",
             hint="headwater init (a new project here) or headwater demo (one with data)",
         )
-    project = project_file.load(root)
+    project = project_file.load(folder)
     workspace = Workspace(
         project,
         environ=environ,
-        dotenv_path=env_file.absolute() if env_file else root / ".env",
+        dotenv_path=env_file.absolute() if env_file else folder / ".env",
         environment=None,
     )
     if no_environment:

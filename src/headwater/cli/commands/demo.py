@@ -9,7 +9,7 @@ import click
 
 from headwater.cli import listen
 from headwater.cli.chart import bar_chart, table
-from headwater.cli.output import print_json, print_problem
+from headwater.cli.output import print_error, print_json
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
 
@@ -32,7 +32,7 @@ def command(settings: Settings, directory: Path, as_json: bool) -> int:
     with listen.listening(settings) as emit, cancelling() as cancel:
         answer = demo.run(folder, emit=emit, cancel=cancel)
     if answer.run.problem is not None:
-        print_problem(answer.run.problem)
+        print_error(answer.run.problem)
         return answer.run.exit_code
     if as_json:
         print_json(answer)

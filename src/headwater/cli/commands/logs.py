@@ -52,4 +52,4 @@ def show(settings: Settings, run_id: str, tail: int | None, explain: bool, as_js
     for item in stored:
         line = words.line(item.event)
         if line is not None:
-            click.echo(f"{item.at} [{line.level:<9}] {line.who:<12} {line.text}")
+            click.echo(words.dated(item.at, line))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from headwater.cli import listen
-from headwater.cli.output import print_json, print_problem
+from headwater.cli.output import print_error, print_json
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
 
@@ -49,5 +49,5 @@ def command(
     with listen.listening(settings) as emit, cancelling() as cancel:
         result = runs.start(workspace, request, emit=emit, cancel=cancel, install=install)
     if result.problem is not None:
-        print_problem(result.problem)
+        print_error(result.problem)
     return result.exit_code
