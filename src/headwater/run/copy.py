@@ -16,8 +16,9 @@ from typing import Any
 import msgspec
 
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session
+from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session, Stage
 from headwater.connect.singer import parse
+from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
 from headwater.run import native
@@ -44,7 +45,8 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
         checkpoint = session.checkpoint()
         text = None if checkpoint is None or step.state_id is None else checkpoint.decode()
         state = start_state(step, run, keeping.states, checkpoint=text, has_checkpoints=True)
-        load = Load(session, step, run, keeping.states, stands=_stands(step, keeping, text))
+        stands = _stands(step, keeping, text)
+        load = Load(session, step, run, keeping.states, stands=stands, stages=_stages(step, catalog))
         source = _Source(step, run, folder, catalog, state, load)
         try:
             for message in source.messages:
@@ -62,6 +64,18 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
         load.finish()
         load.tell(now=True)
         return load.figures()
+
+
+def _stages(step: ExtractLoad, catalog: Json | None) -> tuple[Stage, ...]:
+    """Drops what is not selected, for taps that send everything whatever the catalog says. Where names may change on
+    the way, the catalog's names say nothing about what arrives."""
+    if catalog is None or step.extractor.native is not None or step.mappers or "stream_maps" in step.extractor.config:
+        return ()
+    try:
+        return (Select(native.decoded_catalog(catalog)),)
+    except InputError:
+        # A catalog that only its own tap understands: it is the tap's to obey.
+        return ()
 
 
 class _Source:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import signal
 
 import duckdb
@@ -211,3 +212,45 @@ def test_a_tap_loads_into_duckdb_and_again_without_a_row_moving(lab):
     assert lab.run(THREE, target) is Outcome.SUCCESS
     with duckdb.connect(str(file), read_only=True) as connection:
         assert connection.sql("select id from tap_x.s order by id").fetchall() == [(1,), (2,), (3,)]
+
+
+KEYLESS = """say(schema.replace('["id"]', '[]')); record(1); record(2); state(2)"""
+
+
+def warehouse_ids(lab):
+    with duckdb.connect(str(lab.root / "w.duckdb"), read_only=True) as connection:
+        return [row[0] for row in connection.sql("select id from tap_x.s order by id").fetchall()]
+
+
+def test_a_full_refresh_replaces_a_stream_without_keys(lab):
+    loader = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(lab.root / "w.duckdb")})
+    lab.run(KEYLESS, loader)
+    lab.run(KEYLESS, loader)
+    assert warehouse_ids(lab) == [1, 1, 2, 2]
+    assert lab.run(KEYLESS, loader, full_refresh=True) is Outcome.SUCCESS
+    assert warehouse_ids(lab) == [1, 2]
+
+
+def test_a_replaced_stream_and_its_state_wait_for_the_end(lab):
+    loader = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(lab.root / "w.duckdb")})
+    lab.run(KEYLESS, loader)
+    failing = KEYLESS.replace("state(2)", "state(7)") + "; sys.exit(1)"
+    assert lab.run(failing, loader, full_refresh=True, commit_seconds=0) is Outcome.FAILED
+    assert (warehouse_ids(lab), lab.state) == ([1, 2], '{"n":2}')
+
+
+def test_what_is_not_selected_is_dropped_when_the_tap_sends_it_all_the_same(lab, into):
+    properties = {"properties": {"id": {"type": "integer"}}}
+    streams = [
+        {
+            "tap_stream_id": name,
+            "schema": properties,
+            "metadata": [{"breadcrumb": [], "metadata": {"selected": wanted}}],
+        }
+        for name, wanted in {"s": True, "other": False}.items()
+    ]
+    (lab.root / "catalog.json").write_text(json.dumps({"streams": streams}))
+    other = """say(schema.replace('"s"', '"other"'), '{"type":"RECORD","stream":"other","record":{"id":9}}'); """
+    assert lab.run(other + THREE, into(), catalog_file="catalog.json") is Outcome.SUCCESS
+    assert ids(lab) == [1, 2, 3]
+    assert lab.figures["other"].filtered == 1

@@ -57,7 +57,8 @@ def table_keys(stream: CatalogStream) -> list[str] | None:
 class Select:
     """The stage. Counts in `filtered` the rows of streams it dropped; rows that lose columns are not counted.
 
-    Streams that the catalog does not name are dropped.
+    Only what the catalog leaves out by name is dropped: streams and columns that it does not know come through, for
+    a tap may rename what it sends.
     """
 
     def __init__(self, catalog: Catalog) -> None:
@@ -68,7 +69,9 @@ class Select:
     def __call__(self, message: Message) -> Sequence[Message]:
         if isinstance(message, Checkpoint):
             return (message,)
-        selected = self._taken.get(message.stream)
+        if message.stream not in self._taken:
+            return (message,)
+        selected = self._taken[message.stream]
         if selected is None:
             if isinstance(message, Rows | Rejected):
                 count = message.batch.num_rows if isinstance(message, Rows) else 1
@@ -79,7 +82,9 @@ class Select:
         return (self._rows(message),) if isinstance(message, Rows) else (message,)
 
     def _schema(self, schema: Schema, selected: Taken) -> Schema:
-        kept = pa.schema([field for field in schema.columns if selected.takes(field.name) or field.name in schema.keys])
+        kept = pa.schema(
+            [field for field in schema.columns if field.name not in selected.left_out or field.name in schema.keys]
+        )
         self._kept[schema.stream] = kept
         cursor = schema.cursor if schema.cursor in kept.names else None
         return msgspec.structs.replace(schema, columns=kept, cursor=cursor)

@@ -100,14 +100,14 @@ def test_streams_that_are_left_out_are_counted_and_everything_else_passes() -> N
     batch = pa.record_batch({"id": [1, 2]})
     assert stage(Schema(stream="off", columns=batch.schema)) == ()
     assert stage(Rows(stream="off", batch=batch)) == ()
-    assert stage(Rows(stream="unknown", batch=batch)) == ()
     assert stage(Rejected(stream="off", record=b"{}", reason="bad")) == ()
     assert stage(ActivateVersion(stream="off", version=1)) == ()
-    assert stage.filtered == {"off": 3, "unknown": 2}
+    assert stage.filtered == {"off": 3}
     for message in (
         Checkpoint(state=b"{}"),
         ActivateVersion(stream="on", version=1),
         Rejected(stream="on", record=b"", reason=""),
+        Rows(stream="renamed by the tap", batch=batch),
     ):
         assert stage(message) == (message,)
 
@@ -125,3 +125,11 @@ def test_rows_without_any_column_left_still_count() -> None:
     [rows] = stage(Rows(stream="s", batch=batch))
     assert isinstance(rows, Rows)
     assert (rows.batch.num_rows, rows.batch.num_columns) == (2, 0)
+
+
+def test_a_column_the_tap_adds_comes_through() -> None:
+    stage = Select(Catalog(streams=[stream({"": {"selected": True}, "name": {"selected": False}})]))
+    batch = pa.record_batch({"id": [1], "name": ["a"], "added": [True]})
+    [schema] = stage(Schema(stream="s", columns=batch.schema))
+    assert isinstance(schema, Schema)
+    assert schema.columns.names == ["id", "added"]
