@@ -60,44 +60,53 @@ def _upsert(connection: duckdb.DuckDBPyConnection, table: Target, into: str, loa
     _refuse_null_keys(connection, table)
     keys = ", ".join(map(names.quote, table.keys))
     same_key = " and ".join(f"t.{names.quote(key)} = i.{names.quote(key)}" for key in table.keys)
+    latest = _LATEST
     if partial or table.others:
         connection.execute(f"create temp table {_LATEST} as {_folded(table, into)}")
-    else:
+    elif _count(connection, f"select count(*) - count(distinct ({keys})) from {_INCOMING}"):  # noqa: S608 - quoted names
         connection.execute(
             f"create temp table {_LATEST} as from {_INCOMING} "  # noqa: S608 - quoted names
             f"where rowid in (select max(rowid) from {_INCOMING} group by {keys})"
         )
-    connection.execute(f"delete from {into} t using {_LATEST} i where {same_key}")  # noqa: S608 - quoted names
-    connection.execute(_insert(table, into, _LATEST, table.others), [loaded_at])
-    connection.execute(f"drop table {_LATEST}")
+    else:
+        latest = _INCOMING
+    connection.execute(f"delete from {into} t using {latest} i where {same_key}")  # noqa: S608 - quoted names
+    connection.execute(_insert(table, into, latest, table.others), [loaded_at])
+    connection.execute(f"drop table if exists {_LATEST}")
 
 
 def _folded(table: Target, into: str) -> str:
     """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
-    the table has."""
+    the table has. Inside, columns go by number: names of ours could be names of the source too."""
     picked, folded = [], []
-    for column in table.columns:
+    for number, column in enumerate(table.columns):
         name = names.quote(column.name)
         if column.name in table.keys:
-            picked.append(f"f.{name}")
-            folded.append(name)
+            folded.append(f"{name} as c{number}")
+            picked.append(f"f.c{number} as {name}")
             continue
         source = _literal(column.source)
         sent = (
             f"not coalesce(list_contains({MISSING}, {source}), false) "
             f"and not coalesce(list_contains({ABSENT}, {source}), false)"
         )
-        was_sent = names.quote(f"{column.name} sent")
-        folded.append(f"arg_max_null({name}, rowid) filter (where {sent}) as {name}, bool_or({sent}) as {was_sent}")
-        picked.append(f"case when f.{was_sent} then f.{name} else t.{name} end as {name}")
+        folded.append(
+            f"arg_max_null({name}, rowid) filter (where {sent}) as c{number}, bool_or({sent}) as sent{number}"
+        )
+        picked.append(f"case when f.sent{number} then f.c{number} else t.{name} end as {name}")
     if table.versioned:
         folded.append(f"arg_max({VERSION}, rowid) as {VERSION}")
         picked.append(f"f.{VERSION}")
     picked += [f"t.{names.quote(name)}" for name in table.others]
     keys = ", ".join(map(names.quote, table.keys))
+    same_key = " and ".join(
+        f"f.c{number} = t.{names.quote(column.name)}"
+        for number, column in enumerate(table.columns)
+        if column.name in table.keys
+    )
     return (
         f"select {', '.join(picked)} "  # noqa: S608 - quoted names
-        f"from (select {', '.join(folded)} from {_INCOMING} group by {keys}) f left join {into} t using ({keys})"
+        f"from (select {', '.join(folded)} from {_INCOMING} group by {keys}) f left join {into} t on {same_key}"
     )
 
 

@@ -168,7 +168,8 @@ class DuckDBSession:
                 )
             if staged:
                 receipts[name] = StreamReceipt(rows_in=staged, rows_out=taken, repaired=sum(stream.repaired[:count]))
-            held = tables.snapshot(connection)
+            if not target.is_reached:
+                held = tables.snapshot(connection)
         for activation in self._staging.activations[: part.activations]:
             stream_of = self._staging.streams.get(activation.stream)
             if stream_of is None or not self._is_replaced(stream_of):

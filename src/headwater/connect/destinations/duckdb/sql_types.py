@@ -68,7 +68,8 @@ def conversion(column: str, old: pa.DataType, new: pa.DataType) -> tuple[str, st
         return using, f"try_cast({column}::varchar as {after})::double is distinct from {column}"
     if types.kind(old) == "int64" and types.kind(new) == "float64":
         return f"{column}::{after}", f"{column}::double::hugeint is distinct from {column}"
-    return f"{column}::{after}", f"try_cast({column} as {after}) is distinct from {column}"
+    # The scale never shrinks, so a decimal either fits exactly or not at all.
+    return f"{column}::{after}", f"{column} is not null and try_cast({column} as {after}) is null"
 
 
 _TEXT = {

@@ -81,7 +81,7 @@ class Widening(Struct, frozen=True, kw_only=True):
 
 class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `others` are columns that the table has and the
-    stream hasn't; `keys` are names here."""
+    stream hasn't; `keys` are names here. `is_noted` says that the books know names and keys already."""
 
     stream: str
     schema: str
@@ -96,6 +96,12 @@ class Target(Struct, frozen=True, kw_only=True):
     renamed: tuple[str, ...]
     versioned: bool
     add_version: bool
+    is_noted: bool
+
+    @property
+    def is_reached(self) -> bool:
+        """Table and books are as the stream needs them."""
+        return self.is_noted and not (self.is_new or self.added or self.widened or self.add_version)
 
     @property
     def sql(self) -> str:
@@ -175,6 +181,9 @@ def target(
     others = tuple(column.name for key, column in live.items() if key not in mine and key not in (LOADED_AT, VERSION))
     _refuse_not_null(stream, live, others)
     key_names = tuple(called[key] for key in keys)
+    noted = {
+        source: NamedColumn(name=called[source], declared=types.declared(wanted)) for source, wanted in columns.items()
+    }
     before = held.keys.get((schema, table))
     if live and before is not None and before != key_names and not rekey:
         raise unsupported(
@@ -193,13 +202,11 @@ def target(
         is_new=not live,
         added=tuple(added),
         widened=tuple(widened),
-        noted={
-            source: NamedColumn(name=called[source], declared=types.declared(wanted))
-            for source, wanted in columns.items()
-        },
+        noted=noted,
         renamed=tuple(name for name in columns if name not in known and called[name] != name),
         versioned=versioned or VERSION in live,
         add_version=versioned and bool(live) and VERSION not in live,
+        is_noted=known.items() >= noted.items() and held.keys.get((schema, table)) == key_names,
     )
 
 
@@ -215,14 +222,9 @@ def reach(connection: duckdb.DuckDBPyConnection, table: Target, place: str | Non
     else:
         for at in (table.sql, place) if place else (table.sql,):
             _alter(connection, table, at)
-    books.write_names(
-        connection,
-        table.schema,
-        table.table,
-        stream=table.stream,
-        keys=table.keys,
-        columns={source: (one.name, one.declared) for source, one in table.noted.items()},
-    )
+    if not table.is_noted:
+        columns = {source: (one.name, one.declared) for source, one in table.noted.items()}
+        books.write_names(connection, table.schema, table.table, stream=table.stream, keys=table.keys, columns=columns)
     return _changes(table)
 
 

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from typing import Literal, get_args, get_origin
+
+import msgspec
+import pytest
+
+from headwater.connect import registry
+from headwater.connect.destinations.definitions import DEFINITIONS
+
+
+@pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.name)
+def test_a_definition_says_what_its_module_takes(definition):
+    fields = msgspec.structs.fields(registry.destination(definition.native).Settings)
+    assert [setting.name for setting in definition.settings] == [one.name for one in fields]
+    assert [setting.value for setting in definition.settings] == [one.default for one in fields]
+    for setting, one in zip(definition.settings, fields, strict=True):
+        assert setting.description
+        choices = get_args(one.type) if get_origin(one.type) is Literal else ()
+        assert {option.value for option in setting.options} == set(choices)
+
+
+def test_every_destination_has_a_definition():
+    assert {one.native for one in DEFINITIONS} == set(registry.DESTINATIONS)
