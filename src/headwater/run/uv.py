@@ -26,6 +26,7 @@ _NO_NETWORK = re.compile(
     r"tcp connect error|could not connect|operation timed out|connection timed out",
     re.IGNORECASE,
 )
+_GRACE_SECONDS = 5.0
 _CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
 
 
@@ -69,9 +70,14 @@ class Uv:
     def stop(self) -> None:
         with self._guard:
             self._stopped = True
-            for process in self._running:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGTERM)
+            running = list(self._running)
+        for process in running:
+            _signal(process, signal.SIGTERM)
+        for process in running:
+            try:
+                process.wait(timeout=_GRACE_SECONDS)
+            except subprocess.TimeoutExpired:
+                _signal(process, signal.SIGKILL)
 
     def _run(self, argv: list[str], *, cwd: Path, env: Mapping[str, str], redact: Redactor) -> Answer:
         with self._guard:
@@ -100,6 +106,12 @@ class Uv:
         if self._stopped:
             raise CancelledError(signal.SIGINT)
         return Answer(code=process.returncode, out=out, error=_CREDENTIALS.sub(rf"\1{MASK}@", redact(error_text)))
+
+
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """To the process and those it started: a build runs in a child of uv."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def surroundings(env: Mapping[str, str]) -> dict[str, str]:

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 from pathlib import Path
 
@@ -318,6 +319,27 @@ def test_a_package_that_imports_pkg_resources_gets_it(tmp_path):
     install([job_for(tmp_path, f"tap-tiny {LOCAL}")], emit=quiet)
 
     assert "setuptools==70.0" in (tmp_path / "plugins/extractors/tap-tiny--acme.requirements.txt").read_text()
+
+
+def test_an_interrupt_ends_the_build_and_leaves_nothing_half_made(tmp_path):
+    project = tmp_path / "slow-tap"
+    project.mkdir()
+    (project / "backend.py").write_text("import time\ntime.sleep(60)\n")
+    (project / "pyproject.toml").write_text(
+        '[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+        '[project]\nname = "tap-slow"\nversion = "1.0"\n'
+    )
+
+    def interrupt(event: object) -> None:
+        if isinstance(event, Notice):  # the packages are about to be installed
+            raise KeyboardInterrupt
+
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        install([job_for(tmp_path, "-e ./slow-tap", name="tap-slow")], emit=interrupt)
+
+    assert time.monotonic() - begun < 20
+    assert not list((tmp_path / ".headwater/extractors/tap-slow/venvs").iterdir())
 
 
 @pytest.mark.e2e
