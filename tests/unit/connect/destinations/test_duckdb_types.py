@@ -17,7 +17,7 @@ SAMPLES = {
     pa.decimal128(10, 2): [Decimal("1.50"), Decimal("-0.01"), Decimal("0.00"), None],
     pa.date32(): [dt.date(2024, 1, 2), dt.date(1, 1, 1), dt.date(9999, 12, 31), None],
     pa.time64("us"): [dt.time(1, 2, 3), dt.time(1, 2, 3, 45), None],
-    pa.timestamp("us", "UTC"): [dt.datetime(2024, 1, 2, 3, 4, 5, 6), dt.datetime(1, 1, 1), None],
+    pa.timestamp("us", "UTC"): [dt.datetime(2024, 1, 2, 3, 4, 5, 6, dt.UTC), dt.datetime(1, 1, 1, tzinfo=dt.UTC), None],
 }
 
 

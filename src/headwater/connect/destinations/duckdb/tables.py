@@ -81,7 +81,8 @@ class Widening(Struct, frozen=True, kw_only=True):
 
 class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `others` are columns that the table has and the
-    stream hasn't; `keys` are names here. `is_noted` says that the books know names and keys already."""
+    stream hasn't; `keys` are names here. `own` are columns of ours
+    that it lacks; `is_noted` says that the books know names and keys already."""
 
     stream: str
     schema: str
@@ -95,13 +96,13 @@ class Target(Struct, frozen=True, kw_only=True):
     noted: dict[str, NamedColumn]
     renamed: tuple[str, ...]
     versioned: bool
-    add_version: bool
+    own: tuple[tuple[str, str], ...]
     is_noted: bool
 
     @property
     def is_reached(self) -> bool:
         """Table and books are as the stream needs them."""
-        return self.is_noted and not (self.is_new or self.added or self.widened or self.add_version)
+        return self.is_noted and not (self.is_new or self.added or self.widened or self.own)
 
     @property
     def sql(self) -> str:
@@ -181,6 +182,7 @@ def target(
     others = tuple(column.name for key, column in live.items() if key not in mine and key not in (LOADED_AT, VERSION))
     _refuse_not_null(stream, live, others)
     key_names = tuple(called[key] for key in keys)
+    own = [(LOADED_AT, "TIMESTAMPTZ"), *([(VERSION, "BIGINT")] if versioned else [])]
     noted = {
         source: NamedColumn(name=called[source], declared=types.declared(wanted)) for source, wanted in columns.items()
     }
@@ -205,7 +207,7 @@ def target(
         noted=noted,
         renamed=tuple(name for name in columns if name not in known and called[name] != name),
         versioned=versioned or VERSION in live,
-        add_version=versioned and bool(live) and VERSION not in live,
+        own=tuple(one for one in own if one[0] not in live),
         is_noted=known.items() >= noted.items() and held.keys.get((schema, table)) == key_names,
     )
 
@@ -213,9 +215,7 @@ def target(
 def reach(connection: duckdb.DuckDBPyConnection, table: Target, place: str | None) -> list[Change]:
     """Make the table (and `place`, where rows to replace its content are collected) able to hold the stream."""
     if table.is_new:
-        kept = [*((column.name, column.sql_type) for column in table.columns), (LOADED_AT, "TIMESTAMPTZ NOT NULL")]
-        if table.versioned:
-            kept.append((VERSION, "BIGINT"))
+        kept = [*((column.name, column.sql_type) for column in table.columns), *table.own]
         body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in kept)
         connection.execute(f"create schema if not exists {names.quote(table.schema)}")
         connection.execute(f"create table {table.sql} ({body})")
@@ -231,8 +231,8 @@ def reach(connection: duckdb.DuckDBPyConnection, table: Target, place: str | Non
 def _alter(connection: duckdb.DuckDBPyConnection, table: Target, at: str) -> None:
     for column in table.added:
         connection.execute(f"alter table {at} add column {names.quote(column.name)} {column.sql_type}")
-    if table.add_version:
-        connection.execute(f"alter table {at} add column {names.quote(VERSION)} BIGINT")
+    for name, sql in table.own:
+        connection.execute(f"alter table {at} add column {names.quote(name)} {sql}")
     for one in table.widened:
         try:
             connection.execute(
