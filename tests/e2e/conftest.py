@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -46,6 +47,8 @@ class Cli:
 
     def __init__(self, root: Path, home: Path) -> None:
         self.root = root
+        # The most that a file may grow to, None for no limit.
+        self.file_bytes: int | None = None
         self.environ = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
         self.environ |= {"HOME": str(home), "UV_CACHE_DIR": _uv_cache()}
 
@@ -59,6 +62,7 @@ class Cli:
             capture_output=True,
             timeout=timeout,
             check=False,
+            preexec_fn=self._limit if self.file_bytes is not None else None,
         )
         return Done(done.returncode, done.stdout.decode(), done.stderr.decode())
 
@@ -110,6 +114,10 @@ class Cli:
 
     def state(self, state_id: str) -> Any:
         return json.loads(self.ok("state", "get", state_id).out)["singer_state"]
+
+    def _limit(self) -> None:
+        assert self.file_bytes is not None
+        resource.setrlimit(resource.RLIMIT_FSIZE, (self.file_bytes, self.file_bytes))
 
     def _env(self, env: dict[str, object]) -> dict[str, str]:
         return {**self.environ, **{name: str(value) for name, value in env.items() if value is not None}}

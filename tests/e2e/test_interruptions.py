@@ -69,7 +69,7 @@ def test_killed_at_any_moment_a_load_is_completed_exactly_once_by_the_next_run(c
     last = 3000
     big = {"TAP_NUMBERS_UPTO": last, "TAP_NUMBERS_PAUSE": 0, "TAP_NUMBERS_PADDING": 60_000}  # three commits of 64 MiB
     reached = set()
-    for delay in (0.5, *(random.uniform(0.5, 5) for _ in range(4))):
+    for delay in (0.5, *(random.uniform(0.5, 5) for _ in range(4))):  # noqa: S311 - no secret
         process = counting.start(*NATIVE, **big)
         time.sleep(delay)
         process.kill()
