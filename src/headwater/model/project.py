@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Any
 
 from msgspec import Struct, field
@@ -79,6 +80,11 @@ class Project(Struct, frozen=True, kw_only=True):
     schedules: tuple[Schedule, ...] = ()
     annotations: dict[str, Any] = field(default_factory=dict)
     lines: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def file_name(self) -> str:
+        """The project file as errors name it: relative to `root`."""
+        return PurePath(self.file).name
 
     def plugin(self, name: str, kind: PluginKind | None = None) -> Plugin | None:
         """The plugin of that name, None when there is none. Names are unique per kind."""

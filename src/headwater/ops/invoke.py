@@ -35,7 +35,7 @@ def dump(
     """The `config` or `catalog` file the plugin would get."""
     ready = _ready(workspace, text, kind)
     if what == "config":
-        return ready.config if unsafe else masked(ready.config, frozenset(ready.secrets))
+        return ready.config if unsafe else masked(ready.config, ready.secrets)
     return selection.applied_catalog(workspace, ready.plugin, refresh=False, emit=_quiet)
 
 
@@ -48,14 +48,17 @@ def invoke(workspace: Workspace, text: str, kind: PluginKind | None, arguments: 
     ready = build.ready(facts, plugin)
     block = build.block(facts, ready)
     if block.native is not None:
-        face = "tap" if plugin.kind is PluginKind.EXTRACTOR else "target"
+        faces = {
+            PluginKind.EXTRACTOR: f"tap {block.native} --config FILE",
+            PluginKind.LOADER: f"target {block.native} --config FILE",
+        }
         raise InputError(
             "native-plugin",
             f"`{name}` is native: there is no program to invoke",
             where=Where(plugin.file, plugin.line),
-            hint=f"headwater {face} {block.native} --config FILE",
+            hint=f"headwater {faces.get(plugin.kind, f'run {name}')}",
         )
-    argv = build.invocation(facts, ready, command or None, arguments)
+    argv = build.invocation(facts, ready, block, command or None, arguments)
     root = str(workspace.root)
     if command or not _is_singer(plugin):
         return passthrough(argv, block, cwd=root)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 from headwater.base.errors import InputError
 from headwater.model.event import Adjusted
@@ -15,11 +15,8 @@ from headwater.store.system_db import SystemDb
 
 @contextmanager
 def opened(workspace: Workspace) -> Iterator[Runs]:
-    db = SystemDb(workspace.home)
-    try:
+    with closing(SystemDb(workspace.home)) as db:
         yield Runs(db, workspace.home)
-    finally:
-        db.close()
 
 
 def listing(workspace: Workspace, limit: int) -> list[RunRecord]:

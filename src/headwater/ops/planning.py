@@ -43,6 +43,11 @@ def settings(workspace: Workspace) -> dict[str, Value]:
     return project_settings(workspace.project, env=workspace.environ, dotenv=workspace.dotenv)
 
 
+def state_uri(workspace: Workspace) -> str:
+    """Where states are kept."""
+    return str(settings(workspace)["state_backend.uri"].value or "systemdb")
+
+
 def plan(
     workspace: Workspace,
     words: Sequence[str],
@@ -58,7 +63,7 @@ def plan(
         home=str(workspace.home),
         environment=workspace.environment_name,
         steps=build.steps(facts(workspace), words, options),
-        state_uri=str(settings(workspace)["state_backend.uri"].value or "systemdb"),
+        state_uri=state_uri(workspace),
         timeout_seconds=timeout_seconds,
     )
 
@@ -71,7 +76,7 @@ def plugin(workspace: Workspace, name: str, kind: PluginKind | None = None) -> P
         raise InputError(
             "unknown-plugin",
             f"the project has no plugin `{name}`",
-            where=Where(workspace.project.file),
+            where=Where(workspace.project.file_name),
             hint=f"did you mean `{guess}`? or: headwater add {name}" if guess else f"headwater add {name}",
         )
     if len(found) > 1:

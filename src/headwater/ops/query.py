@@ -61,18 +61,15 @@ def _rows(table: pa.Table) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]
 
 
 def _path(workspace: Workspace, loader: str | None) -> Path:
-    facts = planning.facts(workspace)
     if loader is not None:
-        candidates = [planning.plugin(workspace, loader, PluginKind.LOADER)]
-    else:
-        candidates = [item for item in workspace.project.plugins if item.kind is PluginKind.LOADER]
-    blocks = [build.block(facts, build.ready(facts, item)) for item in candidates]
-    native = [block for block in blocks if block.native == "duckdb"]
-    if len(native) != 1:
-        names = ", ".join(block.name for block in native) or "none"
+        planning.plugin(workspace, loader, PluginKind.LOADER)  # says what is wrong with an unknown name
+    facts = planning.facts(workspace)
+    found = build.warehouses(facts, loader)
+    if len(found) != 1:
+        names = ", ".join(f"`{item.plugin.name}`" for item in found) or "none"
         raise InputError(
             "no-warehouse",
             f"one native DuckDB loader is needed to read from, found {names}",
-            hint="headwater query --loader NAME SQL" if native else "headwater add target-duckdb",
+            hint="headwater query --loader NAME SQL" if found else "headwater add target-duckdb",
         )
-    return Path(native[0].config["filepath"])
+    return Path(build.block(facts, found[0]).config["filepath"])

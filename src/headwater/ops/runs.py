@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
+import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from headwater.base.errors import ExitCode, InputError
-from headwater.model.event import Emit, Event, Outcome, Problem, StepFinished
-from headwater.model.plan import Build, ExtractLoad, Invoke, Plan, Step
+from headwater.base.redact import MASK
+from headwater.model.event import Emit, Event, Outcome, Problem, StepFinished, StreamFigures
+from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Plan, Step
 from headwater.model.plugin import Plugin
 from headwater.ops import planning, plugins
 from headwater.ops.settings import masked
@@ -57,26 +61,29 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 def describe(workspace: Workspace, request: Request) -> dict[str, Any]:
-    """The plan as data, every secret masked. Starts and installs nothing."""
+    """The plan as data, every secret masked. Starts and installs nothing. Raises InputError as `start` does."""
+    _refuse_nothing(request)
     plan = _plan(workspace, request)
     body: dict[str, Any] = msgspec.to_builtins(plan)
-    body["steps"] = [_described(step, described) for step, described in zip(plan.steps, body["steps"], strict=True)]
+    body["state_uri"] = re.sub(r"://[^/@]*@", f"://{MASK}@", plan.state_uri)
+    body["steps"] = [_described(step) for step in plan.steps]
     return body
 
 
-def _described(step: Step, body: dict[str, Any]) -> dict[str, Any]:
-    secrets = frozenset(text for block in _blocks(step) for text in block.secrets)
-    for value in body.values():
-        for block in value if isinstance(value, list) else [value]:
-            if isinstance(block, dict) and "argv" in block:
-                # The process's own variables say nothing about the plan and may hold anything.
-                block.pop("env", None)
-                block["secrets"] = len(block.get("secrets", ()))
-    shown: dict[str, Any] = masked(body, secrets)
+def _described(step: Step) -> dict[str, Any]:
+    body: dict[str, Any] = msgspec.to_builtins(step)
+    for block in (*(body[key] for key in _BLOCKS if key in body), *body.get("mappers", ())):
+        # The process's own variables say nothing about the plan and may hold anything.
+        del block["env"]
+        block["secrets"] = len(block["secrets"])
+    shown: dict[str, Any] = masked(body, [text for block in _blocks(step) for text in block.secrets])
     return shown
 
 
-def _blocks(step: Step) -> tuple[Any, ...]:
+_BLOCKS = ("extractor", "loader", "block", "warehouse")
+
+
+def _blocks(step: Step) -> tuple[Block, ...]:
     match step:
         case ExtractLoad():
             return (step.extractor, *step.mappers, step.loader)
@@ -91,10 +98,7 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
 
     `install` None follows the project setting `auto_install`. The answer comes when the run has ended.
     """
-    if not request.blocks:
-        raise InputError(
-            "nothing-to-run", "no blocks given: nothing to run", hint="headwater run TAP TARGET, or the name of a job"
-        )
+    _refuse_nothing(request)
     wanted = _plugins(workspace, request)
     if install is None:
         install = bool(planning.settings(workspace)["auto_install"].value)
@@ -116,6 +120,13 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
         finally:
             log.finish(outcome)
         return Result(run_id=plan.run_id, outcome=outcome, problem=problems[0] if problems else None)
+
+
+def _refuse_nothing(request: Request) -> None:
+    if not request.blocks:
+        raise InputError(
+            "nothing-to-run", "no blocks given: nothing to run", hint="headwater run TAP TARGET, or the name of a job"
+        )
 
 
 def _plan(workspace: Workspace, request: Request) -> Plan:
@@ -146,7 +157,7 @@ def _executors(keeping: Keeping) -> Mapping[type[Step], Executor]:
     }
 
 
-def _build(step: Build, run: Run) -> Any:
+def _build(step: Build, run: Run) -> tuple[StreamFigures, ...]:
     if step.verb == "check":
         # DuckDB and the SQL parser are loaded by runs that build or check, by no other.
         from headwater.quality import step as checks  # noqa: PLC0415 - see above
@@ -159,12 +170,9 @@ def _build(step: Build, run: Run) -> Any:
 
 @contextmanager
 def _kept(workspace: Workspace, plan: Plan, name: str) -> Iterator[tuple[Keeping, RunLog]]:
-    db = SystemDb(workspace.home)
-    try:
+    with closing(SystemDb(workspace.home)) as db:
         log = Runs(db, workspace.home).begin(plan.run_id, name, trigger=plan.trigger, environment=plan.environment)
         yield keeping(workspace, plan.state_uri, db), log
-    finally:
-        db.close()
 
 
 def keeping(workspace: Workspace, state_uri: str, db: SystemDb) -> Keeping:
@@ -175,3 +183,28 @@ def keeping(workspace: Workspace, state_uri: str, db: SystemDb) -> Keeping:
         folders=RunFolders(workspace.home),
         locks=workspace.home / "locks",
     )
+
+
+class Aside(Struct, frozen=True, kw_only=True):
+    """What the parts of a step need when they are used outside of a recorded run."""
+
+    run: Run
+    stores: Keeping
+    folder: Path
+
+
+@contextmanager
+def aside(workspace: Workspace, *, emit: Emit, cancel: Cancel) -> Iterator[Aside]:
+    """A run without steps that is kept nowhere, with a private scratch folder. States are those of the project's own
+    database, whatever its backend is."""
+    plan = Plan(
+        run_id=str(uuid.uuid4()),
+        root=str(workspace.root),
+        home=str(workspace.home),
+        environment=workspace.environment_name,
+        steps=(),
+    )
+    with closing(SystemDb(workspace.home)) as db:
+        stores = keeping(workspace, "systemdb", db)
+        with stores.folders.opened(plan.run_id) as folder:
+            yield Aside(run=Run(plan=plan, emit=emit, cancel=cancel), stores=stores, folder=folder)

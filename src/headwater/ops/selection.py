@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,16 @@ from msgspec import Struct
 from headwater.base.errors import InputError, Where
 from headwater.model.catalog import SelectedProperty
 from headwater.model.event import Emit
-from headwater.model.plan import ExtractLoad, Plan
+from headwater.model.plan import ExtractLoad
 from headwater.model.plugin import Plugin, PluginKind
 from headwater.ops import planning, plugins
-from headwater.ops.runs import keeping
+from headwater.ops.runs import Aside, aside
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan import select as rules
 from headwater.run import discover
 from headwater.run.cancel import Cancel
-from headwater.run.keeping import Keeping
-from headwater.run.runner import Run
 from headwater.store import project_edit
-from headwater.store.system_db import SystemDb
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -66,22 +62,8 @@ def applied_catalog(workspace: Workspace, extractor: Plugin, *, refresh: bool, e
     """The extractor's catalog with the selection rules applied."""
     facts = planning.facts(workspace)
     step = build.extract(facts, extractor, build.Options(refresh_catalog=refresh))
-    db = SystemDb(workspace.home)
-    run_id = str(uuid.uuid4())
-    plan = Plan(
-        run_id=run_id,
-        root=str(workspace.root),
-        home=str(workspace.home),
-        environment=workspace.environment_name,
-        steps=(),
-    )
-    try:
-        stores = keeping(workspace, "systemdb", db)
-        run = Run(plan=plan, emit=emit, cancel=Cancel())
-        with stores.folders.opened(run_id) as folder:
-            found = discover.selected_catalog(step, run, lambda: _offered(step, run, folder, stores))
-    finally:
-        db.close()
+    with aside(workspace, emit=emit, cancel=Cancel()) as lab:
+        found = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab))
     if found is None:
         raise InputError(
             "no-catalog",
@@ -91,13 +73,14 @@ def applied_catalog(workspace: Workspace, extractor: Plugin, *, refresh: bool, e
     return found
 
 
-def _offered(step: ExtractLoad, run: Run, folder: Path, stores: Keeping) -> dict[str, Any] | None:
+def offered_catalog(step: ExtractLoad, lab: Aside) -> dict[str, Any] | None:
+    """What the extractor's source offers; None for a plugin that knows no catalogs."""
     if step.extractor.native is None:
-        return discover.offered_catalog(step, run, folder, stores.catalogs)
+        return discover.offered_catalog(step, lab.run, lab.folder, lab.stores.catalogs)
     # Arrow and the drivers are loaded for native sources only.
     from headwater.run import native  # noqa: PLC0415 - see above
 
-    return native.offered_catalog(step.extractor, root=Path(run.plan.root))
+    return native.offered_catalog(step.extractor, root=Path(lab.run.plan.root))
 
 
 def _extractor(workspace: Workspace, name: str) -> Plugin:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from headwater.base.errors import InputError
-from headwater.base.redact import MASK
+from headwater.base.redact import MASK, Redactor
 from headwater.base.text import env_name
 from headwater.model.plugin import PluginKind
 from headwater.model.setting import Origin, Setting, Value
@@ -18,9 +18,10 @@ from headwater.ops import planning
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan.cast import WrongTypeError, cast
+from headwater.plan.project_settings import project_variables
 from headwater.plan.sensitive import is_named_secret as is_secret_setting
 from headwater.plan.settings import missing_required
-from headwater.plan.variables import exports, text
+from headwater.plan.variables import exports, read_names, text
 from headwater.store import dotenv, project_edit
 
 # `headwater config … meltano NAME` is how Meltano names the project itself.
@@ -40,6 +41,13 @@ def listing(workspace: Workspace, name: str, kind: PluginKind | None = None, *, 
     ready = _ready(workspace, name, kind)
     values = tuple(value for value in ready.values.values() if value.name.startswith("_") == extras)
     return Listing(plugin=name, values=values, missing=() if extras else missing_required(ready.resolved, ready.values))
+
+
+class Changed(Struct, frozen=True, kw_only=True):
+    """Where a setting was written; `outdone_by` names the stronger place whose value counts all the same."""
+
+    place: str
+    outdone_by: str | None = None
 
 
 def is_noteworthy(value: Value, listed: Listing) -> bool:
@@ -62,6 +70,13 @@ def as_json(value: Value, *, unsafe: bool = False) -> dict[str, Any]:
         "description": value.setting.description if value.setting else None,
         "shadowed": [as_json(weaker, unsafe=unsafe) for weaker in value.shadowed],
     }
+
+
+def shown(value: Value, *, unsafe: bool = False) -> str:
+    """A value in a table: texts as they are, everything else as JSON, nothing when there is none."""
+    if value.value is None:
+        return ""
+    return MASK if value.secret and not unsafe else text(value.value)
 
 
 def variable(plugin: str, value: Value) -> str:
@@ -88,26 +103,38 @@ def effective(
             for value in ready.values.values()
             if value.name.startswith("_") and value.value is not None
         }
-    return ready.config if unsafe else masked(ready.config, frozenset(ready.secrets))
+    return ready.config if unsafe else masked(ready.config, ready.secrets)
 
 
-def masked(value: Any, secrets: frozenset[str]) -> Any:
-    """Plain data with every text that is a secret replaced."""
-    if isinstance(value, dict):
-        return {key: masked(item, secrets) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [masked(item, secrets) for item in value]
-    return MASK if isinstance(value, str) and value in secrets else value
+def masked(value: Any, secrets: Collection[str]) -> Any:
+    """Plain data in which every text or number that is a secret is replaced, and every secret inside a text."""
+    redact = Redactor(secrets)
+
+    def hide(item: Any) -> Any:
+        if isinstance(item, dict):
+            return {key: hide(below) for key, below in item.items()}
+        if isinstance(item, list | tuple):
+            return [hide(below) for below in item]
+        if isinstance(item, bool) or not isinstance(item, str | int | float):
+            return item
+        if str(item) in secrets:
+            return MASK
+        return redact(item) if isinstance(item, str) else item
+
+    return hide(value)
 
 
 def variables(
     workspace: Workspace, name: str, kind: PluginKind | None = None, *, extras: bool = False, unsafe: bool = False
 ) -> dict[str, str]:
     """The settings as the variables a plugin receives, under every name they have."""
+    if name in PROJECT_NAMES:
+        return project_variables(planning.settings(workspace))
     ready = _ready(workspace, name, kind)
     chosen = {key: value for key, value in ready.values.items() if extras or not key.startswith("_")}
     env = exports(ready.resolved, chosen)
-    return env if unsafe else {key: MASK if value in ready.secrets else value for key, value in env.items()}
+    shown: dict[str, str] = env if unsafe else masked(env, ready.secrets)
+    return shown
 
 
 def set_value(
@@ -118,29 +145,67 @@ def set_value(
     given: str,
     *,
     store: str = "auto",
-) -> str:
-    """Set a setting and answer with the file it went to. `given` is JSON, or else text.
+) -> Changed:
+    """Set a setting. `given` is JSON, or else text; `path` may be an alias of the setting.
 
     `auto` puts secrets into `.env` and everything else into the project file, into the section of the workspace's
-    environment when one was chosen. Raises InputError (`wrong-setting-type`) before anything is written.
+    environment when it has one. Raises InputError (`wrong-setting-type`) before anything is written.
     """
     value = _parsed(given)
     if name in PROJECT_NAMES:
         project_edit.set_setting(workspace.project, tuple(path), value, workspace.environment_name)
-        return workspace.project.file
+        return Changed(place=_place(workspace, workspace.project.file_name))
     ready = _ready(workspace, name, kind)
-    dotted = ".".join(path)
-    known = ready.values.get(dotted)
-    setting = known.setting if known and known.setting else Setting(name=dotted)
-    value = _checked(name, setting, value, given)
-    is_secret = _is_secret(setting, known)
-    if store == "dotenv" or (store == "auto" and is_secret):
-        dotenv.set_value(workspace.dotenv_path, env_name(name, dotted), text(value), lock=_dotenv_lock(workspace))
-        return str(workspace.dotenv_path)
-    edit = project_edit.set_extra if path[0].startswith("_") else project_edit.set_config
-    keys = (path[0].removeprefix("_"), *path[1:]) if path[0].startswith("_") else tuple(path)
-    edit(workspace.project, ready.resolved.kind, name, keys, value, workspace.environment_name)
-    return workspace.project.file
+    known = _known(ready, ".".join(path))
+    keys = _keys(workspace, ready, known, path)
+    value = _checked(name, known, value, given)
+    if store == "dotenv" or (store == "auto" and _is_secret(known, ready.values.get(known.name))):
+        variable_name = env_name(name, known.name)
+        dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
+        place, origin = workspace.dotenv_path.name, Origin.DOTENV
+    else:
+        edit = project_edit.set_extra if known.name.startswith("_") else project_edit.set_config
+        bare = (keys[0].removeprefix("_"), *keys[1:])
+        edit(workspace.project, ready.resolved.kind, name, bare, value, workspace.environment_name)
+        place = _place(workspace, ready.plugin.file)
+        origin = Origin.ENVIRONMENT if workspace.environment else Origin.PROJECT
+    return Changed(place=place, outdone_by=_stronger(workspace, name, ready.resolved.kind, known.name, origin))
+
+
+def _place(workspace: Workspace, file: str) -> str:
+    environment = workspace.environment
+    return f"{environment.file or file}, environment `{environment.name}`" if environment else file
+
+
+def _stronger(workspace: Workspace, name: str, kind: PluginKind, setting: str, written: Origin) -> str | None:
+    """What keeps a value that was just written from counting, in the default environment when none was chosen."""
+    after = workspace.again()
+    if after.environment is None:
+        after.environment = after.project.environment(after.project.default_environment)
+    found = _ready(after, name, kind).values.get(setting)
+    order = list(Origin)  # strongest first
+    is_stronger = found is not None and order.index(found.origin) < order.index(written)
+    return found.source if found is not None and is_stronger else None
+
+
+def _keys(workspace: Workspace, ready: build.Ready, setting: Setting, path: Sequence[str]) -> tuple[str, ...]:
+    """Where in `config` to write a setting: under the alias that stands there, else as `path` says."""
+    sections = [ready.plugin.config]
+    if workspace.environment is not None:
+        entries = workspace.environment.plugins
+        sections = [item.config for item in entries if (item.kind, item.name) == (ready.plugin.kind, ready.plugin.name)]
+    standing = next((alias for alias in setting.aliases for section in sections if alias in section), None)
+    if standing is not None:
+        return (standing,)
+    return tuple(path) if setting.name == ".".join(path) else (setting.name,)
+
+
+def _known(ready: build.Ready, name: str) -> Setting:
+    """The setting of that name or alias; one that nobody has defined is taken as it is."""
+    settings = [value.setting for value in ready.values.values() if value.setting is not None]
+    named = next((setting for setting in settings if setting.name == name), None)
+    aliased = next((setting for setting in settings if name in setting.aliases), None)
+    return named or aliased or Setting(name=name)
 
 
 def _is_secret(setting: Setting, known: Value | None) -> bool:
@@ -171,25 +236,21 @@ def _parsed(given: str) -> Any:
 
 
 def unset(workspace: Workspace, name: str, kind: PluginKind | None, path: Sequence[str]) -> list[str]:
-    """Remove a setting from wherever it is written; answers with the files. Raises InputError when it is nowhere."""
+    """Remove a setting from wherever it is written; answers with the places. Raises InputError when it is nowhere."""
     if name in PROJECT_NAMES:
         project_edit.unset_setting(workspace.project, tuple(path), workspace.environment_name)
-        return [workspace.project.file]
-    plugin = planning.plugin(workspace, name, kind)
-    places: list[str] = []
-    variable_name = env_name(name, ".".join(path))
-    if variable_name in workspace.dotenv:
-        dotenv.unset_value(workspace.dotenv_path, variable_name, lock=_dotenv_lock(workspace))
-        places.append(str(workspace.dotenv_path))
+        return [_place(workspace, workspace.project.file_name)]
+    ready = _ready(workspace, name, kind)
+    known = _known(ready, ".".join(path))
+    places = [workspace.dotenv_path.name] if _forget_variables(workspace, ready, known) else []
+    edit = project_edit.unset_extra if known.name.startswith("_") else project_edit.unset_config
+    keys = _keys(workspace, ready, known, path)
+    bare = (keys[0].removeprefix("_"), *keys[1:])
     try:
-        if path[0].startswith("_"):
-            keys = (path[0].removeprefix("_"), *path[1:])
-            project_edit.unset_extra(workspace.project, plugin.kind, name, keys, workspace.environment_name)
-        else:
-            project_edit.unset_config(workspace.project, plugin.kind, name, tuple(path), workspace.environment_name)
-        places.append(workspace.project.file)
-    except InputError:
-        if not places:
+        edit(workspace.project, ready.resolved.kind, name, bare, workspace.environment_name)
+        places.append(_place(workspace, ready.plugin.file))
+    except InputError as error:
+        if not places or error.reference != "nothing-to-remove":
             raise
     return places
 
@@ -198,9 +259,16 @@ def reset(workspace: Workspace, name: str, kind: PluginKind | None) -> None:
     """Remove every setting and extra of a plugin from the project file and from `.env`. Idempotent."""
     ready = _ready(workspace, name, kind)
     for value in ready.values.values():
-        if (variable_name := variable(name, value)) in workspace.dotenv:
-            dotenv.unset_value(workspace.dotenv_path, variable_name, lock=_dotenv_lock(workspace))
+        _forget_variables(workspace, ready, value.setting or Setting(name=value.name))
     project_edit.reset_config(workspace.project, ready.resolved.kind, name, workspace.environment_name)
+
+
+def _forget_variables(workspace: Workspace, ready: build.Ready, setting: Setting) -> bool:
+    """Whether `.env` had the setting, under any of its names."""
+    found = [name for name in read_names(ready.resolved, setting) if name in workspace.dotenv]
+    for name in found:
+        dotenv.unset_value(workspace.dotenv_path, name, lock=_dotenv_lock(workspace))
+    return bool(found)
 
 
 def _ready(workspace: Workspace, name: str, kind: PluginKind | None) -> build.Ready:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 
 from headwater.base.errors import InputError
@@ -19,12 +19,8 @@ from headwater.store.system_db import SystemDb
 @contextmanager
 def opened(workspace: Workspace) -> Iterator[StateBackend]:
     """The project's state backend."""
-    db = SystemDb(workspace.home)
-    try:
-        uri = str(planning.settings(workspace)["state_backend.uri"].value or "systemdb")
-        yield states.open_backend(uri, db)
-    finally:
-        db.close()
+    with closing(SystemDb(workspace.home)) as db:
+        yield states.open_backend(planning.state_uri(workspace), db)
 
 
 def listing(workspace: Workspace, pattern: str = "*") -> list[State]:

@@ -130,7 +130,7 @@ def _environment(project: Project, name: str) -> Environment:
         raise InputError(
             "unknown-environment",
             f"environment `{name}` not found",
-            where=Where(project.file),
+            where=Where(project.file_name),
             hint=f"did you mean `{guess}`?" if guess else f"headwater environment add {name}",
         )
     return found

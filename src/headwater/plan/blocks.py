@@ -54,8 +54,9 @@ Group = Pipeline | Alone
 def group(project: Project, words: Sequence[str]) -> tuple[Group, ...]:
     """Group words left to right; jobs are replaced by their tasks first.
 
-    An extractor opens a pipeline, mappers follow, the first loader closes it. Everything is checked before
-    anything runs. Raises InputError: `unknown-block`, `ambiguous-block`, `loader-missing`, `bad-block-order`.
+    An extractor opens a pipeline, mappers follow, the first loader closes it; a plugin's command stands alone,
+    whatever its kind. Everything is checked before anything runs. Raises InputError: `unknown-block`,
+    `ambiguous-block`, `loader-missing`, `bad-block-order`.
     """
     groups: list[Group] = []
     extractor: Word | None = None
@@ -63,7 +64,9 @@ def group(project: Project, words: Sequence[str]) -> tuple[Group, ...]:
     for word in [_word(project, text) for text in _expand(project, words)]:
         kind = word.plugin.kind
         if extractor is None:
-            if kind is PluginKind.EXTRACTOR:
+            if word.command is not None:
+                groups.append(Alone(word=word))
+            elif kind is PluginKind.EXTRACTOR:
                 extractor = word
             elif kind in (PluginKind.LOADER, PluginKind.MAPPER):
                 raise InputError(
@@ -75,7 +78,7 @@ def group(project: Project, words: Sequence[str]) -> tuple[Group, ...]:
                 groups.append(Alone(word=word))
         elif kind is PluginKind.MAPPER:
             mappers.append(word)
-        elif kind is PluginKind.LOADER:
+        elif kind is PluginKind.LOADER and word.command is None:
             groups.append(Pipeline(extractor=extractor, loader=word, mappers=tuple(mappers)))
             extractor, mappers = None, []
         else:
@@ -112,20 +115,28 @@ def _expand(project: Project, words: Sequence[str]) -> Iterator[str]:
 
 def _word(project: Project, text: str) -> Word:
     name, _, command = text.partition(":")
-    mapping = _mapping(project, text)
-    plugin = project.plugin(name)
-    if mapping is not None and plugin is None:
-        return Word(plugin=mapping, mapping=text)
-    if plugin is None:
-        raise _unknown(project, text)
-    if plugin.kind is PluginKind.MAPPER:
+    plugin = next((item for item in project.plugins if item.name == name and item.kind is not PluginKind.MAPPER), None)
+    owner = _mapping_owner(project, text)
+    if plugin is not None and owner is not None:
         raise InputError(
-            "bad-block-order",
-            f"`{name}` is a mapper: a run names one of its mappings",
-            where=Where(plugin.file, plugin.line),
-            hint=f"use one of: {', '.join(mapping_names(plugin)) or '(it has no mappings)'}",
+            "ambiguous-block",
+            f"`{text}` is both a plugin and a mapping of `{owner.name}`",
+            where=Where(owner.file, owner.line),
+            hint="give the mapping another name",
         )
-    return Word(plugin=plugin, command=command or None)
+    if owner is not None:
+        return Word(plugin=owner, mapping=text)
+    if plugin is not None:
+        return Word(plugin=plugin, command=command or None)
+    mapper = project.plugin(name, PluginKind.MAPPER)
+    if mapper is None:
+        raise _unknown(project, text)
+    raise InputError(
+        "bad-block-order",
+        f"`{name}` is a mapper: a run names one of its mappings",
+        where=Where(mapper.file, mapper.line),
+        hint=f"use one of: {', '.join(mapping_names(mapper)) or '(it has no mappings)'}",
+    )
 
 
 def mapping_names(plugin: Plugin) -> tuple[str, ...]:
@@ -134,7 +145,7 @@ def mapping_names(plugin: Plugin) -> tuple[str, ...]:
     return tuple(str(item["name"]) for item in mappings or () if isinstance(item, dict) and "name" in item)
 
 
-def _mapping(project: Project, name: str) -> Plugin | None:
+def _mapping_owner(project: Project, name: str) -> Plugin | None:
     owners = [
         plugin for plugin in project.plugins if plugin.kind is PluginKind.MAPPER and name in mapping_names(plugin)
     ]
@@ -157,6 +168,6 @@ def _unknown(project: Project, text: str) -> InputError:
     return InputError(
         "unknown-block",
         f"block `{text}` not found: it is no plugin, mapping or job of this project",
-        where=Where(project.file),
+        where=Where(project.file_name),
         hint=f"did you mean `{guess}`?" if guess else f"headwater add {name}",
     )

@@ -25,6 +25,7 @@ from headwater.plan.project_settings import project_secret_names, project_settin
 # Native transformers and their commands; everything else with a command is a program.
 MODELS = "models"
 MODEL_VERBS = ("build", "check")
+_CATALOG_SECONDS = 3600  # how long a discovery holds when the extractor does not say (ADR 6)
 
 
 class Facts(Struct, frozen=True, kw_only=True):
@@ -144,6 +145,7 @@ def _pipeline(
     mappers: tuple[Block, ...],
     options: Options,
 ) -> ExtractLoad:
+    max_age = source.extra("catalog_max_age")
     return ExtractLoad(
         name=group.name,
         extractor=extractor,
@@ -157,7 +159,7 @@ def _pipeline(
         catalog_file=_file(facts, options.catalog_file or source.extra("catalog")),
         state_file=_file(facts, source.extra("state")),
         use_cached_catalog=source.extra("use_cached_catalog") is not False,
-        catalog_max_age_seconds=_seconds(source.extra("catalog_max_age")),
+        catalog_max_age_seconds=_CATALOG_SECONDS if max_age is None else int(max_age),
         full_refresh=options.full_refresh,
         refresh_catalog=options.refresh_catalog,
         state_strategy=options.state_strategy,
@@ -172,10 +174,6 @@ def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:
     settings.check_required(source.resolved, source.values)
     made = block(facts, source)
     return _pipeline(facts, blocks.Pipeline(extractor=word, loader=word), source, made, made, (), options)
-
-
-def _seconds(value: Any) -> int:
-    return 3600 if value is None else int(value)
 
 
 def _file(facts: Facts, name: str | None) -> str | None:
@@ -296,11 +294,12 @@ def alone(facts: Facts, group: blocks.Alone) -> Step:
     settings.check_required(plugin.resolved, plugin.values)
     if plugin.resolved.native == MODELS:
         return _models(facts, plugin, word)
+    made = block(facts, plugin)
     return Invoke(
         name=group.name,
-        block=block(facts, plugin),
+        block=made,
         command=word.command,
-        argv=invocation(facts, plugin, word.command, ()),
+        argv=invocation(facts, plugin, made, word.command, ()),
         cwd=facts.project.root,
     )
 
@@ -327,27 +326,29 @@ def _models(facts: Facts, plugin: Ready, word: blocks.Word) -> Build:
 
 
 def _warehouse(facts: Facts, plugin: Ready) -> Ready:
-    """The loader whose database the models live in: setting `loader`, or the project's only native DuckDB."""
-    wanted = plugin.config.get("loader")
-    loaders = [item for item in facts.project.plugins if item.kind is PluginKind.LOADER]
-    if wanted is not None:
-        named = facts.project.plugin(wanted, PluginKind.LOADER)
-        candidates = [ready(facts, named)] if named else []
-    else:
-        candidates = [item for item in (ready(facts, loader) for loader in loaders) if item.resolved.native == "duckdb"]
-    if len(candidates) == 1 and candidates[0].resolved.native == "duckdb":
-        return candidates[0]
-    names = ", ".join(item.plugin.name for item in candidates)
+    found = warehouses(facts, plugin.config.get("loader"))
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(f"`{item.plugin.name}`" for item in found)
     raise InputError(
         "no-warehouse",
         f"`{plugin.plugin.name}` needs one native DuckDB loader to build in, found {names or 'none'}",
         where=Where(plugin.plugin.file, plugin.plugin.line),
-        hint=f"headwater config set {plugin.plugin.name} loader NAME",
+        hint=f"headwater config set {plugin.plugin.name} loader NAME" if found else "headwater add target-duckdb",
     )
 
 
-def invocation(facts: Facts, plugin: Ready, command: str | None, arguments: Sequence[str]) -> tuple[str, ...]:
-    """The whole argv of a plugin's program or of one of its commands, `$VAR`s in the command's words expanded.
+def warehouses(facts: Facts, name: str | None = None) -> list[Ready]:
+    """The native DuckDB loaders of the project, or the one that is named: where models live and queries read."""
+    loaders = [item for item in facts.project.plugins if item.kind is PluginKind.LOADER and name in (None, item.name)]
+    return [found for loader in loaders if (found := ready(facts, loader)).resolved.native == "duckdb"]
+
+
+def invocation(
+    facts: Facts, plugin: Ready, made: Block, command: str | None, arguments: Sequence[str]
+) -> tuple[str, ...]:
+    """The whole argv of a plugin's program or of one of its commands, `$VAR`s in the command's words expanded with
+    the variables of the plugin's block.
 
     Raises InputError: `unknown-command`, `undefined-variable`.
     """
@@ -364,8 +365,7 @@ def invocation(facts: Facts, plugin: Ready, command: str | None, arguments: Sequ
             where=Where(plugin.plugin.file, plugin.plugin.line),
             hint=f"did you mean `{guess}`?" if guess else f"it has: {known or 'none'}",
         )
-    env = block(facts, plugin).env
-    return (program(facts, plugin.resolved, spec.executable), *_words(plugin, command, spec, env), *arguments)
+    return (program(facts, plugin.resolved, spec.executable), *_words(plugin, command, spec, made.env), *arguments)
 
 
 def _words(plugin: Ready, name: str, spec: Command, env: Mapping[str, str]) -> list[str]:

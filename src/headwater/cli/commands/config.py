@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from headwater.cli.chart import cell
+from headwater.cli import listen
 from headwater.cli.options import JSON, PLUGIN_KIND
 from headwater.cli.output import print_json, print_table
 from headwater.cli.settings import Settings
+from headwater.cli.signals import cancelling
 from headwater.model.plugin import PluginKind
-from headwater.model.setting import Value
 
 
 @click.group("config")
@@ -50,7 +50,7 @@ def list_(
         [
             (
                 value.name + ("*" if value.name in listed.missing else ""),
-                _value(value, unsafe=unsafe),
+                ops.shown(value, unsafe=unsafe),
                 value.source,
                 ", ".join(weaker.source for weaker in value.shadowed),
                 ops.variable(listed.plugin, value),
@@ -63,14 +63,6 @@ def list_(
         click.echo(f"{hidden} optional settings with default values are hidden: --all shows them", err=True)
     if listed.missing:
         click.echo(f"* required and missing; next: headwater config set {plugin} {listed.missing[0]} VALUE", err=True)
-
-
-def _value(value: Value, *, unsafe: bool) -> str:
-    if value.value is None:
-        return ""
-    if value.secret and not unsafe:
-        return "(redacted)"
-    return cell(value.value) if not isinstance(value.value, int) else str(value.value)
 
 
 @command.command("print")
@@ -108,11 +100,17 @@ def print_(settings: Settings, plugin: str, kind: PluginKind | None, form: str, 
 def set_(
     settings: Settings, plugin: str, name: tuple[str, ...], value: str, kind: PluginKind | None, store: str
 ) -> None:
-    """Set NAME of PLUGIN to VALUE (JSON, or else text). Several NAMEs are a path into nested settings."""
+    """Set NAME of PLUGIN to VALUE (JSON, or else text). Several NAMEs are a path into nested settings.
+
+    With `headwater --environment ENV config set …` it is set in that environment only. PLUGIN `headwater` is the
+    project itself.
+    """
     from headwater.ops import settings as ops
 
-    place = ops.set_value(settings.workspace(default_environment=False), plugin, kind, name, value, store=store)
-    click.echo(f"set `{'.'.join(name)}` of `{plugin}` in {place}")
+    changed = ops.set_value(settings.workspace(default_environment=False), plugin, kind, name, value, store=store)
+    click.echo(f"set `{'.'.join(name)}` of `{plugin}` in {changed.place}")
+    if changed.outdone_by is not None:
+        click.echo(f"warning: {changed.outdone_by} says otherwise and is stronger", err=True)
 
 
 @command.command("unset")
@@ -141,3 +139,24 @@ def reset(settings: Settings, plugin: str, kind: PluginKind | None, yes: bool) -
         click.confirm(f"remove every setting of `{plugin}`?", abort=True)
     ops.reset(settings.workspace(default_environment=False), plugin, kind)
     click.echo(f"reset `{plugin}`")
+
+
+@command.command("test")
+@click.argument("plugin")
+@PLUGIN_KIND
+@click.option("--write", is_flag=True, help="Of a Singer loader: load one row, into the stream `headwater_test`.")
+@JSON
+@click.pass_obj
+def test(settings: Settings, plugin: str, kind: PluginKind | None, write: bool, as_json: bool) -> None:
+    """Try the settings of PLUGIN: start it, and stop an extractor at its first record.
+
+    A loader is only opened or started. No run is recorded and no state changed.
+    """
+    from headwater.ops import trying
+
+    with listen.listening(settings) as emit, cancelling() as cancel:
+        trial = trying.attempt(settings.workspace(), plugin, kind, emit=emit, cancel=cancel, write_row=write)
+    if as_json:
+        print_json(trial)
+    else:
+        click.echo(f"{trial.kind} `{trial.plugin}` works: {trial.seen}")
