@@ -47,7 +47,7 @@ class _Root(LazyGroup):
         except HeadwaterError as error:
             from headwater.cli import output  # only a failing command needs it, here and below
 
-            output.print_error(error)
+            output.print_error(error, ctx.obj)
             return int(error.exit_code)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)

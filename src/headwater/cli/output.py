@@ -11,18 +11,36 @@ from typing import Any, TextIO
 import click
 import msgspec
 
+from headwater.base import clock
 from headwater.base.errors import HeadwaterError, InputError
 from headwater.cli import chart
 from headwater.cli.settings import Settings
 from headwater.model.event import Problem
 
 
-def print_error(error: HeadwaterError | Problem) -> None:
-    """An error, or the problem that came with an event, on stderr."""
+def print_error(error: HeadwaterError | Problem, settings: Settings | None = None) -> None:
+    """An error, or the problem that came with an event, on stderr; a JSON line where the log is one of JSON lines."""
+    if settings is not None and settings.log_format == "json":
+        click.echo(_json_line(error), err=True)
+        return
     from headwater.ops.workspace import environment_variables  # loaded when something went wrong
 
     colour = wants_colour(sys.stderr, environment_variables())
     click.echo(error_text(error, colour=colour), err=True, color=colour)
+
+
+def _json_line(error: HeadwaterError | Problem) -> str:
+    line = {
+        "timestamp": clock.iso(clock.now()),
+        "level": "error",
+        "event": error.what,
+        "reference": error.reference,
+        "where": str(error.where) if error.where else None,
+        "why": error.why,
+        "hint": error.hint,
+        "exit_code": int(error.exit_code),
+    }
+    return msgspec.json.encode(line).decode()
 
 
 def wants_colour(stream: TextIO, environ: Mapping[str, str]) -> bool:

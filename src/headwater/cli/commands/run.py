@@ -49,5 +49,5 @@ def command(
     with listen.listening(settings) as emit, cancelling() as cancel:
         result = runs.start(workspace, request, emit=emit, cancel=cancel, install=install)
     if result.problem is not None:
-        print_error(result.problem)
+        print_error(result.problem, settings)
     return result.exit_code
