@@ -122,7 +122,7 @@ def _verify(plugin: dict[str, Any], root: Path) -> tuple[Definition, hub.Entry] 
         settings=settings,
         capabilities=tuple(sorted({*base.capabilities, *capabilities})),
         settings_group_validation=_groups(tuple(setting.name for setting in settings if setting.required)),
-        supported_python_versions=tuple(about.get("supported_python_versions") or ()) if about else (),
+        supported_python_versions=_versions(about) if about else (),
     )
     return definition, hub.Entry(
         kind=kind,
@@ -184,6 +184,11 @@ def _sources(venv: Path, definition: Definition) -> Iterable[str]:
         file = info.parent / line.split(",")[0]
         if file.suffix == ".py" and "test" not in line and file.is_file():
             yield file.read_text("utf-8", "replace")
+
+
+def _versions(about: dict[str, Any]) -> tuple[str, ...]:
+    """Some say `Only` among them."""
+    return tuple(word for word in about.get("supported_python_versions") or () if re.fullmatch(r"\d+\.\d+", word))
 
 
 def _groups(required: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:

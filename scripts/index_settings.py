@@ -20,11 +20,13 @@ _KINDS = {
     "object": SettingKind.OBJECT,
 }
 _SECRET = re.compile(
-    r"password|passphrase|secret|token$|^token|api_?key|private_key$|access_key$|credentials$|sqlalchemy_url|"
-    r"connection_string|signing_key|^pat$|license_key",
+    r"password|passphrase|secret|tokens?$|^token|api_?keys?$|app_keys$|private_key$|access_key$|credentials$|"
+    r"connection_string|signing_key|^pat$|license_key|^sqlalchemy_url$",
     re.IGNORECASE,
 )
-_NOT_SECRET = re.compile(r"_(ids?|name|url|uri|path|file|type|expiry|expires|endpoint)$|^next_|public", re.IGNORECASE)
+_NOT_SECRET = re.compile(
+    r"_(ids?|name|(?<!alchemy_)url|uri|path|file|type|expiry|expires|endpoint)$|^next_|public", re.IGNORECASE
+)
 
 # What the keys that many older plugins share mean: kind and description.
 _COMMON = {
@@ -70,10 +72,36 @@ _COMMON = {
     "parallelism": ("integer", "Batches written at once; 0 decides by the number of streams"),
     "max_parallelism": ("integer", "The most batches written at once"),
     "validate_records": ("boolean", "Check each record against its schema"),
-    "ssl": ("boolean", "Connect with TLS"),
+    "ssl": ("string", "`true` to connect with TLS"),
     "quota_percent_total": ("decimal", "Per cent of the API quota that may be used in all"),
     "quota_percent_per_run": ("decimal", "Per cent of the API quota that one run may use"),
 }
+
+# What every plugin made with the SDK understands.
+_BUILT_IN = {
+    "stream_maps": "Renames, filters and computes streams and fields",
+    "stream_map_config": "Values that stream maps may use",
+    "faker_config.seed": "Seed of the made-up values in stream maps",
+    "faker_config.locale": "Locales of the made-up values in stream maps",
+    "flattening_enabled": "Make nested objects columns",
+    "flattening_max_depth": "How deep nested objects become columns",
+    "flattening_max_key_length": "The most characters of a flattened column's name",
+    "batch_config.encoding.format": "Format of batch files",
+    "batch_config.encoding.compression": "Compression of batch files",
+    "batch_config.storage.root": "Folder or address of batch files",
+    "batch_config.storage.prefix": "Prefix of the names of batch files",
+    "batch_size": "Records per batch",
+    "batch_size_rows": "Records per batch",
+    "batch_wait_limit_seconds": "Seconds after which a batch is written though it is not full",
+    "add_record_metadata": "Add the `_sdc_` fields",
+    "validate_records": "Check each record against its schema",
+    "load_method": "Append rows, update by key, or overwrite the table",
+    "hard_delete": "Delete rows that the source reports as deleted",
+    "default_target_schema": "Schema for streams that name none",
+    "sqlalchemy_url": "Address of the database as SQLAlchemy writes it, instead of host, user and so on",
+    "start_date": "Records changed before this moment are not read",
+}
+_MAY_BE_SECRET = (SettingKind.STRING, SettingKind.ARRAY, SettingKind.OBJECT)
 
 
 def settings_of_about(about: Mapping[str, Any]) -> tuple[Setting, ...]:
@@ -101,7 +129,7 @@ def capabilities_in_source(sources: Iterable[str]) -> tuple[str, ...]:
     """What the arguments that a Singer tap's source looks at say it can do."""
     text = "\n".join(sources)
     words = {"catalog": "catalog", "properties": "properties", "discover": "discover", "state": "state"}
-    found = {word for option, word in words.items() if re.search(rf"\bargs\.{option}\b", text)}
+    found = {word for option, word in words.items() if re.search(rf"args\.{option}\b", text)}
     if "catalog" in found:
         found.discard("properties")
     if "LOG_BASED" in text:
@@ -138,9 +166,9 @@ def _flat(schema: Mapping[str, Any], prefix: str, *, required: bool) -> Iterable
             kind=SettingKind.OPTIONS if options and kind is SettingKind.STRING else kind,
             value=default,
             label=_label(name, part.get("title")),
-            description=_first_sentence(part.get("description")),
+            description=_BUILT_IN.get(f"{prefix}{name}") or _first_sentence(part.get("description")),
             options=options,
-            sensitive=bool(part.get("secret")) or (kind is SettingKind.STRING and _is_secret(name)),
+            sensitive=bool(part.get("secret")) or (kind in _MAY_BE_SECRET and _is_secret(name)),
             required=name in needed and default is None,
         )
 
@@ -184,12 +212,19 @@ def _is_secret(name: str) -> bool:
 
 
 def _required_keys(node: ast.AST) -> Iterable[str]:
-    """The texts of a list that is called `REQUIRED_…KEYS`."""
-    if not isinstance(node, ast.Assign) or not isinstance(node.value, ast.List | ast.Tuple | ast.Set):
-        return
-    names = [target.id for target in node.targets if isinstance(target, ast.Name)]
-    if any(re.search(r"REQUIRED\w*(CONFIG|KEYS|PARAM)", name) for name in names):
-        yield from (item.value for item in node.value.elts if _is_key(item))
+    """The texts of a list that is called `REQUIRED_…KEYS`, or given to `parse_args`."""
+    lists: list[ast.AST] = []
+    if isinstance(node, ast.Assign):
+        names = [target.id for target in node.targets if isinstance(target, ast.Name)]
+        if any(re.search(r"REQUIRED\w*(CONFIG|KEYS|PARAM)", name) for name in names):
+            lists.append(node.value)
+    elif isinstance(node, ast.Call):
+        called = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if called == "parse_args":
+            lists += [*node.args, *(keyword.value for keyword in node.keywords)]
+    for found in lists:
+        if isinstance(found, ast.List | ast.Tuple | ast.Set):
+            yield from (item.value for item in found.elts if _is_key(item))
 
 
 def _read_keys(node: ast.AST) -> Iterable[tuple[str, Any]]:
