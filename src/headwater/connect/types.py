@@ -7,6 +7,7 @@ is the whole list of changes there are; what it does not list is refused.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Literal, NamedTuple
 
 import pyarrow as pa
@@ -139,15 +140,34 @@ def cast(array: pa.Array, to: pa.DataType) -> pa.Array:
         return array
     if kind(array.type) == "timestamp" and kind(to) == "string":
         return pc.replace_substring(array.cast(TIMESTAMP).cast(STRING), " ", "T", max_replacements=1)
-    if kind(array.type) in ("float64", "int64") and kind(to) == "decimal":
-        # Through text: Arrow's own cast rounds a float to the scale, and wants room for 19 digits of any integer.
-        return array.cast(STRING).cast(to)
+    if kind(to) == "decimal" and not (kind(array.type) == "decimal" and is_sure(array.type, to)):
+        # Through text: Arrow (26) rounds a float to the scale, wants room for 19 digits of any integer, and does not
+        # notice a decimal that overflows.
+        return decimals(array.cast(STRING), to)
     if kind(array.type) == "decimal" and kind(to) == "float64":
         return _exact_floats(array)
     if kind(array.type) == "decimal" and kind(to) == "string":
         # Arrow writes 1E-9. This loop runs when a column changes its type, not on the ordinary path.
         return pa.array([None if value is None else f"{value:f}" for value in array.to_pylist()], STRING)
     return array.cast(to)
+
+
+def decimals(strings: pa.Array, to: pa.DataType) -> pa.Array:
+    """Number texts as decimals, exactly. Raises pa.ArrowInvalid when one of them does not fit.
+
+    Arrow (26) does not notice when a text overflows its 128 bits: `35` as decimal128(38, 37) becomes 0.97…, `4E38` some
+    other number. So a text that could do that is compared with what became of it.
+    """
+    array = strings.cast(to)
+    length, point = pc.binary_length(strings), pc.find_substring(strings, ".")
+    whole = pc.if_else(pc.less(point, 0), length, point)
+    doubtful = pc.or_(pc.greater(whole, to.precision - to.scale), pc.greater(length, 38))
+    doubtful = pc.or_(doubtful, pc.match_substring(strings, "e", ignore_case=True))
+    if pc.any(doubtful).as_py():
+        pairs = zip(strings.filter(doubtful).to_pylist(), array.filter(doubtful).to_pylist(), strict=True)
+        if not all(text is None or Decimal(text) == value for text, value in pairs):
+            raise pa.ArrowInvalid(f"a number does not fit {to}")
+    return array
 
 
 def _exact_floats(array: pa.Array) -> pa.Array:

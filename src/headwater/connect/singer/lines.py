@@ -156,7 +156,7 @@ def _explain(line: bytes, number: int, offset: int, problem: Exception, *, is_la
     why = f"at byte {offset + within}: {problem}; around it: {excerpt(line, within)}"
     if isinstance(problem, RecursionError):
         return RunFailedError("bad-message", f"line {number} of the tap's output nests too deeply", why=why)
-    if isinstance(problem, msgspec.ValidationError):
+    if isinstance(problem, msgspec.ValidationError) and _is_json(line):
         what = "is not an object" if not line.lstrip().startswith(b"{") else "is not a Singer message"
         return RunFailedError("bad-message", f"line {number} of the tap's output {what}", why=why)
     if is_last:
@@ -166,7 +166,7 @@ def _explain(line: bytes, number: int, offset: int, problem: Exception, *, is_la
             why="the tap died while it was writing; what it wrote up to the last state is kept",
             hint="look for the tap's own error above",
         )
-    if not line.lstrip().startswith((b"{", b'"', b"[{", b"[[")):
+    if not line.lstrip().startswith((b"{", b"[{")):
         return RunFailedError(
             "tap-logs-to-stdout",
             f"line {number} of the tap's output is log text, not a Singer message",
@@ -174,6 +174,14 @@ def _explain(line: bytes, number: int, offset: int, problem: Exception, *, is_la
             hint="let the tap log to stderr, or set `tolerate_stdout_noise` to forward such lines to the log",
         )
     return RunFailedError("bad-message", f"line {number} of the tap's output is not JSON", why=why)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        msgspec.json.decode(line)
+    except msgspec.DecodeError:
+        return False
+    return True
 
 
 def excerpt(line: bytes, within: int) -> str:

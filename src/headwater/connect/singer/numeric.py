@@ -29,9 +29,9 @@ def exactly(strings: pa.Array, wanted: pa.DataType) -> pa.Array | None:
             try:
                 return strings.cast(types.INT64)
             except pa.ArrowInvalid:  # `3.0` is an integer too
-                return strings.cast(types.BIG_INTEGER).cast(types.INT64)
-        return strings.cast(wanted)
-    except pa.ArrowInvalid:
+                return types.decimals(strings, types.BIG_INTEGER).cast(types.INT64)
+        return types.decimals(strings, wanted)
+    except (pa.ArrowInvalid, InvalidOperation):
         return None
 
 
@@ -55,7 +55,9 @@ def wider(strings: pa.Array, narrow: pa.DataType) -> pa.Array:
     """Number texts that do not fit `narrow` as the next type of the lattice that holds them, at last as text."""
     candidates = []
     if narrow == types.INT64:
-        candidates = [types.BIG_INTEGER, types.FLOAT64]
+        candidates = [types.BIG_INTEGER]
+        if pc.any(pc.match_substring_regex(strings, "[.eE]")).as_py():  # integers alone never become doubles
+            candidates.append(types.FLOAT64)
     room = _decimal_for(strings)
     if room is not None:
         both = types.widen(narrow, room)
