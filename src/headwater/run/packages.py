@@ -204,7 +204,7 @@ def failure(answer: Answer, order: Order) -> EnvironmentProblemError | RunFailed
 _HINTS = (
     (
         "hash mismatch",
-        "the index serves other files than were pinned; if you trust them: headwater lock --update {name}",
+        "the index serves other files than were pinned; if you trust them: headwater install --clean {name}",
     ),
     (
         "not found in the package registry",

@@ -187,5 +187,5 @@ def _invalid(where: Where, why: str) -> InputError:
         "the lock file does not hold a plugin definition",
         where=where,
         why=why,
-        hint="write it anew: headwater lock --update",
+        hint=f"have it written anew: rm {where.file} && headwater install",
     )

@@ -45,7 +45,7 @@ A Headwater project.
 
 ```sh
 headwater add tap-github target-duckdb     # a source and a destination
-headwater config set tap-github --interactive
+headwater config set tap-github repositories '["owner/name"]'
 headwater run tap-github target-duckdb
 ```
 """

@@ -104,7 +104,7 @@ class Runs:
         if lock is None or self._db.rows("select 1 from runs where run_id = ?", run_id):
             if lock is not None:
                 lock.release()
-            raise InputError("run-exists", f"there is already a run `{run_id}`", hint="headwater runs list")
+            raise InputError("run-exists", f"there is already a run `{run_id}`", hint="headwater logs list")
         with self._db.transaction() as connection:
             connection.execute(
                 f"insert into runs ({_COLUMNS}) values (?, ?, ?, ?, null, null, ?, ?)",  # noqa: S608 - own constant
@@ -131,7 +131,7 @@ class Runs:
         self._settle()
         rows = self._db.rows(f"select {_COLUMNS} from runs where run_id = ?", run_id)  # noqa: S608 - own constant
         if not rows:
-            raise InputError("no-such-run", f"there is no run `{run_id}`", hint="headwater runs list")
+            raise InputError("no-such-run", f"there is no run `{run_id}`", hint="headwater logs list")
         return _record(rows[0])
 
     def events(self, run_id: str, *, after: int = 0, most: int = 100_000) -> list[StoredEvent]:

@@ -116,7 +116,7 @@ def test_a_package_with_another_content_than_pinned_is_refused_and_the_old_envir
         install([job_for(tmp_path, f"tap-tiny {LOCAL}", env=other_machine)], emit=quiet, force=True)
 
     assert "Hash mismatch" in (caught.value.why or "")
-    assert caught.value.hint.endswith("headwater lock --update tap-tiny")
+    assert caught.value.hint.endswith("headwater install --clean tap-tiny")
     assert output_of(tmp_path) == "tap-tiny 1.0"
 
 

@@ -65,7 +65,7 @@ def streams(settings: Settings) -> list[StreamFiles]:
         raise InputError(
             "setting-missing",
             "the files source has no `path`, `paths` or `streams`",
-            hint="headwater config tap-files set path 'data/*.csv'",
+            hint="headwater config set tap-files path 'data/*.csv'",
         )
     found: dict[str, dict[str, DataFile]] = {}
     keys = {name: tuple(columns) for name, columns in settings.keys.items()}

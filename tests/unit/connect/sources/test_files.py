@@ -189,7 +189,7 @@ def test_the_keys_of_the_catalog_outrank_the_settings(root: Path) -> None:
         (
             {},
             "the files source has no `path`, `paths` or `streams`",
-            "headwater config tap-files set path 'data/*.csv'",
+            "headwater config set tap-files path 'data/*.csv'",
         ),
         ({"path": "nope/*.csv"}, "no file matches `nope/*.csv`", "ls nope/*.csv"),
         (

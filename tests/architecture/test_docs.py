@@ -1,0 +1,254 @@
+"""The pages say what the code does: links lead somewhere, commands and keys exist, tables are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from headwater.base.errors import ExitCode
+from headwater.cli.main import root
+from headwater.connect import names, types
+from headwater.connect.destinations.duckdb.tables import LONGEST_NAME, RESERVED
+from headwater.quality.read import read_checks
+from headwater.store import project_file
+from headwater.transform.models import plan_models
+
+ROOT = Path(__file__).parent.parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Written by hand, with commands that a reader types.
+SPOKEN = [page for page in PAGES if "reference" not in page.parts and page.name != "CHANGELOG.md"]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def shown(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def prose(page: Path) -> str:
+    return FENCE.sub("", page.read_text())
+
+
+def anchors(page: Path) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_every_link_leads_somewhere() -> None:
+    dead = []
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose(page)):
+            if re.match(r"\w+:", link):
+                continue
+            file, _, anchor = link.partition("#")
+            target = (page.parent / file).resolve() if file else page
+            if not target.exists() or (anchor and anchor not in anchors(target)):
+                dead.append(f"{shown(page)}: {link}")
+    assert dead == []
+
+
+def test_every_page_is_linked_from_another() -> None:
+    linked = {
+        (page.parent / link.partition("#")[0]).resolve()
+        for page in PAGES
+        for link in re.findall(r"\]\(([^)\s]+)\)", prose(page))
+    }
+    assert [shown(page) for page in PAGES if page not in linked and page.name != "README.md"] == []
+
+
+def typed(page: Path) -> Iterator[list[str]]:
+    """The `headwater …` command lines of a page that a reader would type, as words after `headwater`."""
+    for language, block in FENCE.findall(page.read_text()):
+        if language in ("", "sh", "console"):
+            for line in block.splitlines():
+                text = line.removeprefix("$ ")
+                if line.startswith("$ ") or re.match(r"(headwater|hw|pip) ", text):
+                    yield from commands_in(text)
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars="|&;<>()")
+    lexer.whitespace_split = True
+    words: list[str] = []
+    for word in [*lexer, ";"]:
+        if word[0] not in "|&;<>()":
+            words.append(word)
+            continue
+        if ">" in words:
+            words = words[: words.index(">")]
+        if "headwater" in words:
+            yield words[words.index("headwater") + 1 :]
+        words = [">"] if ">" in word or "<" in word else []
+
+
+def named(page: Path) -> Iterator[list[str]]:
+    """The commands that a page mentions in its sentences: `headwater state get`, maybe cut short."""
+    for text in re.findall(r"`((?:headwater|hw) [^`]+)`", prose(page).replace("\n", " ")):
+        yield re.split(r"\s+", text)[1:]
+
+
+def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
+    """The command that the words name, and what is left of them. Raises click.UsageError when there is none."""
+    command: click.Command = root
+    path = click.Context(root)
+    while isinstance(command, click.Group):
+        while words and words[0].startswith("-"):
+            option = next((item for item in command.params if words[0] in item.opts), None)
+            if option is None and words[0] not in ("--help", "-h", "--version"):
+                raise click.NoSuchOption(words[0])
+            words = words[2:] if isinstance(option, click.Option) and not option.is_flag else words[1:]
+        if not words:
+            return command, []
+        found = command.get_command(path, words[0])
+        if found is None:
+            raise click.UsageError(f"no such command: {words[0]}")
+        command, words = found, words[1:]
+    return command, words
+
+
+@pytest.mark.parametrize("page", SPOKEN, ids=shown)
+def test_every_command_line_can_be_typed(page: Path) -> None:
+    """Command, options and number of arguments; whether a named file is there is another matter."""
+    wrong = []
+    for words in typed(page):
+        try:
+            command, rest = resolved(words)
+            if not isinstance(command, click.Group):
+                command.make_context(command.name, list(rest))
+        except (click.exceptions.Exit, click.exceptions.Abort):
+            pass
+        except click.MissingParameter as error:
+            wrong.append(f"headwater {shlex.join(words)}: {error.format_message()}")
+        except click.BadParameter:
+            pass
+        except click.UsageError as error:
+            wrong.append(f"headwater {shlex.join(words)}: {error.format_message()}")
+    assert wrong == []
+
+
+@pytest.mark.parametrize("page", SPOKEN, ids=shown)
+def test_every_command_that_is_mentioned_exists(page: Path) -> None:
+    wrong = []
+    for words in named(page):
+        try:
+            command, rest = resolved([word for word in words if word != "…"])
+        except click.UsageError as error:
+            wrong.append(f"headwater {' '.join(words)}: {error.format_message()}")
+            continue
+        known = {name for item in command.params for name in (*item.opts, *item.secondary_opts)}
+        wrong += [
+            f"headwater {' '.join(words)}: {word}" for word in rest if word.startswith("--") and word not in known
+        ]
+    assert wrong == []
+
+
+def test_every_command_that_the_program_itself_names_exists() -> None:
+    """Hints are the next command: one that does not exist is worse than none."""
+    wrong = []
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            for command in re.findall(r"(?:^|[`:&|(] ?)headwater ((?:[a-z][a-z-]* ?)+)", spoken(node)):
+                try:
+                    resolved(command.split())
+                except click.UsageError:
+                    wrong.append(f"{path.relative_to(ROOT)}:{getattr(node, 'lineno', 0)}: headwater {command}")
+    assert wrong == []
+
+
+def spoken(node: ast.AST) -> str:
+    """The text of a string or an f-string, `…` for what varies."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        return node.value
+    if isinstance(node, ast.JoinedStr):
+        return "".join(str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
+    return ""
+
+
+def examples(mark: str) -> list[tuple[str, str]]:
+    return [
+        (f"{shown(page)}-{number}", block)
+        for page in SPOKEN
+        for number, (language, block) in enumerate(FENCE.findall(page.read_text()), 1)
+        if language == "yaml" and block.startswith(f"# {mark}\n")
+    ]
+
+
+def test_every_yaml_example_says_what_it_is_part_of() -> None:
+    blocks = [block for page in SPOKEN for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
+    assert [block for block in blocks if block.splitlines()[0] not in ("# project", "# models")] == []
+
+
+@pytest.mark.parametrize(("place", "text"), examples("project"))
+def test_every_project_example_is_a_project(place: str, text: str, tmp_path: Path) -> None:
+    """Unknown keys, wrong types and duplicates are errors of the reader."""
+    (tmp_path / "headwater.yml").write_text(text)
+    project = project_file.load(tmp_path)
+    assert project.plugins or project.settings, place
+
+
+@pytest.mark.parametrize(("place", "text"), examples("models"))
+def test_every_models_example_can_be_read(place: str, text: str, tmp_path: Path) -> None:
+    folder = tmp_path / "models"
+    folder.mkdir()
+    (folder / "models.yml").write_text(text)
+    for name in re.findall(r"^  - name: (\w+)$", text.partition("sources:")[0], re.MULTILINE):
+        (folder / f"{name}.sql").write_text("select 1 as one")
+    assert plan_models(folder), place
+    assert read_checks(folder, "analytics"), place
+
+
+def rows_below(page: str, heading: str) -> list[list[str]]:
+    """The cells of the first table behind the line that starts with `heading`."""
+    lines = iter((ROOT / "docs" / page).read_text().splitlines())
+    for line in lines:
+        if line.startswith(heading):
+            break
+    rows: list[list[str]] = []
+    for line in lines:
+        if line.startswith("|"):
+            rows.append([cell.strip() for cell in line.strip("|").split("|")])
+        elif rows:
+            break
+    return rows[2:]
+
+
+def test_the_table_of_widenings_is_that_of_the_code() -> None:
+    expected = [[rule.old, rule.new, rule.to, rule.stored] for rule in types.LATTICE]
+    assert rows_below("concepts/loading.md", "A column only grows.") == expected
+
+
+def test_names_become_what_the_page_says() -> None:
+    given = ["order id", "Foo", "foo", "__loaded_at", "rowid", "a" * 300, ""]
+    found = names.identifiers(given, max_length=LONGEST_NAME, fold_case=True, reserved=RESERVED)
+    cells = [row[1].replace("`", "") for row in rows_below("concepts/loading.md", "A stream's table and columns")]
+    long = found["a" * 300]
+    assert cells == [
+        found["order id"],
+        f"{found['Foo']}, {found['foo']}",
+        found["__loaded_at"],
+        found["rowid"],
+        f"{len(long) - len(long.lstrip('a'))} of them and {long.lstrip('a')}",
+        found[""],
+    ]
+
+
+@pytest.mark.parametrize("page", ["guides/meltano.md", "concepts/runs.md"])
+def test_exit_codes_are_those_of_the_code(page: str) -> None:
+    text = (ROOT / "docs" / page).read_text()
+    rows = re.findall(r"^\| (\d+) \| [^|]+ \|$", text, re.MULTILINE)
+    assert [int(code) for code in rows] == [code.value for code in ExitCode]
+
+
+def test_reference_pages_are_in_step_with_the_code() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "reference.py", "--check"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
