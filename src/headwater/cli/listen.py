@@ -19,8 +19,7 @@ from headwater.cli.settings import Settings
 from headwater.model import event as e
 
 if TYPE_CHECKING:  # costs 38 ms of start-up: only a live display pays for it
-    from rich.console import Console
-    from rich.table import Table
+    from rich.console import Console, Group
     from rich.text import Text
 
 _PROGRESS_SECONDS = 5.0
@@ -117,9 +116,9 @@ class Live:
 
         self._least = least
         self._console = console
-        self._live = RichLive(console=console, refresh_per_second=4, transient=True, get_renderable=self._draw)
         self._running: e.Progress | None = None
         self._summaries = _Summaries()
+        self._live = RichLive(console=console, refresh_per_second=4, transient=True, get_renderable=self._draw)
 
     def __enter__(self) -> Self:
         self._live.start()
@@ -143,18 +142,18 @@ class Live:
             # Cut at the edge rather than wrapped: a table whose lines break can't be read at all.
             self._console.print(summary, markup=False, no_wrap=True, overflow="ellipsis", crop=True)
 
-    def _draw(self) -> Table | Text:
+    def _draw(self) -> Group | Text:
         from rich.text import Text  # as above
 
-        return Text("") if self._running is None else _progress_table(self._running)
+        return Text("") if self._running is None else _progress(self._running)
 
 
-def _progress_table(now: e.Progress) -> Table:
-    from rich.table import Table  # as above
+def _progress(now: e.Progress) -> Group:
+    from rich.console import Group  # as above
+    from rich.table import Table
     from rich.text import Text
 
-    title = Text(words.progress(now), style="bold", no_wrap=True, overflow="ellipsis")
-    drawn = Table(box=None, pad_edge=False, title=title, title_justify="left")
+    drawn = Table(box=None, pad_edge=False)
     drawn.add_column("stream", no_wrap=True, overflow="ellipsis", min_width=8)
     for name in ("rows", "rows/s", "speed", "elapsed"):
         drawn.add_column(name, justify="right", no_wrap=True, overflow="ellipsis")
@@ -167,7 +166,7 @@ def _progress_table(now: e.Progress) -> Table:
             f"{byte_size(figures.size / seconds)}/s" if figures.size and seconds else "",
             duration(seconds),
         )
-    return drawn
+    return Group(Text(words.progress(now), style="bold", no_wrap=True, overflow="ellipsis"), drawn)
 
 
 def _styled(line: words.Line) -> Text:
