@@ -164,7 +164,19 @@ def _pipeline(
         refresh_catalog=options.refresh_catalog,
         state_strategy=options.state_strategy,
         force=options.force,
+        **_limits(extractor, loader),
     )
+
+
+def _limits(extractor: Block, loader: Block) -> dict[str, Any]:
+    """What the extras say of memory and time; what they leave open has its default in the step."""
+    wanted = {
+        "idle_timeout_seconds": extractor.extras.get("idle_timeout_seconds"),
+        "commit_bytes": loader.extras.get("commit_bytes"),
+        "commit_seconds": loader.extras.get("commit_seconds"),
+        "memory_bytes": loader.extras.get("memory_bytes"),
+    }
+    return {name: float(value) if "seconds" in name else int(value) for name, value in wanted.items() if value is not None}
 
 
 def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:

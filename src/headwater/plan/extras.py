@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from headwater.model.plugin import PluginKind, Resolved
-from headwater.model.setting import Setting, SettingKind
+from headwater.model.setting import Option, Setting, SettingKind
 from headwater.plan.variables import inferred_kind
 
 _LOG_PARSER = Setting(name="_log_parser", value="singer-sdk")
@@ -48,10 +48,58 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             value=3600,
             description="Seconds after which a cached catalog is discovered again.",
         ),
+        Setting(
+            name="_idle_timeout_seconds",
+            kind=SettingKind.INTEGER,
+            value=10_800,
+            description="Seconds without a sign of life after which the plugin is stopped.",
+        ),
+        Setting(
+            name="_max_message_bytes",
+            kind=SettingKind.INTEGER,
+            value=128 << 20,
+            description="The longest line a native loader takes from the plugin.",
+        ),
+        Setting(
+            name="_on_bad_record",
+            kind=SettingKind.OPTIONS,
+            value="fail",
+            options=(Option(value="fail"), Option(value="quarantine")),
+            description="What a native loader does with a record it cannot take.",
+        ),
+        Setting(
+            name="_flatten_depth",
+            kind=SettingKind.INTEGER,
+            description="How many levels of nested objects become columns of a native loader; 0 keeps objects as JSON.",
+        ),
+        Setting(
+            name="_tolerate_stdout_noise",
+            kind=SettingKind.BOOLEAN,
+            value=False,
+            description="Forward lines on stdout that are no messages to the log; native loaders only.",
+        ),
         _LOG_PARSER,
     ),
     PluginKind.LOADER: (
         Setting(name="_dialect", value="$MELTANO_LOADER_NAMESPACE", description="The SQL dialect of the destination."),
+        Setting(
+            name="_commit_bytes",
+            kind=SettingKind.INTEGER,
+            value=64 << 20,
+            description="A native loader commits at the first state after this many bytes.",
+        ),
+        Setting(
+            name="_commit_seconds",
+            kind=SettingKind.DECIMAL,
+            value=60,
+            description="A native loader commits at the first state after this many seconds.",
+        ),
+        Setting(
+            name="_memory_bytes",
+            kind=SettingKind.INTEGER,
+            value=256 << 20,
+            description="What a load may hold in memory before it spools to disk; native loaders only.",
+        ),
         _LOG_PARSER,
     ),
     PluginKind.MAPPER: (

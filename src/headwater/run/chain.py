@@ -223,7 +223,7 @@ class Chain:
                 "no-sign-of-life",
                 f"`{name}` and what reads from it did nothing for {duration(self._idle_seconds)}",
                 why=self._links[0].lines.cause(),
-                hint=f"headwater invoke {name}, or allow more time: idle_timeout_seconds",
+                hint=f"to allow more time: headwater config set {name} _idle_timeout_seconds N",
             )
             for link in self._links:
                 link.stop()

@@ -134,6 +134,10 @@ def test_a_plugin_finds_who_it_is_and_its_settings_under_every_name():
         **_named("_SELECT_FILTER", "[]"),
         **_named("_USE_CACHED_CATALOG", "true"),
         **_named("_CATALOG_MAX_AGE", "3600"),
+        **_named("_IDLE_TIMEOUT_SECONDS", "10800"),
+        **_named("_MAX_MESSAGE_BYTES", "134217728"),
+        **_named("_ON_BAD_RECORD", "fail"),
+        **_named("_TOLERATE_STDOUT_NOISE", "false"),
         **_named("_LOG_PARSER", "singer-sdk"),
     }
 

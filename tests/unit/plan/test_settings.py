@@ -455,6 +455,11 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_select_filter": [],
         "_use_cached_catalog": True,
         "_catalog_max_age": 3600,
+        "_idle_timeout_seconds": 10_800,
+        "_max_message_bytes": 128 << 20,
+        "_on_bad_record": "fail",
+        "_flatten_depth": None,
+        "_tolerate_stdout_noise": False,
         "_log_parser": "singer-sdk",
     }
 
