@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import textwrap
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -12,6 +14,9 @@ from headwater.cli.chart import bar_chart, table
 from headwater.cli.output import print_error, print_json
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
+
+if TYPE_CHECKING:  # loaded by the command
+    from headwater.ops.demo import Answer
 
 
 @click.command("demo")
@@ -41,7 +46,7 @@ def command(settings: Settings, directory: Path, as_json: bool) -> int:
     return 0
 
 
-def screen(answer: demo.Answer, *, directory: Path, width: int) -> str:  # type: ignore[name-defined]  # noqa: F821 - loaded by the command
+def screen(answer: Answer, *, directory: Path, width: int) -> str:
     """What the demo shows at its end."""
     from headwater.ops.demo_project.answer import COLUMNS
 
@@ -60,7 +65,7 @@ def screen(answer: demo.Answer, *, directory: Path, width: int) -> str:  # type:
                 unit="h",
             ),
             "",
-            *_wrapped(answer.conclusion, width),
+            *textwrap.wrap(answer.conclusion, width),
             "",
             f"{moved}.",
             f"  project    {answer.folder / 'headwater.yml'}",
@@ -74,9 +79,3 @@ def screen(answer: demo.Answer, *, directory: Path, width: int) -> str:  # type:
             "  headwater run tap-nycflights13 target-duckdb --full-refresh",
         ]
     )
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    import textwrap
-
-    return textwrap.wrap(text, width)

@@ -63,7 +63,7 @@ def set_(settings: Settings, state_id: str, value: str | None, input_file: Path 
 
     if (value is None) == (input_file is None):
         raise click.UsageError("give the state as VALUE or with --input-file")
-    text = value if value is not None else input_file.read_text() if input_file else ""
+    text = input_file.read_text() if input_file is not None else value or ""
     if not force:
         click.confirm(f"overwrite the state of `{state_id}`?", abort=True)
     states.set_value(settings.workspace(default_environment=False), state_id, text)

@@ -21,6 +21,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--state", "-s", type=FILE, help="Where to go on from.")
 @click.option("--about", is_flag=True, help="Print the settings it understands, as JSON.")
 @click.option("--list", "list_", is_flag=True, help="List the native sources.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: print JSON.")
 @click.pass_obj
 def command(
     settings: Settings,
@@ -32,14 +33,18 @@ def command(
     state: Path | None,
     about: bool,
     list_: bool,
+    as_json: bool,
 ) -> None:
     """Run the native source NAME as a Singer tap: messages on standard output, logs on standard error."""
     from headwater.cli.output import print_json
     from headwater.ops import connectors
 
     if list_:
-        for known in connectors.sources():
-            click.echo(known)
+        names = connectors.sources()
+        if as_json:
+            print_json(names)
+        else:
+            click.echo("\n".join(names))
         return
     if name is None:
         raise click.UsageError("missing the name of a source; --list shows them")

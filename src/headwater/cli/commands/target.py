@@ -18,9 +18,16 @@ from headwater.cli.settings import Settings
 @click.option("--pipeline", help="Keep the state with the data under this id.")
 @click.option("--about", is_flag=True, help="Print the settings it understands, as JSON.")
 @click.option("--list", "list_", is_flag=True, help="List the native destinations.")
+@click.option("--json", "as_json", is_flag=True, help="With --list: print JSON.")
 @click.pass_obj
 def command(
-    settings: Settings, name: str | None, config: Path | None, pipeline: str | None, about: bool, list_: bool
+    settings: Settings,
+    name: str | None,
+    config: Path | None,
+    pipeline: str | None,
+    about: bool,
+    list_: bool,
+    as_json: bool,
 ) -> None:
     """Run the native destination NAME as a Singer target: messages on standard input, states on standard output.
 
@@ -30,8 +37,11 @@ def command(
     from headwater.ops import connectors
 
     if list_:
-        for known in connectors.destinations():
-            click.echo(known)
+        names = connectors.destinations()
+        if as_json:
+            print_json(names)
+        else:
+            click.echo("\n".join(names))
         return
     if name is None:
         raise click.UsageError("missing the name of a destination; --list shows them")
