@@ -143,14 +143,14 @@ def _plain(family: Family, token: bytes, *, keeps_nan: bool) -> tuple[str | None
         text, changed = repair.mended(token)
         return text, changed or first in b"{["
     if first in b"{[":
-        raise ValueError(f"it is {'an object' if first == b'{' else 'an array'}, not a {family} value")
+        raise ValueError(f"it is {'an object' if first == b'{' else 'an array'}, not `{family}`")
     if first in b"tf":
         if family is Family.BOOLEAN:
             return token.decode(), False
-        raise ValueError(f"it is true or false, not a {family} value")
+        raise ValueError(f"it is true or false, not `{family}`")
     if family in _NUMERIC:
         return token.decode(), False
-    raise ValueError(f"it is a number, not a {family} value")
+    raise ValueError(f"it is a number, not `{family}`")
 
 
 def _encoded(value: object) -> bytes:

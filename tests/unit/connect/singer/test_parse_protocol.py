@@ -176,7 +176,7 @@ def test_24_a_bad_record_leaves_the_states_before_it(tap, shown):
     assert shown(tap.read(*lines)) == ["Schema s", "Rows s 1", "Checkpoint 1"]
     assert tap.error.reference == "bad-record"
     assert tap.error.what == "line 4 of the tap's output: a record of stream `s` cannot be loaded"
-    assert tap.error.why == "column `id`: it is an object, not a integer value"
+    assert tap.error.why == "column `id`: it is an object, not `integer`"
 
 
 def test_26_states_without_records_end_in_the_last(tap, shown):
@@ -264,7 +264,7 @@ def test_203_bad_records_can_be_set_aside(tap):
     found = tap.read(*lines, on_bad_record="quarantine")
     assert {m.record: m.reason for m in found if isinstance(m, Rejected)} == {
         b'{"id":null}': "the key `id` has no value",
-        b'{"id":[]}': "column `id`: it is an array, not a integer value",
+        b'{"id":[]}': "column `id`: it is an array, not `integer`",
         b"[]": "the record is not an object",
     }
     assert [m.batch.to_pylist() for m in found if isinstance(m, Rows)] == [[{"id": 1}]]

@@ -1,6 +1,6 @@
 """What becomes of each value: the type of its column and the value itself. Numbers are those of the loading cases."""
 
-import datetime
+import datetime as dt
 import json
 import math
 from decimal import Decimal
@@ -20,8 +20,8 @@ DATE = {"type": ["null", "string"], "format": "date"}
 TIME = {"type": ["null", "string"], "format": "time"}
 
 
-def utc(*parts: int) -> datetime.datetime:
-    return datetime.datetime(*parts, tzinfo=datetime.UTC)
+def utc(*parts: int) -> dt.datetime:
+    return dt.datetime(*parts, tzinfo=dt.UTC)
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ def test_71_objects_that_became_text_are_counted(tap):
 @pytest.mark.parametrize(
     ("schema", "value", "why"),
     [
-        (BOOLEAN, "1", "it is a number, not a boolean value"),
+        (BOOLEAN, "1", "it is a number, not `boolean`"),
         (BOOLEAN, '"yes"', "it is text, not true or false"),
         (INTEGER, '"abc"', "it is text, not a number"),
-        (INTEGER, "true", "it is true or false, not a integer value"),
+        (INTEGER, "true", "it is true or false, not `integer`"),
         (NUMBER, '"NaN"', "it is text, not a number"),
-        (MOMENT, "1700000000000", "it is a number, not a timestamp value"),  # 84
+        (MOMENT, "1700000000000", "it is a number, not `timestamp`"),  # 84
     ],
 )
 def test_68_to_84_values_of_another_kind_fail(tap, schema, value, why):
@@ -205,8 +205,8 @@ def test_81_to_91_formats_are_hints(tap, schema, sent):
 
 
 def test_dates_and_times(tap):
-    assert tap.column(DATE, '"2024-02-29"', "null") == ("date32[day]", [datetime.date(2024, 2, 29), None])
-    assert tap.column(TIME, '"12:30:00.5"') == ("time64[us]", [datetime.time(12, 30, 0, 500000)])
+    assert tap.column(DATE, '"2024-02-29"', "null") == ("date32[day]", [dt.date(2024, 2, 29), None])
+    assert tap.column(TIME, '"12:30:00.5"') == ("time64[us]", [dt.time(12, 30, 0, 500000)])
 
 
 def test_124_a_date_with_a_time_makes_the_column_a_timestamp(tap):

@@ -23,8 +23,14 @@ PROPERTIES = {
     "tags": {"type": ["null", "array"]},
     "any": {},
     "nothing": {"type": "null"},
-    "home": {"type": ["null", "object"], "properties": {"city": {"type": "string"}, "geo": {"type": "object", "properties": {"lat": {"type": "number"}}}}},
-}  # fmt: skip
+    "home": {
+        "type": ["null", "object"],
+        "properties": {
+            "city": {"type": "string"},
+            "geo": {"type": "object", "properties": {"lat": {"type": "number"}}},
+        },
+    },
+}
 ORDINARY = {
     "amount": ["1.5", "0.1", "-3", "null", "1e5"],
     "exact": ['"1.50"', "null"],
@@ -77,7 +83,7 @@ def a_batch(dice: random.Random, strange: float) -> list[Raw]:
 @pytest.mark.parametrize("strange", [0.0, 0.02, 0.3])
 @pytest.mark.parametrize("seed", range(15))
 def test_both_ways_make_the_same_table(strange, seed):
-    dice = random.Random(f"{seed} {strange}")
+    dice = random.Random(f"{seed} {strange}")  # noqa: S311 - a seeded test
     bulk, walking = a_builder(walk=False), a_builder(walk=True)
     for _ in range(6):
         records = a_batch(dice, strange)
@@ -117,7 +123,9 @@ def test_the_slow_way_learns():
     assert builder.walked == 1
     batch = builder.build(odd).batch
     assert builder.walked == 1
-    assert batch.select(["id", "ok", "name", "_extra"]).to_pylist() == [{"id": 1, "ok": True, "name": "7", "_extra": '{"extra":5}'}]  # fmt: skip
+    assert batch.select(["id", "ok", "name", "_extra"]).to_pylist() == [
+        {"id": 1, "ok": True, "name": "7", "_extra": '{"extra":5}'}
+    ]
 
 
 def test_too_many_unknown_fields_are_still_kept():
@@ -138,7 +146,14 @@ def test_rows_without_an_extra_keep_their_place():
 def test_types_are_those_of_the_contract():
     batch = a_builder(walk=False).build([Raw(b'{"id":1}')]).batch
     assert [str(kind) for kind in batch.schema.types[:8]] == [
-        "int64", "double", "decimal128(38, 9)", "bool", "string", "timestamp[us, tz=UTC]", "date32[day]", "time64[us]",
-    ]  # fmt: skip
+        "int64",
+        "double",
+        "decimal128(38, 9)",
+        "bool",
+        "string",
+        "timestamp[us, tz=UTC]",
+        "date32[day]",
+        "time64[us]",
+    ]
     assert batch.schema.field("tags").metadata == {b"headwater.type": b"json"}
     assert batch.schema.field("nothing").type == pa.string()
