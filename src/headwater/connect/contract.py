@@ -157,8 +157,10 @@ class Session(Protocol):
         """The state that stands with the data for this pipeline; None when it never loaded here."""
         ...
 
-    def prepare(self, schema: Schema) -> None:
-        """A stream's (new) shape. Raises InputError (`unsupported-change`) for a change that would lose data."""
+    def prepare(self, schema: Schema) -> bool:
+        """A stream's (new) shape. True when the stream is replaced, because the schema or the destination's own
+        settings say so: its rows take effect at the `final` commit only, so no checkpoint that covers them may be
+        committed before. Raises InputError (`unsupported-change`) for a change that would lose data."""
         ...
 
     def stage(self, rows: Rows) -> None:

@@ -183,11 +183,10 @@ class Load:
     def _prepare(self, schema: Schema) -> None:
         if self._step.full_refresh and not schema.keys:
             schema = replace(schema, replace=True)
-        if schema.replace and not self._is_replacing:
+        if self._session.prepare(schema) and not self._is_replacing:
             if self._pending is not None:
                 self._commit(to_boundary=True)
             self._is_replacing = True
-        self._session.prepare(schema)
 
     def _tally(self, stream: str) -> _Tally:
         if stream not in self._tallies:

@@ -46,8 +46,9 @@ class FileSession:
         text = contents(self._file)["checkpoint"]
         return None if text is None else str(text).encode()
 
-    def prepare(self, schema: Schema) -> None:
+    def prepare(self, schema: Schema) -> bool:
         """Nothing to do: rows bring their names."""
+        return schema.replace
 
     def stage(self, rows: Rows) -> None:
         self._staged += [(rows.stream, row) for row in rows.batch.to_pylist()]

@@ -239,6 +239,16 @@ def test_a_replaced_stream_and_its_state_wait_for_the_end(lab):
     assert (warehouse_ids(lab), lab.state) == ([1, 2], '{"n":2}')
 
 
+def test_a_loader_that_overwrites_keeps_no_state_of_a_failed_run(lab):
+    config = {"filepath": str(lab.root / "w.duckdb"), "load_method": "overwrite"}
+    loader = lab.block("loader", native="duckdb", argv=(), config=config)
+    lab.run(THREE, loader)
+    assert lab.run("say(schema); record(9); state(9); sys.exit(1)", loader, commit_seconds=0) is Outcome.FAILED
+    assert (warehouse_ids(lab), lab.state) == ([1, 2, 3], '{"n":3}')
+    assert lab.run("say(schema); record(9); state(9)", loader) is Outcome.SUCCESS
+    assert (warehouse_ids(lab), lab.state) == ([9], '{"n":9}')
+
+
 def test_what_is_not_selected_is_dropped_when_the_tap_sends_it_all_the_same(lab, into):
     properties = {"properties": {"id": {"type": "integer"}}}
     streams = [

@@ -76,10 +76,11 @@ class FolderSession:
     def checkpoint(self) -> bytes | None:
         return None if self._request.pipeline is None else self._manifest.state
 
-    def prepare(self, schema: Schema) -> None:
+    def prepare(self, schema: Schema) -> bool:
         stream = self._staging.prepare(schema)
         if stream.is_reshaped:
             self._columns(self._manifest, stream)  # refuses now what the commit would refuse
+        return self._is_replaced(stream)
 
     def stage(self, rows: Rows) -> None:
         self._staging.stage(rows)

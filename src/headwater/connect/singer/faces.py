@@ -133,6 +133,7 @@ class _Load:
         self._out = out
         self._flush = flush
         self._state: bytes | None = None
+        self._is_replacing = False  # rows of a replaced stream only count at the end, and so do all states from there
         self._since = clock.monotonic()
 
     def take(self, message: Message) -> None:
@@ -140,7 +141,9 @@ class _Load:
             self._session = self._open()
         match message:
             case Schema():
-                self._session.prepare(message)
+                if self._session.prepare(message) and not self._is_replacing:
+                    self.keep_covered()
+                    self._is_replacing = True
             case Rows():
                 self._session.stage(message)
             case Rejected():
@@ -150,7 +153,7 @@ class _Load:
             case Checkpoint():
                 self._session.boundary()
                 self._state = message.state
-                if (
+                if not self._is_replacing and (
                     self._session.staged_bytes() >= self._flush.size
                     or clock.monotonic() - self._since >= self._flush.seconds
                 ):
@@ -159,7 +162,7 @@ class _Load:
 
     def keep_covered(self) -> None:
         """Commit up to the last state; what came after it is lost with the session."""
-        if self._session is not None and self._state is not None:
+        if self._session is not None and self._state is not None and not self._is_replacing:
             self._session.commit(self._state, to_boundary=True)
             self._acknowledge()
 

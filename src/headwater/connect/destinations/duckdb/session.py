@@ -44,10 +44,11 @@ class DuckDBSession:
     def checkpoint(self) -> bytes | None:
         return self._standing.state
 
-    def prepare(self, schema: Schema) -> None:
+    def prepare(self, schema: Schema) -> bool:
         stream = self._staging.prepare(schema)
         if stream.is_reshaped:
             self._target(self._held, stream)  # refuses now what the commit would refuse
+        return self._is_replaced(stream)
 
     def stage(self, rows: Rows) -> None:
         self._staging.stage(rows)
