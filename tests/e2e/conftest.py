@@ -6,7 +6,6 @@ import json
 import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -148,34 +147,38 @@ def project(hw: Cli) -> Callable[..., Cli]:
     return make
 
 
+class Shelf:
+    """Plugins from PyPI, each installed once in a session through the command line."""
+
+    def __init__(self, hw: Cli) -> None:
+        self._hw = hw
+        self._names: set[str] = set()
+        hw.ok("init", ".")
+
+    def __call__(self, hw: Cli, name: str, *options: str) -> None:
+        """Add a plugin to a project, with its environment."""
+        hw.ok("add", "--no-install", name, *options)
+        self.copy(hw, name, *options)
+
+    def copy(self, hw: Cli, name: str, *options: str) -> None:
+        """The environment and the pins of a plugin that the project has already."""
+        if name not in self._names:
+            self._hw.ok("add", name, *options, timeout=300)
+            self._names.add(name)
+        for folder in (self._hw.root / ".headwater").glob(f"*/{name}"):
+            link = hw.root / ".headwater" / folder.parent.name / name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(folder)
+        for pins in (self._hw.root / "plugins").rglob(f"{name}*"):
+            hw.write(str(pins.relative_to(self._hw.root)), pins.read_bytes())
+
+
 @pytest.fixture(scope="session")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Cli, str], None]:
-    """Plugins from PyPI, each installed once in a session through the command line: `installed(hw, name)` gives a
-    project that plugin's environment and pins."""
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     place = tmp_path_factory.mktemp("plugins")
     (place / "home").mkdir()
     (place / "project").mkdir()
-    shelf = Cli(place / "project", place / "home")
-    shelf.ok("init", ".")
-    added: set[str] = set()
-
-    def give(hw: Cli, *command: str) -> None:
-        name = command[0]
-        if name not in added:
-            shelf.ok("add", *command, timeout=300)
-            added.add(name)
-        hw.ok("add", "--no-install", *command)
-        for folder in (shelf.root / ".headwater").glob(f"*/{name}"):
-            target = hw.root / ".headwater" / folder.parent.name / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.symlink_to(folder)
-        for pins in (shelf.root / "plugins").rglob("*"):
-            if pins.is_file() and pins.name.startswith(name):
-                copy = hw.root / pins.relative_to(shelf.root)
-                copy.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(pins, copy)
-
-    return give
+    return Shelf(Cli(place / "project", place / "home"))
 
 
 def wait_until(check: Callable[[], Any], *, seconds: float = 30, what: str = "") -> Any:
