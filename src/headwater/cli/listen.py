@@ -135,6 +135,7 @@ class Live:
             return
         if isinstance(event, e.StepFinished):
             self._running = None
+            self._live.refresh()  # else the last figures would be drawn once more below each line
         line = words.line(event)
         if line is not None and words.ORDER[line.level] >= self._least:
             self._console.print(_styled(line), soft_wrap=True)

@@ -16,21 +16,24 @@ SNAPSHOTS = Path(__file__).parents[2] / "snapshots" / "help"
 RENEW = os.environ.get("HEADWATER_SNAPSHOTS") == "renew"
 
 
-def commands(command=root, path=("headwater",)):
-    yield path, command
+def contexts(command=root, name="headwater", parent=None):
+    """A context for each command, with those above it: options of the group hold for all below."""
+    context = click.Context(
+        command, info_name=name, parent=parent, terminal_width=100, max_content_width=100, **command.context_settings
+    )
+    yield context
     if isinstance(command, click.Group):
-        context = click.Context(command, info_name=path[-1])
-        for name in command.list_commands(context):
-            yield from commands(command.get_command(context, name), (*path, name))
+        for below in command.list_commands(context):
+            yield from contexts(command.get_command(context, below), below, context)
 
 
-ALL = dict(commands())
+CONTEXTS = {tuple(context.command_path.split()): context for context in contexts()}
+ALL = {path: context.command for path, context in CONTEXTS.items()}
 
 
 @pytest.mark.parametrize("path", ALL, ids=" ".join)
 def test_help(path):
-    context = click.Context(ALL[path], info_name=" ".join(path), terminal_width=100, max_content_width=100)
-    text = ALL[path].get_help(context) + "\n"
+    text = CONTEXTS[path].get_help() + "\n"
     file = SNAPSHOTS / f"{'-'.join(path)}.txt"
     if RENEW:
         file.parent.mkdir(parents=True, exist_ok=True)
