@@ -108,12 +108,13 @@ def print_json(value: Any) -> None:
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str) -> None:
-    """A table on stdout, cut at the edge of a terminal; `empty` is said on stderr when there are no rows."""
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, empty: str, align: str = "") -> None:
+    """A table on stdout, cut at the edge of a terminal; `empty` is said on stderr when there are no rows.
+    `align` as in `chart.table`."""
     if not rows:
         click.echo(empty, err=True)
         return
-    text = chart.table(columns, rows)
+    text = chart.table(columns, rows, align)
     if sys.stdout.isatty():
         text = cut(text, shutil.get_terminal_size().columns)
     click.echo(text)

@@ -27,7 +27,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     def from_options(cls, options: Mapping[str, Any]) -> Settings:
         log_format = cast("str", options["log_format"])
         if log_format == "auto":
-            log_format = "live" if sys.stderr.isatty() else "plain"
+            log_format = "live" if sys.stderr.isatty() and not _is_dumb() else "plain"
         return cls(**{**options, "log_format": log_format})
 
     def folder(self) -> Path:
@@ -44,3 +44,10 @@ class Settings(Struct, frozen=True, kw_only=True):
             default_environment=default_environment,
             env_file=self.env_file,
         )
+
+
+def _is_dumb() -> bool:
+    """Whether the terminal can only write lines (an editor's shell, a serial line)."""
+    from headwater.ops.workspace import environment_variables  # the one place that reads them
+
+    return environment_variables().get("TERM") in (None, "", "dumb")

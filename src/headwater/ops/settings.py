@@ -162,6 +162,12 @@ def set_value(
     if store == "dotenv" or (store == "auto" and _is_secret(known, ready.values.get(known.name))):
         variable_name = env_name(name, known.name)
         dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
+        if known.name not in ready.values:
+            # No definition tells that such a variable is a setting: the project file names it.
+            named = f"${{{variable_name}}}"
+            project_edit.set_config(
+                workspace.project, ready.resolved.kind, name, keys, named, workspace.environment_name
+            )
         place, origin = workspace.dotenv_path.name, Origin.DOTENV
     else:
         edit = project_edit.set_extra if known.name.startswith("_") else project_edit.set_config

@@ -176,7 +176,9 @@ def _limits(extractor: Block, loader: Block) -> dict[str, Any]:
         "commit_seconds": loader.extras.get("commit_seconds"),
         "memory_bytes": loader.extras.get("memory_bytes"),
     }
-    return {name: float(value) if "seconds" in name else int(value) for name, value in wanted.items() if value is not None}
+    return {
+        name: float(value) if "seconds" in name else int(value) for name, value in wanted.items() if value is not None
+    }
 
 
 def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:
@@ -238,7 +240,9 @@ def block(facts: Facts, plugin: Ready, *, upstream: Sequence[child_env.Upstream]
         extras={name[1:]: value.value for name, value in plugin.values.items() if name.startswith("_")},
         venv=venv,
         fingerprint=facts.fingerprint_of(plugin.resolved),
-        secrets=plugin.secrets,
+        secrets=tuple(
+            dict.fromkeys([*plugin.secrets, *(text for item in upstream for text in child_env.secrets(item.values))])
+        ),
     )
 
 

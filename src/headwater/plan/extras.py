@@ -73,6 +73,11 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             description="How many levels of nested objects become columns of a native loader; 0 keeps objects as JSON.",
         ),
         Setting(
+            name="_batch_roots",
+            kind=SettingKind.ARRAY,
+            description="Folders, beside that of `batch_config`, from which a native loader reads BATCH files.",
+        ),
+        Setting(
             name="_tolerate_stdout_noise",
             kind=SettingKind.BOOLEAN,
             value=False,

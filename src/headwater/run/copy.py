@@ -17,7 +17,7 @@ import msgspec
 
 from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session, Stage
-from headwater.connect.singer import parse
+from headwater.connect.singer import batch, parse
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
@@ -96,7 +96,7 @@ class _Source:
         self._chain, self._feeder = _chain(step, run, folder, catalog, state, mappers)
         self.messages = parse.messages(
             self._chain.chunks(load.idle),
-            _parse_options(step),
+            _parse_options(step, Path(run.plan.root)),
             lambda text: run.tell(step.name, Level.WARNING, text),
         )
 
@@ -169,18 +169,26 @@ def _raise_failure(run: Run, chain: Chain | None, feeder: Feeder | None) -> None
         raise failure
 
 
-def _parse_options(step: ExtractLoad) -> parse.ParseOptions:
+def _parse_options(step: ExtractLoad, root: Path) -> parse.ParseOptions:
     """What the extractor's extras say of how its output is read."""
     known = {item.name for item in msgspec.structs.fields(parse.ParseOptions)} - {"open_batch", "batch_bytes"}
     given = {name: value for name, value in step.extractor.extras.items() if name in known and value is not None}
     try:
-        return msgspec.convert(given, parse.ParseOptions, strict=False)
+        options = msgspec.convert(given, parse.ParseOptions, strict=False)
+        return msgspec.structs.replace(options, open_batch=batch.opener(_batch_roots(step, root)))
     except msgspec.ValidationError as error:
         raise InputError(
             "wrong-setting-type",
             f"an extra of `{step.extractor.name}` has the wrong type: {str(error)[:1].lower()}{str(error)[1:]}",
             hint=f"headwater config list {step.extractor.name} --extras",
         ) from error
+
+
+def _batch_roots(step: ExtractLoad, root: Path) -> list[Path]:
+    """Where the tap may leave BATCH files: the folder its own settings name, and those the user trusts it with."""
+    storage = (step.extractor.config.get("batch_config") or {}).get("storage") or {}
+    named = [str(storage["root"]).removeprefix("file://")] if "root" in storage else []
+    return [root / path for path in (*named, *(step.extractor.extras.get("batch_roots") or ()))]
 
 
 def _read(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from headwater.base.errors import EnvironmentProblemError
+from headwater.base.errors import EnvironmentProblemError, HeadwaterError
 from headwater.model.event import CheckpointSaved, Level
 from headwater.model.plan import ExtractLoad
 from headwater.run.runner import Run
@@ -49,6 +49,8 @@ def start_state(
     elif has_checkpoints and checkpoint is not None:
         if found is not None and found != checkpoint:
             tell(Level.INFO, f"the {backend.label} has another state than the destination: the destination's counts")
+        if found != checkpoint:
+            _catch_up(step, run, backend, checkpoint)
         found = checkpoint
     elif has_checkpoints and kept is not None and kept.with_data:
         tell(
@@ -61,6 +63,16 @@ def start_state(
         tell(Level.INFO, "no state: extracting from the beginning")
         return None
     return found
+
+
+def _catch_up(step: ExtractLoad, run: Run, backend: StateBackend, checkpoint: str) -> None:
+    """Make the copy again: a run that was killed between a commit and its copy left an older one, and a run that
+    finds nothing new would leave it so."""
+    assert step.state_id is not None
+    try:
+        save(backend, step.state_id, checkpoint, run_id=run.plan.run_id, with_data=True)
+    except HeadwaterError as error:
+        run.tell(step.name, Level.WARNING, f"the copy of the state was not kept: {error.what}")
 
 
 def state_saver(step: ExtractLoad, run: Run, backend: StateBackend) -> Callable[[str], None]:

@@ -58,6 +58,7 @@ EXTRA_KEYS: dict[PluginKind, tuple[str, ...]] = {
         "max_message_bytes",
         "on_bad_record",
         "flatten_depth",
+        "batch_roots",
         "tolerate_stdout_noise",
         "log_parser",
     ),

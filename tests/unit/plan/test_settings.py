@@ -459,6 +459,7 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_max_message_bytes": 128 << 20,
         "_on_bad_record": "fail",
         "_flatten_depth": None,
+        "_batch_roots": None,
         "_tolerate_stdout_noise": False,
         "_log_parser": "singer-sdk",
     }

@@ -264,3 +264,24 @@ def test_what_is_not_selected_is_dropped_when_the_tap_sends_it_all_the_same(lab,
     assert lab.run(other + THREE, into(), catalog_file="catalog.json") is Outcome.SUCCESS
     assert ids(lab) == [1, 2, 3]
     assert lab.figures["other"].filtered == 1
+
+
+BATCH = """
+import gzip
+with gzip.open('batches/1.jsonl.gz', 'wt') as file: file.write('{"id":1}\\n{"id":2}\\n')
+say(schema, '{"type":"BATCH","stream":"s","encoding":{"format":"jsonl","compression":"gzip"},"manifest":["file://%s"]}'
+    % os.path.abspath('batches/1.jsonl.gz'))
+"""
+
+
+def test_batch_files_are_read_from_the_folder_the_tap_is_told(lab, into):
+    (lab.root / "batches").mkdir()
+    config = {"batch_config": {"storage": {"root": f"file://{lab.root}/batches"}}}
+    assert lab.run(BATCH, into(), tap_fields={"config": config}) is Outcome.SUCCESS
+    assert ids(lab) == [1, 2]
+
+
+def test_batch_files_are_read_from_nowhere_else(lab, into):
+    (lab.root / "batches").mkdir()
+    assert lab.run(BATCH, into()) is Outcome.FAILED
+    assert lab.problem.reference == "batch-outside-roots"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 import click
 
 from headwater.cli.options import JSON
@@ -26,6 +28,16 @@ def command(settings: Settings, sql: str, loader: str | None, limit: int, as_jso
     if as_json:
         print_json([dict(zip(answer.columns, row, strict=True)) for row in answer.rows])
         return
-    print_table(answer.columns, answer.rows, empty="no rows")
+    numeric = [
+        all(isinstance(value, int | float | Decimal | None) for value in column)
+        for column in zip(*answer.rows, strict=True)
+    ]
+    print_table(
+        answer.columns,
+        # As they are: rounding and separators would show another value than the one that stands there.
+        [["" if value is None else str(value) for value in row] for row in answer.rows],
+        empty="no rows",
+        align="".join("r" if right else "l" for right in numeric),
+    )
     if answer.cut:
         click.echo(f"only the first {limit:,} rows are shown; --limit shows more", err=True)

@@ -68,7 +68,7 @@ def _write_lines(
         f"coalesce({_text(columns[index], field)}, 'null')"
         for index, field in enumerate(schema)
     ]
-    query = f"select concat({', '.join(members)}, '}}', chr(10)) from batch"  # noqa: S608 - escaped names
+    query = f"select concat({', '.join(members)}, '}}', chr(10)) from batch"
     for lines in connection.sql(query).to_arrow_reader():
         text = lines.column(0).cast(pa.large_string())
         # The values of an Arrow text column lie one after another: they are the file's content.
@@ -78,7 +78,7 @@ def _write_lines(
     if not floats:
         return 0
     counts = " + ".join(f"count(*) filter (where not isfinite({names.quote(name)}))" for name in floats)
-    row = first_row(connection, f"select {counts} from batch")  # noqa: S608 - our own names
+    row = first_row(connection, f"select {counts} from batch")
     return int(row[0]) if row else 0
 
 

@@ -201,4 +201,4 @@ def write_names(
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[list[Any]]) -> None:
     if rows:
         marks = ", ".join("?" for _ in rows[0])
-        connection.executemany(f"insert into _headwater.{table} values ({marks})", rows)  # noqa: S608 - our own name
+        connection.executemany(f"insert into _headwater.{table} values ({marks})", rows)

@@ -47,7 +47,7 @@ def load(
     """Take rows aside, or with `final` make them and those set aside before (in `place`) the table's content."""
     if not final:
         return rows.load(connection, table, place or _begin(connection, entry, table, version), incoming)
-    connection.execute(f"delete from {table.sql}")  # noqa: S608 - quoted names
+    connection.execute(f"delete from {table.sql}")
     if place is None:
         return rows.load(connection, table, table.sql, incoming)
     taken = rows.load(connection, table, place, incoming)

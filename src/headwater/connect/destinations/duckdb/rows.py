@@ -45,14 +45,14 @@ def load(connection: duckdb.DuckDBPyConnection, table: Target, into: str, incomi
 def copy(connection: duckdb.DuckDBPyConnection, source: str, into: str, columns: Iterable[str]) -> None:
     """Put all rows of one table into another."""
     listed = ", ".join(map(names.quote, columns))
-    connection.execute(f"insert into {into} ({listed}) select {listed} from {source}")  # noqa: S608 - quoted names
+    connection.execute(f"insert into {into} ({listed}) select {listed} from {source}")
 
 
 def _insert(table: Target, into: str, source: str, others: tuple[str, ...] = ()) -> str:
     columns = [column.name for column in table.columns] + ([VERSION] if table.versioned else []) + list(others)
     listed = "".join(f"{names.quote(name)}, " for name in columns)
     loaded_at = names.quote(LOADED_AT)
-    return f"insert into {into} ({listed}{loaded_at}) select {listed}?::timestamptz from {source}"  # noqa: S608 - quoted
+    return f"insert into {into} ({listed}{loaded_at}) select {listed}?::timestamptz from {source}"
 
 
 def _upsert(connection: duckdb.DuckDBPyConnection, table: Target, into: str, loaded_at: str, *, partial: bool) -> None:
@@ -63,14 +63,14 @@ def _upsert(connection: duckdb.DuckDBPyConnection, table: Target, into: str, loa
     latest = _LATEST
     if partial or table.others:
         connection.execute(f"create temp table {_LATEST} as {_folded(table, into)}")
-    elif _count(connection, f"select count(*) - count(distinct ({keys})) from {_INCOMING}"):  # noqa: S608 - quoted names
+    elif _count(connection, f"select count(*) - count(distinct ({keys})) from {_INCOMING}"):
         connection.execute(
-            f"create temp table {_LATEST} as from {_INCOMING} "  # noqa: S608 - quoted names
+            f"create temp table {_LATEST} as from {_INCOMING} "
             f"where rowid in (select max(rowid) from {_INCOMING} group by {keys})"
         )
     else:
         latest = _INCOMING
-    connection.execute(f"delete from {into} t using {latest} i where {same_key}")  # noqa: S608 - quoted names
+    connection.execute(f"delete from {into} t using {latest} i where {same_key}")
     connection.execute(_insert(table, into, latest, table.others), [loaded_at])
     connection.execute(f"drop table if exists {_LATEST}")
 
@@ -105,14 +105,14 @@ def _folded(table: Target, into: str) -> str:
         if column.name in table.keys
     )
     return (
-        f"select {', '.join(picked)} "  # noqa: S608 - quoted names
+        f"select {', '.join(picked)} "
         f"from (select {', '.join(folded)} from {_INCOMING} group by {keys}) f left join {into} t on {same_key}"
     )
 
 
 def _refuse_null_keys(connection: duckdb.DuckDBPyConnection, table: Target) -> None:
     for key in table.keys:
-        query = f"select count(*) from {_INCOMING} where {names.quote(key)} is null"  # noqa: S608 - quoted name
+        query = f"select count(*) from {_INCOMING} where {names.quote(key)} is null"
         if found := _count(connection, query):
             raise RunFailedError(
                 "null-key",
@@ -133,7 +133,7 @@ def _incoming_table(
         partial = stream.partial
     connection.execute(f"alter table {_INCOMING}_rows rename to {_INCOMING}")
     try:
-        yield _count(connection, f"select count(*) from {_INCOMING}"), partial  # noqa: S608 - our own name
+        yield _count(connection, f"select count(*) from {_INCOMING}"), partial
     finally:
         # In an aborted transaction this fails; its rollback removes the table then.
         with contextlib.suppress(duckdb.Error):

@@ -255,7 +255,7 @@ def lossy_widenings(connection: duckdb.DuckDBPyConnection, table: Target, place:
         for at in (table.sql, place):
             if at is None or one.lossy is None:
                 continue
-            row = first_row(connection, f"select count(*) from {at} where {one.lossy}")  # noqa: S608 - quoted
+            row = first_row(connection, f"select count(*) from {at} where {one.lossy}")
             if row and row[0]:
                 found.append(source_of[one.column])
                 break

@@ -26,7 +26,7 @@ def activate(connection: duckdb.DuckDBPyConnection, held: Snapshot, schema: str,
     at = f"{names.quote(schema)}.{names.quote(table)}"
     row = first_row(
         connection,
-        f"select max({VERSION}), count(*) filter (where {VERSION} = ?) from {at}",  # noqa: S608 - quoted names
+        f"select max({VERSION}), count(*) filter (where {VERSION} = ?) from {at}",
         [activation.version],
     )
     newest, of_this = row or (None, 0)
@@ -36,7 +36,7 @@ def activate(connection: duckdb.DuckDBPyConnection, held: Snapshot, schema: str,
         return _ignored(activation, "no row of that version has come")
     deleted = first_row(
         connection,
-        f"delete from {at} where {VERSION} < ?",  # noqa: S608 - quoted names
+        f"delete from {at} where {VERSION} < ?",
         [activation.version],
     )
     return Change(
