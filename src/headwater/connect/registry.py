@@ -15,6 +15,7 @@ DESTINATIONS = {
     "duckdb": "headwater.connect.destinations.duckdb",
     "jsonl": "headwater.connect.destinations.jsonl",
     "parquet": "headwater.connect.destinations.parquet",
+    "postgres": "headwater.connect.destinations.postgres",
 }
 
 

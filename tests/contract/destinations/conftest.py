@@ -13,7 +13,7 @@ from pyarrow import parquet as pq
 
 from headwater.connect import warehouse
 from headwater.connect.contract import OpenRequest, Rows, Schema
-from headwater.connect.destinations import duckdb, jsonl, manifest, parquet
+from headwater.connect.destinations import duckdb, jsonl, manifest, parquet, postgres
 
 OURS = ("__loaded_at", "__version")
 
@@ -77,6 +77,52 @@ class DuckDBPlace(Place):
             return plain(connection.sql(f"from shop.{table}").to_arrow_table().to_pylist(), back)
 
 
+class PostgresPlace(Place):
+    module = postgres
+    server = None
+
+    def open(self, run_id="run-1", pipeline="dev:shop", **settings):
+        """A pipeline's former session ends first: two at once are refused."""
+        for session in self.opened:
+            if session.pipeline == pipeline:
+                session.close()
+        session = super().open(run_id, pipeline, **settings)
+        session.pipeline = pipeline
+        return session
+
+    def settings(self, **more):
+        at = self.server
+        return postgres.Settings(
+            **{
+                "host": at.host,
+                "port": at.port,
+                "user": at.user,
+                "password": at.password,
+                "database": "contract",
+                "hard_delete": True,
+                **more,
+            }
+        )
+
+    def sql(self, statement):
+        return self.server.sql(statement, "contract")
+
+    def rows(self, stream):
+        stream = "'" + stream.replace("'", "''") + "'"
+        if not self.sql("select 1 from pg_namespace where nspname = '_headwater'"):
+            return None
+        found = self.sql(f"select table_name from _headwater.tables where stream = {stream} and schema_name = 'shop'")
+        if not found:
+            return None
+        at = "'" + found[0][0].replace("'", "''") + "'"
+        back = dict(self.sql(f"select column_name, source_name from _headwater.columns where table_name = {at}"))
+        table = '"' + found[0][0].replace('"', '""') + '"'
+        with self.server.connect("contract") as connection:
+            cursor = connection.execute(f"select * from shop.{table}")
+            names = [column.name for column in cursor.description]
+            return plain([dict(zip(names, row, strict=True)) for row in cursor], back)
+
+
 class FolderPlace(Place):
     def settings(self, **more):
         return self.module.Settings(destination_path=str(self.folder / "out"), **more)
@@ -116,9 +162,15 @@ def plain(rows, back):
     return [{back.get(name, name): value for name, value in row.items() if name not in OURS} for row in rows]
 
 
-@pytest.fixture(params=[DuckDBPlace, ParquetPlace, JsonlPlace], ids=["duckdb", "parquet", "jsonl"])
+@pytest.fixture(
+    params=[DuckDBPlace, PostgresPlace, ParquetPlace, JsonlPlace], ids=["duckdb", "postgres", "parquet", "jsonl"]
+)
 def place(request, tmp_path):
     place = request.param(tmp_path)
+    if request.param is PostgresPlace:
+        place.server = request.getfixturevalue("postgres")
+        place.server.sql("drop database if exists contract with (force)")
+        place.server.sql("create database contract")
     yield place
     for session in place.opened:
         session.close()

@@ -9,6 +9,8 @@ import subprocess
 import sys
 import time
 
+import msgspec
+
 LOAD = """
 import json, sys
 from pathlib import Path
@@ -16,10 +18,10 @@ import pyarrow as pa
 from headwater.connect import registry
 from headwater.connect.contract import OpenRequest, Rows, Schema
 
-name, setting, path, run_id = sys.argv[1:]
+name, settings, folder, run_id = sys.argv[1:]
 module = registry.destination(name)
-request = OpenRequest(pipeline="shop", run_id=run_id, source="shop", folder=Path(path).parent / run_id)
-session = module.open(module.Settings(**{setting: path}), request)
+request = OpenRequest(pipeline="shop", run_id=run_id, source="shop", folder=Path(folder) / run_id)
+session = module.open(module.Settings(**json.loads(settings)), request)
 columns = pa.schema([("id", pa.int64()), ("text", pa.string())])
 done = json.loads(session.checkpoint() or b'{"n": 0}')["n"]
 print("loading", flush=True)
@@ -34,16 +36,13 @@ while True:
     session.commit(json.dumps({"n": done}).encode())
 """
 
-SETTING = {"duckdb": "filepath", "parquet": "destination_path", "jsonl": "destination_path"}
-
 
 def test_kills_at_random_instants_lose_nothing_and_double_nothing(place):
     name = place.module.__name__.rpartition(".")[2]
-    setting = SETTING[name]
-    path = getattr(place.settings(), setting)
+    settings = json.dumps(msgspec.structs.asdict(place.settings()))
     chance = random.Random(name)  # noqa: S311 - a repeatable choice of instants, no secret
     for number in range(6):
-        command = [sys.executable, "-c", LOAD, name, setting, path, f"run-{number}"]
+        command = [sys.executable, "-c", LOAD, name, settings, str(place.folder), f"run-{number}"]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         assert child.stdout.readline() == "loading\n"
         time.sleep(chance.uniform(0.02, 0.4))

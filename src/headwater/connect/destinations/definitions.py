@@ -108,4 +108,102 @@ JSONL = Definition(
     ),
 )
 
-DEFINITIONS: tuple[Definition, ...] = (DUCKDB, PARQUET, JSONL)
+
+def _text(name: str, label: str, description: str, *, value: str | None = None, secret: bool = False) -> Setting:
+    return Setting(
+        name=name, kind=SettingKind.STRING, label=label, description=description, value=value, sensitive=secret
+    )
+
+
+def _switch(name: str, label: str, description: str, *, value: bool) -> Setting:
+    return Setting(name=name, kind=SettingKind.BOOLEAN, label=label, description=description, value=value)
+
+
+POSTGRES = Definition(
+    plugin_type=PluginKind.LOADER,
+    name="target-postgres",
+    namespace="target_postgres",
+    variant=VARIANT,
+    label="PostgreSQL",
+    native="postgres",
+    description="Tables in a PostgreSQL database. Rows, checkpoint and changes of tables commit together.",
+    settings=(
+        _text("host", "Host", "The server's name or address.", value="localhost"),
+        Setting(name="port", kind=SettingKind.INTEGER, value=5432, label="Port", description="The server's port."),
+        _text("user", "User", "Who loads."),
+        _text("password", "Password", "The user's password. Without it, libpq looks into ~/.pgpass.", secret=True),
+        _text("database", "Database", "The database that gets the tables."),
+        _text(
+            "sqlalchemy_url",
+            "URL",
+            "postgresql://user:password@host:port/database?sslmode=…; goes before all settings that it repeats.",
+            secret=True,
+        ),
+        Setting(
+            name="dialect+driver",
+            kind=SettingKind.STRING,
+            value="postgresql+psycopg",
+            label="Dialect and driver",
+            description="For projects that name a driver: any of PostgreSQL will do.",
+            hidden=True,
+        ),
+        _text("default_target_schema", "Schema", "The schema of the tables. Without it, the extractor's namespace."),
+        Setting(
+            name="load_method",
+            kind=SettingKind.OPTIONS,
+            value="upsert",
+            label="Load method",
+            description="What happens to rows that are there already.",
+            options=(
+                Option(value="upsert", label="Rows with the same key are replaced; without keys rows are appended"),
+                Option(value="append-only", label="Rows are appended, keys or not"),
+                Option(value="overwrite", label="Each run replaces the whole content of its tables"),
+            ),
+        ),
+        _switch("activate_version", "Table versions", "Whether a new table version retires older rows.", value=True),
+        _switch(
+            "hard_delete",
+            "Delete rows",
+            "Whether rows of older table versions are deleted; else `__deleted_at` says since when they are gone.",
+            value=False,
+        ),
+        _switch("ssl_enable", "TLS", "Whether the connection must be encrypted as `ssl_mode` says.", value=False),
+        Setting(
+            name="ssl_mode",
+            kind=SettingKind.OPTIONS,
+            value="verify-full",
+            label="TLS mode",
+            description="How far the server is trusted; anything below verify-full can be listened to by others.",
+            options=tuple(
+                Option(value=mode) for mode in ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
+            ),
+        ),
+        _text(
+            "ssl_certificate_authority",
+            "Certificate authority",
+            "The certificate that signs the server's, as a path or as text. Without it, those of the system.",
+        ),
+        _switch("ssl_client_certificate_enable", "Client certificate", "Whether to show a certificate.", value=False),
+        _text("ssl_client_certificate", "Client certificate file", "The certificate, as a path or as text."),
+        _text("ssl_client_private_key", "Client key", "Its private key, as a path or as text.", secret=True),
+        Setting(
+            name="use_copy",
+            kind=SettingKind.BOOLEAN,
+            value=True,
+            label="COPY",
+            description="For projects that choose it: rows always go by COPY here.",
+            hidden=True,
+        ),
+        Setting(
+            name="sanitize_null_text_characters",
+            kind=SettingKind.BOOLEAN,
+            value=True,
+            label="Repair U+0000",
+            description="For projects that choose it: U+0000, which PostgreSQL can't store, always becomes U+FFFD "
+            "here, and is counted.",
+            hidden=True,
+        ),
+    ),
+)
+
+DEFINITIONS: tuple[Definition, ...] = (DUCKDB, PARQUET, JSONL, POSTGRES)

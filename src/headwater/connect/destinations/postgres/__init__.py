@@ -1,0 +1,19 @@
+"""Loads into PostgreSQL. Rows, checkpoint, ledger and all changes of tables commit in one transaction."""
+
+from __future__ import annotations
+
+from headwater.connect.contract import OpenRequest
+from headwater.connect.destinations.postgres.session import PostgresSession
+from headwater.connect.destinations.postgres.settings import Settings
+
+__all__ = ["CAPABILITIES", "Settings", "open"]
+
+# What the contract's tests may expect of it.
+CAPABILITIES = frozenset(
+    {"upsert", "replace", "evolve", "versions", "exactly-once", "one-at-a-time", "no-nul", "jsonb"}
+)
+
+
+def open(settings: Settings, request: OpenRequest) -> PostgresSession:  # noqa: A001 - the contract's word
+    """Connect, take the pipeline and read where it stands. The session at the server lives until `close`."""
+    return PostgresSession(settings, request)

@@ -1,0 +1,129 @@
+"""Where the database is: from settings to the words of libpq."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from headwater.base.errors import InputError
+from headwater.base.files import private_folder, write_atomic
+from headwater.base.redact import Redactor
+from headwater.connect.destinations.postgres.settings import Settings
+
+_SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
+
+
+class Address:
+    """Connection parameters. Shows itself without the password, and takes it out of other texts."""
+
+    def __init__(self, parameters: dict[str, Any]) -> None:
+        self.parameters = parameters
+        self.without_secrets = Redactor([str(parameters[name]) for name in _SECRETS if parameters.get(name)])
+
+    @property
+    def user(self) -> str:
+        return str(self.parameters["user"])
+
+    @property
+    def database(self) -> str:
+        return str(self.parameters["dbname"])
+
+    @property
+    def server(self) -> str:
+        return f"{self.parameters['host']}:{self.parameters['port']}"
+
+    def __repr__(self) -> str:
+        return f"Address({self.user}@{self.server}/{self.database})"
+
+
+_SECRETS = ("password", "sslpassword")
+
+
+def address(settings: Settings, folder: Path) -> Address:
+    """The address that the settings give; `sqlalchemy_url` goes before all others. Certificates that are given as
+    text are put into files in `folder`, which is private.
+
+    Raises InputError (`bad-url`, `missing-setting`).
+    """
+    if settings.sqlalchemy_url:
+        return Address(_defaults() | _of_url(settings.sqlalchemy_url))
+    if settings.dialect_driver and not _SCHEME.match(f"{settings.dialect_driver}://"):
+        raise InputError(
+            "bad-url",
+            f"`{settings.dialect_driver}` is not a PostgreSQL driver",
+            hint="headwater config unset target-postgres dialect+driver",
+        )
+    missing = [name for name in ("host", "user", "database") if not getattr(settings, name)]
+    if missing:
+        raise InputError(
+            "missing-setting",
+            f"the destination needs {', '.join(f'`{name}`' for name in missing)}, or `sqlalchemy_url`",
+            hint=f"headwater config set target-postgres {missing[0]} <value>",
+        )
+    given: dict[str, Any] = {
+        "host": settings.host,
+        "port": settings.port,
+        "user": settings.user,
+        "dbname": settings.database,
+    }
+    if settings.password is not None:
+        given["password"] = settings.password
+    return Address(_defaults() | given | _tls(settings, folder))
+
+
+def _defaults() -> dict[str, Any]:
+    """A dead peer is noticed within two minutes, also by a connection that waits for a slow source."""
+    return {
+        "host": "localhost",
+        "port": 5432,
+        "user": "postgres",
+        "dbname": "postgres",
+        "connect_timeout": 10,
+        "keepalives": 1,
+        "keepalives_idle": 30,
+        "keepalives_interval": 15,
+        "keepalives_count": 4,
+    }
+
+
+def _of_url(url: str) -> dict[str, Any]:
+    try:
+        found = conninfo_to_dict(_SCHEME.sub("postgresql://", url, count=1))
+    except psycopg.ProgrammingError:
+        found = {}
+    if not _SCHEME.match(url) or not found:
+        # Not a word of the URL, nor of the error, which quotes it: there is a password in it.
+        raise InputError(
+            "bad-url",
+            "`sqlalchemy_url` is not the URL of a PostgreSQL database",
+            why="its form is postgresql://user:password@host:port/database, with % codes for special characters",
+            hint="headwater config set target-postgres sqlalchemy_url <url>",
+        ) from None
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def _tls(settings: Settings, folder: Path) -> dict[str, Any]:
+    if not settings.ssl_enable:
+        return {}
+    given: dict[str, Any] = {"sslmode": settings.ssl_mode}
+    if settings.ssl_certificate_authority:
+        given["sslrootcert"] = _file(settings.ssl_certificate_authority, folder / "root.crt")
+    elif settings.ssl_mode == "verify-full":
+        given["sslrootcert"] = "system"
+    if settings.ssl_client_certificate_enable:
+        given["sslcert"] = _file(settings.ssl_client_certificate or "", folder / "client.crt")
+        given["sslkey"] = _file(settings.ssl_client_private_key or "", folder / "client.key")
+    return given
+
+
+def _file(given: str, place: Path) -> str:
+    """The path that was given, or `place` with the certificate that was."""
+    if "-----BEGIN" not in given:
+        return str(Path(given).expanduser())
+    private_folder(place.parent)
+    write_atomic(place, given.encode(), mode=0o600)
+    return str(place)

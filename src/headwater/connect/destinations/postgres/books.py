@@ -1,0 +1,206 @@
+"""What the database keeps about its loads, in the schema `_headwater`, next to the data it speaks of.
+
+`checkpoint` says up to where each pipeline's data reaches; `ledger` has a row for each commit and stream; `tables`
+and `columns` map what the source calls things to what they are called here; `rejects` holds records that could not
+be loaded; `replacing` says where the new content of a stream is collected.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
+from msgspec import Struct
+
+from headwater.base.clock import now
+from headwater.base.errors import EnvironmentProblemError, RunFailedError
+from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.destinations.postgres.connection import Connection, lock_number
+
+SCHEMA = "_headwater"
+_FORMAT = 1
+
+_TABLES = """
+create schema _headwater;
+create table _headwater.format (version integer not null);
+insert into _headwater.format values (1);
+create table _headwater.checkpoint (
+    pipeline text primary key, state bytea, sequence bigint not null, run_id text not null,
+    updated_at timestamptz not null);
+create table _headwater.ledger (
+    pipeline text, run_id text not null, sequence bigint not null, stream text not null,
+    rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null,
+    state_hash text, committed_at timestamptz not null);
+create index on _headwater.ledger (run_id, sequence);
+create table _headwater.rejects (
+    pipeline text, run_id text not null, sequence bigint not null, stream text not null,
+    record text, reason text not null, rejected_at timestamptz not null);
+create table _headwater.tables (
+    schema_name text not null, stream text not null, table_name text not null, keys text[] not null,
+    primary key (schema_name, stream));
+create table _headwater.columns (
+    schema_name text not null, table_name text not null, source_name text not null, column_name text not null,
+    declared text not null, primary key (schema_name, table_name, source_name));
+create table _headwater.replacing (
+    pipeline text, schema_name text not null, table_name text not null, run_id text not null,
+    staged_in text not null, version bigint);
+"""
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where a pipeline's data stands. `sequence` counts its commits; 0 means it never loaded here."""
+
+    sequence: int = 0
+    run_id: str | None = None
+    state: bytes | None = None
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What names a commit in every book."""
+
+    pipeline: str | None
+    run_id: str
+    sequence: int
+
+
+def written(name: str) -> str:
+    """A source's name as the books hold it: PostgreSQL's text can't hold NUL."""
+    return name.replace("\0", "\\0")
+
+
+def exist(connection: Connection) -> bool:
+    return connection.execute("select 1 from pg_namespace where nspname = %s", [SCHEMA]).fetchone() is not None
+
+
+def make(connection: Connection) -> None:
+    """Make the books when there are none, in the caller's transaction. Raises EnvironmentProblemError
+    (`warehouse-newer`) for books of a later release, which this one could only spoil."""
+    if not exist(connection):
+        connection.execute("select pg_advisory_xact_lock(%s)", [lock_number("books")])
+        if not exist(connection):  # nobody made them while we waited
+            connection.execute(_TABLES.encode())
+    check_format(connection)
+
+
+def check_format(connection: Connection) -> None:
+    row = connection.execute("select max(version) from _headwater.format").fetchone()
+    version = row[0] if row else None
+    if version is not None and version > _FORMAT:
+        raise EnvironmentProblemError(
+            "warehouse-newer",
+            f"the warehouse was written by a newer release: its books have format {version}",
+            why=f"this release knows formats up to {_FORMAT}",
+            hint="upgrade headwater",
+        )
+
+
+def standing(connection: Connection, pipeline: str | None) -> Standing:
+    if pipeline is None or not exist(connection):
+        return Standing()
+    check_format(connection)
+    row = connection.execute(
+        "select sequence, run_id, state from _headwater.checkpoint where pipeline = %s", [pipeline]
+    ).fetchone()
+    return Standing(sequence=row[0], run_id=row[1], state=row[2]) if row else Standing()
+
+
+def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
+    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
+    if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
+        raise RunFailedError(
+            "another-writer",
+            f"another run of `{pipeline}` loaded meanwhile",
+            why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected.sequence}",
+            hint="run it again: it goes on from where the other run came to",
+        )
+
+
+def recorded(connection: Connection, entry: Entry) -> dict[str, StreamReceipt] | None:
+    """The receipts of this very commit when it is durable already, None when it isn't."""
+    found = connection.execute(
+        "select stream, rows_in, rows_out, rejected, repaired from _headwater.ledger "
+        "where run_id = %s and sequence = %s and pipeline is not distinct from %s",
+        [entry.run_id, entry.sequence, entry.pipeline],
+    ).fetchall()
+    if not found:
+        stands = standing(connection, entry.pipeline)
+        return {} if (stands.sequence, stands.run_id) == (entry.sequence, entry.run_id) else None
+    return {
+        stream: StreamReceipt(rows_in=rows_in, rows_out=rows_out, rejected=rejected, repaired=repaired)
+        for stream, rows_in, rows_out, rejected, repaired in found
+    }
+
+
+def write_checkpoint(connection: Connection, entry: Entry, state: bytes | None) -> None:
+    if entry.pipeline is None:
+        return
+    connection.execute(
+        "insert into _headwater.checkpoint values (%s, %s, %s, %s, %s) on conflict (pipeline) do update "
+        "set state = excluded.state, sequence = excluded.sequence, run_id = excluded.run_id, "
+        "updated_at = excluded.updated_at",
+        [entry.pipeline, state, entry.sequence, entry.run_id, now()],
+    )
+
+
+def write_ledger(
+    connection: Connection, entry: Entry, receipts: Mapping[str, StreamReceipt], state: bytes | None
+) -> None:
+    state_hash = None if state is None else hashlib.sha256(state).hexdigest()
+    named = [entry.pipeline, entry.run_id, entry.sequence]
+    moment = now()
+    _insert(
+        connection,
+        "ledger",
+        [
+            [*named, written(stream), one.rows_in, one.rows_out, one.rejected, one.repaired, state_hash, moment]
+            for stream, one in receipts.items()
+        ],
+    )
+
+
+def write_rejects(connection: Connection, entry: Entry, rejects: Sequence[Rejected]) -> None:
+    named = [entry.pipeline, entry.run_id, entry.sequence]
+    moment = now()
+    _insert(
+        connection,
+        "rejects",
+        [
+            [*named, written(one.stream), written(one.record.decode(errors="backslashreplace")), one.reason, moment]
+            for one in rejects
+        ],
+    )
+
+
+def write_names(
+    connection: Connection,
+    schema: str,
+    table: str,
+    *,
+    stream: str,
+    keys: tuple[str, ...],
+    columns: Mapping[str, tuple[str, str]],
+) -> None:
+    """Keep what a stream's table, keys and columns (source name to name here and declared type) are called."""
+    connection.execute(
+        "insert into _headwater.tables values (%s, %s, %s, %s) on conflict (schema_name, stream) do update "
+        "set table_name = excluded.table_name, keys = excluded.keys",
+        [schema, written(stream), table, list(keys)],
+    )
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "insert into _headwater.columns values (%s, %s, %s, %s, %s) "
+            "on conflict (schema_name, table_name, source_name) do update "
+            "set column_name = excluded.column_name, declared = excluded.declared",
+            [[schema, table, written(source), *told] for source, told in columns.items()],
+        )
+
+
+def _insert(connection: Connection, table: str, rows: list[list[Any]]) -> None:
+    if not rows:
+        return
+    marks = psycopg.sql.SQL(", ").join(psycopg.sql.Placeholder() for _ in rows[0])
+    statement = psycopg.sql.SQL("insert into {} values ({})").format(psycopg.sql.Identifier(SCHEMA, table), marks)
+    with connection.cursor() as cursor:
+        cursor.executemany(statement, rows)

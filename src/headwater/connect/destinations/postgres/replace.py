@@ -1,0 +1,82 @@
+"""Streams whose whole content is replaced: collected aside over the run's commits, put in place by the last one.
+
+The table itself stays: its views, grants, policies, indexes and comments with it. Its rows are deleted and the new ones
+inserted in one transaction, so a reader sees the old content or the new, and never waits. A renamed table would lose
+its views, and TRUNCATE would show an empty table to those who read with an older snapshot.
+"""
+
+from __future__ import annotations
+
+from headwater.connect import names
+from headwater.connect.destinations.postgres import books, rows
+from headwater.connect.destinations.postgres.connection import Connection, execute
+from headwater.connect.destinations.postgres.tables import Target, add_key, drop_stale_key
+
+
+def aside(connection: Connection, entry: books.Entry, table: Target, version: int | None) -> str | None:
+    """Where earlier commits put the stream's rows, as quoted SQL; None when there are none.
+
+    What a run that died had set aside is thrown away, unless the rows carry the same table `version`: then the
+    source is going on where it stopped.
+    """
+    found = connection.execute(
+        "select staged_in, run_id, version from _headwater.replacing "
+        "where schema_name = %s and table_name = %s and pipeline is not distinct from %s",
+        [table.schema, table.table, entry.pipeline],
+    ).fetchone()
+    if found is None:
+        return None
+    place = f"_headwater.{names.quote(found[0])}"
+    if found[1] == entry.run_id or (version is not None and version == found[2]):
+        return place
+    _forget(connection, entry, table, place)
+    return None
+
+
+def load(
+    connection: Connection,
+    entry: books.Entry,
+    table: Target,
+    incoming: rows.Incoming,
+    *,
+    place: str | None,
+    version: int | None,
+    final: bool,
+) -> rows.Taken:
+    """Take rows aside, or with `final` make them and those set aside before (in `place`) the table's content."""
+    if not final:
+        if table.is_new and table.keys:
+            add_key(connection, table, table.sql)
+        into = place or _begin(connection, entry, table, version)
+        return rows.load(connection, table, into, incoming, is_keyed=place is not None)
+    execute(connection, f"delete from {table.sql}")
+    drop_stale_key(connection, table)
+    if place is None:
+        return rows.load(connection, table, table.sql, incoming, is_keyed=table.is_keyed)
+    taken = rows.load(connection, table, place, incoming, is_keyed=True)
+    rows.copy(connection, table, place, table.sql)
+    if table.keys and not table.is_keyed:
+        add_key(connection, table, table.sql)
+    _forget(connection, entry, table, place)
+    return taken
+
+
+def _begin(connection: Connection, entry: books.Entry, table: Target, version: int | None) -> str:
+    """A logged table: what is set aside has been committed, and must outlive a crash of the server."""
+    name = f"aside_{names.digest(repr((entry.pipeline, table.schema, table.table)))}"
+    place = f"_headwater.{names.quote(name)}"
+    execute(connection, f"create table {place} (like {table.sql})")
+    connection.execute(
+        "insert into _headwater.replacing values (%s, %s, %s, %s, %s, %s)",
+        [entry.pipeline, table.schema, table.table, entry.run_id, name, version],
+    )
+    return place
+
+
+def _forget(connection: Connection, entry: books.Entry, table: Target, place: str) -> None:
+    execute(connection, f"drop table if exists {place}")
+    connection.execute(
+        "delete from _headwater.replacing "
+        "where schema_name = %s and table_name = %s and pipeline is not distinct from %s",
+        [table.schema, table.table, entry.pipeline],
+    )

@@ -1,0 +1,308 @@
+"""Rows into a table: COPY, or COPY aside and an upsert where the last row of a key wins. Each runs inside the caller's
+transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import TypeVar
+
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from msgspec import Struct, field
+
+from headwater.base.errors import RunFailedError
+from headwater.connect import names, types
+from headwater.connect.destinations.postgres import copy_format
+from headwater.connect.destinations.postgres.connection import Connection, execute, literal
+from headwater.connect.destinations.postgres.tables import DELETED_AT, LOADED_AT, ORDINAL, SENT, Target, add_key
+from headwater.connect.staging import MISSING, VERSION, combined, conformed, rider
+
+_INCOMING = "pg_temp.headwater_incoming"
+# Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
+_PIECE_BYTES = 8 << 20
+
+
+class Incoming(Struct, frozen=True, kw_only=True):
+    """Rows of one commit (`batches` gives them as often as it is called), and the moment they are stamped with.
+    Values of the source's columns in `exact` are never repaired."""
+
+    batches: Callable[[], Iterable[pa.RecordBatch]]
+    loaded_at: datetime
+    exact: frozenset[str] = frozenset()
+
+
+class Taken(Struct, frozen=True, kw_only=True):
+    """How many rows the database took in (for an upsert that is before rows of one key were folded), and how many
+    values of each source column were repaired."""
+
+    rows: int
+    repaired: dict[str, int] = field(default_factory=dict)
+
+
+def load(connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool) -> Taken:
+    """Insert the rows into `into`, or upsert them when the table has keys. `is_keyed` says whether `into` has its
+    unique index; one that has not must be empty and gets it.
+
+    Raises RunFailedError: `null-key` when a key column holds null, `value-rejected` for a value that can't be stored
+    and must not be repaired; InexactError for one that its column's type can't hold exactly; psycopg.Error.
+    """
+    if not table.keys:
+        return _append(connection, table, into, incoming)
+    if _is_empty(connection, into):
+        # Straight in, which is right when no key comes twice; if one does, the index says so.
+        execute(connection, "savepoint straight")
+        try:
+            taken = _append(connection, table, into, incoming)
+            if not is_keyed:
+                add_key(connection, table, into)
+        except psycopg.errors.UniqueViolation:
+            execute(connection, "rollback to savepoint straight")
+            if not is_keyed:
+                add_key(connection, table, into)
+        else:
+            execute(connection, "release savepoint straight")
+            return taken
+    return _upsert(connection, table, into, incoming)
+
+
+def copy(connection: Connection, table: Target, source: str, into: str) -> None:
+    """Put all rows of one table into another."""
+    listed = ", ".join(map(names.quote, [*_own(table), LOADED_AT]))
+    execute(connection, f"insert into {into} ({listed}) select {listed} from {source}")
+
+
+def _append(connection: Connection, table: Target, into: str, incoming: Incoming) -> Taken:
+    outgoing = _Outgoing(table, incoming, is_staged=False)
+    return _send(connection, into, outgoing)
+
+
+def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming) -> Taken:
+    outgoing = _Outgoing(table, incoming, is_staged=True)
+    body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in outgoing.columns)
+    execute(connection, f"create temp table {_INCOMING.removeprefix('pg_temp.')} ({body}) on commit drop")
+    taken = _send(connection, _INCOMING, outgoing)
+    if outgoing.partial:
+        execute(connection, f"analyze {_INCOMING} ({', '.join(map(names.quote, table.keys))})")
+        rows = _folded(table, into, outgoing.partial)
+    else:
+        rows = _latest(table, is_unique=outgoing.is_unique())
+    moment = f"{literal(incoming.loaded_at.isoformat())}::timestamptz"
+    own = _own(table)
+    listed = ", ".join(map(names.quote, [*own, LOADED_AT]))
+    replaced = [name for name in [*own, LOADED_AT] if name not in table.keys]
+    settings = [f"{names.quote(name)} = excluded.{names.quote(name)}" for name in replaced]
+    if DELETED_AT in table.ours:
+        settings.append(f"{DELETED_AT} = null")
+    keys = ", ".join(map(names.quote, table.keys))
+    execute(
+        connection,
+        f"insert into {into} ({listed}) select i.*, {moment} from ({rows}) i "
+        f"on conflict ({keys}) do update set {', '.join(settings)}",
+    )
+    execute(connection, f"drop table {_INCOMING}")
+    return taken
+
+
+def _own(table: Target) -> list[str]:
+    """The columns that the rows bring."""
+    return [column.name for column in table.columns] + ([VERSION] if table.is_versioned else [])
+
+
+def _latest(table: Target, *, is_unique: bool) -> str:
+    listed = ", ".join(map(names.quote, _own(table)))
+    if is_unique:
+        return f"select {listed} from {_INCOMING}"
+    keys = ", ".join(map(names.quote, table.keys))
+    return f"select distinct on ({keys}) {listed} from {_INCOMING} order by {keys}, {ORDINAL} desc"
+
+
+def _folded(table: Target, into: str, partial: set[str]) -> str:
+    """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
+    the table has."""
+    keys = ", ".join(map(names.quote, table.keys))
+    picked, folded = [], []
+    for position, column in enumerate(table.columns):
+        name = names.quote(column.name)
+        if column.name in table.keys:
+            picked.append(f"f.{name}")
+            continue
+        last = f"(array_agg({name} order by {ORDINAL} desc){{}})[1] as c{position}"
+        if column.source not in partial:
+            folded.append(last.format(""))
+            picked.append(f"f.c{position}")
+            continue
+        sent = f"({SENT} is null or substr({SENT}, {position + 1}, 1) = '1')"
+        folded.append(last.format(f" filter (where {sent})"))
+        folded.append(f"bool_or({sent}) as s{position}")
+        picked.append(f"case when f.s{position} then f.c{position} else t.{name} end")
+    if table.is_versioned:
+        folded.append(f"(array_agg({VERSION} order by {ORDINAL} desc))[1] as {VERSION}")
+        picked.append(f"f.{VERSION}")
+    inner = ", ".join([keys, *folded])
+    same = " and ".join(f"t.{names.quote(key)} = f.{names.quote(key)}" for key in table.keys)
+    return (
+        f"select {', '.join(picked)} from (select {inner} from {_INCOMING} group by {keys}) f "
+        f"left join {into} t on {same}"
+    )
+
+
+def _is_empty(connection: Connection, at: str) -> bool:
+    row = execute(connection, f"select exists (select from {at})").fetchone()
+    return row is not None and not row[0]
+
+
+def _send(connection: Connection, into: str, outgoing: _Outgoing) -> Taken:
+    listed = ", ".join(names.quote(name) for name, _ in outgoing.columns)
+    with connection.cursor() as cursor:
+        with cursor.copy(f"copy {into} ({listed}) from stdin (format binary)".encode()) as sink:
+            for piece in _ahead(outgoing.pieces()):
+                sink.write(piece)
+        return Taken(rows=cursor.rowcount, repaired=outgoing.repaired)
+
+
+_Item = TypeVar("_Item")
+
+
+def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
+    """The same items; each is made in a thread of its own while the one before is in use. Arrow and libpq both work
+    outside of Python's lock."""
+    with ThreadPoolExecutor(1, "encode") as thread:
+        coming = thread.submit(next, items, None)
+        while (item := coming.result()) is not None:
+            coming = thread.submit(next, items, None)
+            yield item
+
+
+class _Outgoing:
+    """Staged batches on their way into a COPY: the table's columns in its types, whatever the stream's schema was when
+    they were staged. Staged ones carry their order of arrival and which of their columns were sent."""
+
+    def __init__(self, table: Target, incoming: Incoming, *, is_staged: bool) -> None:
+        self._table = table
+        self._incoming = incoming
+        self._is_staged = is_staged
+        self._count = 0
+        self._keys: list[pa.Table] = []
+        self.partial: set[str] = set()
+        self.repaired: dict[str, int] = {}
+        self.columns = [(column.name, column.sql_type) for column in table.columns]
+        if table.is_versioned:
+            self.columns.append((VERSION, "bigint"))
+        if is_staged:
+            self.columns += [(ORDINAL, "bigint"), (SENT, "text")]
+        else:
+            self.columns.append((LOADED_AT, "timestamp with time zone"))
+
+    def pieces(self) -> Iterator[bytes | memoryview]:
+        yield copy_format.HEADER
+        for batch in combined(self._incoming.batches()):
+            rows = max(1, batch.num_rows * _PIECE_BYTES // max(batch.nbytes, _PIECE_BYTES))
+            for start in range(0, batch.num_rows, rows):
+                yield self._encoded(batch.slice(start, rows))
+        yield copy_format.TRAILER
+
+    def is_unique(self) -> bool:
+        """Whether no key came twice; False also when PostgreSQL might see it otherwise."""
+        kinds = {types.kind(column.type.type) for column in self._table.columns if column.name in self._table.keys}
+        if not kinds <= _COMPARED_ALIKE or any(
+            types.is_json(column.type) for column in self._table.columns if column.name in self._table.keys
+        ):
+            return False
+        if not self._keys:
+            return True
+        together = pa.concat_tables(self._keys)
+        return bool(together.group_by(together.column_names).aggregate([]).num_rows == together.num_rows)
+
+    def _encoded(self, batch: pa.RecordBatch) -> memoryview:
+        table = self._table
+        arrays, absent = conformed(batch, table.stream, [(one.source, one.type.type) for one in table.columns])
+        for position, column in enumerate(table.columns):
+            if column.name in table.keys and arrays[position].null_count:
+                raise _null_key(table, column.name)
+            if pa.types.is_string(column.type.type):
+                arrays[position] = self._without_nul(column.source, arrays[position], column.sql_type)
+        if self._is_staged:
+            keyed = [number for number, column in enumerate(table.columns) if column.name in table.keys]
+            self._keys.append(pa.table([arrays[number] for number in keyed], [str(number) for number in keyed]))
+        if table.is_versioned:
+            arrays.append(rider(batch, VERSION, pa.int64()))
+        if self._is_staged:
+            arrays += [pa.arange(self._count, self._count + batch.num_rows), self._sent(batch, absent)]
+        else:
+            arrays.append(pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows))
+        self._count += batch.num_rows
+        encoded = copy_format.rows([(values, sql) for values, (_, sql) in zip(arrays, self.columns, strict=True)])
+        return memoryview(encoded)
+
+    def _sent(self, batch: pa.RecordBatch, absent: list[str]) -> pa.Array:
+        """A text for each row, with `0` at the position of a column that was not sent; null when all were."""
+        has_missing = MISSING in batch.schema.names
+        if not has_missing and not absent:
+            return pa.nulls(batch.num_rows, pa.string())
+        self.partial.update(absent)
+        missing: dict[str, pa.Array] = {}
+        if has_missing:
+            lists = batch.column(MISSING)
+            told, row_of = pc.list_flatten(lists), pc.list_parent_indices(lists)
+            numbers = pa.arange(0, batch.num_rows)
+            for source in pc.unique(told).to_pylist():
+                missing[source] = pc.is_in(numbers, row_of.filter(pc.equal(told, source)))
+        self.partial.update(missing)
+        marks = [
+            pa.scalar("0")
+            if one.source in absent
+            else pc.if_else(missing[one.source], "0", "1")
+            if one.source in missing
+            else pa.scalar("1")
+            for one in self._table.columns
+        ]
+        return pc.binary_join_element_wise(pa.repeat("", batch.num_rows), *marks, "")
+
+    def _without_nul(self, source: str, values: pa.Array, sql: str) -> pa.Array:
+        """PostgreSQL's text and jsonb can't hold U+0000: U+FFFD takes its place, and is counted."""
+        is_json = sql in ("jsonb", "json")
+        sign = "\\u0000" if is_json else "\0"
+        if not _holds(values, sign.encode()):
+            return values
+        mended = _json_without_nul(values) if is_json else pc.replace_substring(values, sign, "\ufffd")
+        changed = pc.sum(pc.not_equal(values, mended)).as_py() or 0
+        if changed and source in self._incoming.exact:
+            raise RunFailedError(
+                "value-rejected",
+                f"a value of `{source}` in stream `{self._table.stream}` holds U+0000, which PostgreSQL can't store",
+                why="it is a key or a cursor, and those are never repaired",
+                hint="take the character out at the source, or choose another key",
+            )
+        if changed:
+            self.repaired[source] = self.repaired.get(source, 0) + changed
+        return mended
+
+
+# Two values that Arrow tells apart PostgreSQL tells apart too, and the other way round. Not so 0.0 and -0.0.
+_COMPARED_ALIKE = frozenset(("int64", "string", "date32", "time64", "timestamp", "decimal", "bool"))
+
+
+def _holds(values: pa.Array, sign: bytes) -> bool:
+    """Whether the sign may be anywhere in the texts; one pass over their bytes."""
+    whole = pa.concat_arrays([values]) if values.offset else values
+    data = whole.buffers()[2]
+    return data is not None and sign in data.to_pybytes()
+
+
+def _json_without_nul(values: pa.Array) -> pa.Array:
+    """In JSON text a backslash may itself be escaped: those are put aside while U+0000 is looked for. A raw control
+    character, which JSON text never has, stands for them meanwhile."""
+    aside = pc.replace_substring(values, "\\\\", "\x01")
+    return pc.replace_substring(pc.replace_substring(aside, "\\u0000", "\\ufffd"), "\x01", "\\\\")
+
+
+def _null_key(table: Target, key: str) -> RunFailedError:
+    return RunFailedError(
+        "null-key",
+        f"rows of stream `{table.stream}` have no value in the key column `{key}`",
+        why="a row without its key can't be told from others",
+        hint="choose other keys, or set `load_method` to `append-only`",
+    )
