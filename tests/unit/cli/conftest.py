@@ -25,6 +25,7 @@ plugins:
     settings:
     - {name: upto, kind: integer, value: 3}
     - {name: die_after, kind: integer}
+    - {name: pause, kind: decimal}
     - {name: secret, sensitive: true}
   - name: tap-files
     variant: headwater

@@ -71,8 +71,8 @@ WRONG = [
     ("config list tap-nope", 2, "headwater.yml: the project has no plugin `tap-nope` [unknown-plugin]"),
     ("config set tap-numbers upto much", 2, "setting `upto` of `tap-numbers` must be"),
     ("config unset tap-numbers upto", 2, "`upto` is not set for `tap-numbers` in the project files"),
-    ("config test say", 2, "headwater.yml:27: `say` is a utility: only extractors and loaders can be tested"),
-    ("select target-lines a b", 2, "headwater.yml:19: `target-lines` is a loader: only extractors have streams"),
+    ("config test say", 2, "headwater.yml:28: `say` is a utility: only extractors and loaders can be tested"),
+    ("select target-lines a b", 2, "headwater.yml:20: `target-lines` is a loader: only extractors have streams"),
     ("environment add dev", 2, "there is already an environment named `dev` [duplicate-name]"),
     ("environment remove nope", 2, "headwater.yml: environment `nope` not found [unknown-environment]"),
     ("environment remove dev", 2, "headwater.yml:1: `dev` is the default environment [environment-in-use]"),
@@ -82,8 +82,8 @@ WRONG = [
     ("job list nope", 2, "headwater.yml: job `nope` not found [unknown-job]"),
     ("job set nope --tasks say", 2, "headwater.yml: job `nope` not found [unknown-job]"),
     ("job remove nope", 2, "headwater.yml: job `nope` not found [unknown-job]"),
-    ("invoke tap-files", 2, "headwater.yml:15: `tap-files` is native: there is no program to invoke [native-plugin]"),
-    ("invoke say:bye", 2, "headwater.yml:27: `say` has no command `bye` [unknown-command]"),
+    ("invoke tap-files", 2, "headwater.yml:16: `tap-files` is native: there is no program to invoke [native-plugin]"),
+    ("invoke say:bye", 2, "headwater.yml:28: `say` has no command `bye` [unknown-command]"),
     ("state get nope", 2, "there is no state `nope` [unknown-state]"),
     ("state set x", 2, "give the state as VALUE or with --input-file [bad-usage]"),
     ("logs show nope", 2, "there is no run `nope` [no-such-run]"),
@@ -145,7 +145,7 @@ def test_plugins_of_the_project_and_of_the_hub(hw):
 
 def test_a_setting_is_set_shown_and_removed(hw):
     assert hw.ok("config", "set", "tap-numbers", "upto", "5").out == "set `upto` of `tap-numbers` in headwater.yml\n"
-    assert hw.ok("config", "list", "tap-numbers").out.splitlines()[2].split()[:3] == ["upto", "5", "headwater.yml:16"]
+    assert hw.ok("config", "list", "tap-numbers").out.splitlines()[2].split()[:3] == ["upto", "5", "headwater.yml:17"]
     assert hw.ok("config", "print", "tap-numbers").json == {"upto": 5}
     assert "TAP_NUMBERS_UPTO='5'" in hw.ok("config", "print", "tap-numbers", "--format", "env").out
     done = hw.ok("config", "unset", "tap-numbers", "upto")
