@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from contextlib import suppress
 
 import pytest
 
@@ -96,11 +97,12 @@ def files(hw, suffix):
 def test_a_full_disk_under_the_spool_ends_the_run_and_loads_nothing(small):
     small.write("headwater.yml", PROJECT.replace("small/warehouse.duckdb", "warehouse.duckdb"))
     small.ok("run", "tap-numbers", "target-duckdb", HEADWATER_HOME="small")
-    # No state for 300 MB: more than a load holds in memory.
+    # No state for 60 MB, and memory for one: the rest goes to the run's folder.
     done = small(
         *("run", "tap-numbers", "target-duckdb"),
         HEADWATER_HOME="small",
-        TAP_NUMBERS_UPTO=6000,
+        TARGET_DUCKDB__MEMORY_BYTES=1_000_000,
+        TAP_NUMBERS_UPTO=1000,
         TAP_NUMBERS_STATE_EVERY=1_000_000,
     )
     assert done.code == 3
@@ -109,3 +111,20 @@ def test_a_full_disk_under_the_spool_ends_the_run_and_loads_nothing(small):
     assert small.query("select count(*) from numbers.numbers") == [(10,)]
     small.ok("run", "tap-numbers", "target-duckdb", HEADWATER_HOME="small", TAP_NUMBERS_UPTO=20)
     assert small.query("select count(*) from numbers.numbers") == [(20,)]
+
+
+def test_a_run_on_a_full_disk_says_so_before_it_starts(small):
+    small.write("headwater.yml", PROJECT.replace("small/warehouse.duckdb", "warehouse.duckdb"))
+    small.ok("run", "tap-numbers", "target-duckdb", HEADWATER_HOME="small")
+    if small.file_bytes is not None:
+        small.file_bytes = 0
+    else:
+        with suppress(OSError), (small.root / "small/fill").open("wb", buffering=0) as fill:
+            while fill.write(bytes(4096)):
+                pass
+    done = small("run", "tap-numbers", "target-duckdb", HEADWATER_HOME="small", TAP_NUMBERS_UPTO=20)
+    assert done.code == 3
+    assert done.err.startswith("error: cannot use `")
+    assert "small/headwater.db`: " in done.err
+    assert "free space" in done.err
+    assert small.query("select count(*) from numbers.numbers") == [(10,)]

@@ -116,6 +116,23 @@ def test_after_a_target_died_the_next_run_loads_the_rest(counting):
     assert sorted(set(lines(counting))) == list(range(1, 2001))
 
 
+def test_a_lost_system_database_costs_no_state_of_a_native_load(counting):
+    counting.ok("run", "tap-numbers", "target-duckdb")
+    for file in (counting.root / ".headwater").glob("headwater.db*"):
+        file.unlink()
+    counting.ok("run", "tap-numbers", "target-duckdb")
+    assert numbers(counting) == list(range(1, 11))
+    assert counting.state("dev:tap-numbers-to-target-duckdb") == {"bookmarks": {"numbers": {"id": 10}}}
+
+
+def test_a_lost_warehouse_is_loaded_from_the_beginning(counting):
+    counting.ok("run", "tap-numbers", "target-duckdb")
+    (counting.root / "warehouse.duckdb").unlink()
+    done = counting.ok("run", "tap-numbers", "target-duckdb")
+    assert "the destination has no data of this pipeline any more: loading from the beginning" in done.err
+    assert numbers(counting) == list(range(1, 11))
+
+
 def test_the_run_history_tells_the_failure(counting):
     counting("run", "tap-numbers", "target-lines", TAP_NUMBERS_DIE_AFTER=4)
     (run,) = json.loads(counting.ok("logs", "list", "--json").out)

@@ -66,10 +66,16 @@ def warehouse(hw):
 
 
 def test_killed_at_any_moment_a_load_is_completed_exactly_once_by_the_next_run(counting, group_members, until):
-    last = 3000
-    big = {"TAP_NUMBERS_UPTO": last, "TAP_NUMBERS_PAUSE": 0, "TAP_NUMBERS_PADDING": 60_000}  # three commits of 64 MiB
-    reached = set()
-    for delay in (0.5, *(random.uniform(0.5, 5) for _ in range(4))):  # noqa: S311 - no secret
+    last = 4000
+    # A commit every MB, some twenty in all.
+    big = {
+        "TAP_NUMBERS_UPTO": last,
+        "TAP_NUMBERS_PAUSE": 0,
+        "TAP_NUMBERS_PADDING": 5_000,
+        "TARGET_DUCKDB__COMMIT_BYTES": 1_000_000,
+    }
+    reached = [0]
+    for delay in (0.4, *(random.uniform(0.4, 1.2) for _ in range(4))):  # noqa: S311 - no secret
         process = counting.start(*NATIVE, **big)
         time.sleep(delay)
         process.kill()
@@ -78,9 +84,10 @@ def test_killed_at_any_moment_a_load_is_completed_exactly_once_by_the_next_run(c
         if (counting.root / "warehouse.duckdb").exists():
             rows, vouched = warehouse(counting)
             assert rows == list(range(1, vouched + 1))
-            reached.add(vouched)
+            assert vouched >= reached[-1]
+            reached.append(vouched)
     counting.ok(*NATIVE, **big)
-    assert warehouse(counting) == (list(range(1, last + 1)), last), f"after kills at {sorted(reached)}"
+    assert warehouse(counting) == (list(range(1, last + 1)), last), f"after kills at {reached}"
     assert position(counting, "target-duckdb") == last
 
 
