@@ -80,9 +80,11 @@ def _reachable(programs: Path, folder: Path) -> Path:
     with contextlib.suppress(OSError, subprocess.SubprocessError):
         subprocess.run([programs / "postgres", "--version"], check=True, capture_output=True, **_as_nobody())
         return programs
-    copy = folder / "programs"
-    shutil.copytree(programs.parent, copy, symlinks=True)
-    return copy / "bin"
+    # The programs of the wheel look for their libraries in a folder beside the package.
+    package = programs.parents[1]
+    for needed in (programs.parent, *package.parent.glob(f"{package.name}.*libs")):
+        shutil.copytree(needed, folder / "copy" / needed.relative_to(package.parent), symlinks=True)
+    return folder / "copy" / programs.relative_to(package.parent)
 
 
 @contextlib.contextmanager
