@@ -13,7 +13,7 @@ from headwater.base.errors import InputError
 from headwater.base.redact import MASK, Redactor
 from headwater.base.text import env_name
 from headwater.model.plugin import PluginKind
-from headwater.model.setting import Origin, Setting, Value
+from headwater.model.setting import Origin, Setting, SettingKind, Value
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
@@ -26,6 +26,7 @@ from headwater.store import dotenv, project_edit
 
 # `headwater config … meltano NAME` is how Meltano names the project itself.
 PROJECT_NAMES = ("headwater", "meltano")
+_TEXTS = (SettingKind.STRING, SettingKind.EMAIL, SettingKind.FILE, SettingKind.PASSWORD, SettingKind.OAUTH)
 
 
 class Listing(Struct, frozen=True, kw_only=True):
@@ -219,10 +220,12 @@ def _is_secret(setting: Setting, known: Value | None) -> bool:
 
 
 def _checked(plugin: str, setting: Setting, value: Any, given: str) -> Any:
+    if setting.kind in _TEXTS and not isinstance(value, str | None):
+        return given  # `set account 0042` and `set key {"a": 1}`: what was typed is the text
     try:
         return cast(setting, value) if setting.kind else value
     except WrongTypeError as error:
-        # `set port "5432"` and `set name 42`: what was typed may be meant as text.
+        # What was typed may be meant as text.
         try:
             return cast(setting, given)
         except WrongTypeError:

@@ -1,0 +1,130 @@
+from msgspec.structs import replace
+
+from headwater.model.plugin import PluginKind
+from headwater.ops import definitions, plugins
+from headwater.ops.plugins import AddRequest
+
+TAP = next(
+    row for row in definitions.listing("tap-*") if row.runs == "Singer" and row.kind is PluginKind.EXTRACTOR
+).name
+
+
+def add(lab, name, **request):
+    return plugins.add(lab.workspace(), name, AddRequest(**request))
+
+
+def locks(lab):
+    return sorted(path.name for path in (lab.root / "plugins").rglob("*.lock"))
+
+
+def test_a_plugin_gets_an_entry_and_a_lock_file(lab):
+    project = lab()
+    added = add(project, TAP)
+    assert (added.name, added.existed) == (TAP, False)
+    assert f"- name: {TAP}" in project.text()
+    assert locks(project) == [f"{TAP}--{added.variant}.lock"]
+
+
+def test_adding_again_renews_the_lock_file_and_leaves_the_entry(lab):
+    project = lab()
+    add(project, TAP)
+    before = project.text()
+    (lock,) = (project.root / "plugins").rglob("*.lock")
+    lock.unlink()
+    assert add(project, TAP).existed
+    assert (project.text(), lock.exists()) == (before, True)
+
+
+def test_another_variant_needs_another_name(lab):
+    project = lab("plugins:\n  extractors:\n  - {name: tap-files, variant: mine, namespace: x}\n")
+    assert project.refusal(add, project, "tap-files", variant="headwater") == (
+        "error: `tap-files` is in the project with variant `mine` [variant-differs]\n"
+        "hint: headwater add tap-files --variant headwater --as tap-files--headwater"
+    )
+
+
+def test_typos_are_guessed(lab):
+    project = lab()
+    assert project.refusal(add, project, "tap-fils") == (
+        "error: the hub has no plugin `tap-fils` [unknown-plugin]\nhint: did you mean `tap-files`?"
+    )
+    assert project.refusal(add, project, "tap-files", variant="headwatr") == (
+        "error: `tap-files` has no variant `headwatr` [unknown-variant]\nhint: did you mean `headwater`?"
+    )
+
+
+def test_a_copy_inherits(lab):
+    project = lab()
+    add(project, "tap-files")
+    assert add(project, "tap-files", as_name="tap-files--eu").name == "tap-files--eu"
+    assert "  - name: tap-files--eu\n      inherit_from: tap-files\n".replace("  -", "    -") in project.text()
+
+
+def test_a_custom_plugin(lab):
+    project = lab()
+    add(project, "tap-own", custom=True, executable="./tap")
+    (row,) = plugins.listing(project.workspace())
+    assert (row.kind, row.name, row.installed) == (PluginKind.EXTRACTOR, "tap-own", None)
+    assert project.refusal(add, project, "tap-b", custom=True).splitlines()[0] == (
+        "error: `tap-b` is custom and needs a package or a program [custom-needs-program]"
+    )
+
+
+def test_a_plugin_with_heirs_stays(lab):
+    project = lab()
+    add(project, "tap-files")
+    add(project, "tap-files", as_name="tap-eu")
+    assert project.refusal(plugins.remove, project.workspace(), "tap-files") == (
+        "error: `tap-eu` inherits from `tap-files` [plugin-in-use]\nhint: headwater remove tap-eu tap-files"
+    )
+
+
+def test_remove_takes_the_entry_and_the_lock_file(lab):
+    project = lab()
+    add(project, TAP)
+    plugins.remove(project.workspace(), TAP)
+    assert (TAP in project.text(), locks(project)) == (False, [])
+
+
+def test_a_definition_is_locked_when_it_is_first_used(lab):
+    project = lab(f"plugins:\n  extractors:\n  - name: {TAP}\n  - {{name: tap-copy, inherit_from: {TAP}}}\n")
+    workspace = project.workspace()
+    plugins._lock(workspace, [workspace.project.plugin("tap-copy")])
+    assert locks(project) == []  # it has no definition of its own, and its parent was not used
+    plugins._lock(workspace, workspace.project.plugins)
+    assert len(locks(project)) == 1
+
+
+def test_native_and_custom_plugins_need_no_lock(lab):
+    project = lab(
+        "plugins:\n  extractors:\n  - {name: tap-files, variant: headwater}\n  - {name: tap-x, namespace: x}\n"
+    )
+    workspace = project.workspace()
+    plugins._lock(workspace, workspace.project.plugins)
+    assert locks(project) == []
+
+
+def test_a_project_that_is_read_only_is_not_locked(lab):
+    project = lab(f"project_readonly: true\nplugins:\n  extractors:\n  - name: {TAP}\n")
+    workspace = project.workspace()
+    plugins._lock(workspace, workspace.project.plugins)
+    assert locks(project) == []
+
+
+def test_next_commands(lab):
+    project = lab()
+    add(project, "tap-files")
+    assert plugins.next_commands(project.workspace(), "tap-files") == [
+        "next: headwater config set tap-files path VALUE"
+    ]
+    project.write(
+        "headwater.yml", "plugins:\n  extractors:\n  - {name: tap-files, variant: headwater, config: {path: x}}\n"
+    )
+    assert plugins.next_commands(project.workspace(), "tap-files") == ["next: headwater add target-duckdb"]
+    add(project, "target-duckdb")
+    assert plugins.next_commands(project.workspace(), "tap-files") == ["next: headwater run tap-files target-duckdb"]
+    assert plugins.next_commands(project.workspace(), "target-duckdb") == []
+
+
+def test_requests_are_values():
+    assert replace(AddRequest(), variant="x").variant == "x"
