@@ -228,6 +228,12 @@ def test_a_tap_that_logs_to_stdout(made):
     )
 
 
+def test_the_way_out_that_the_message_names_for_such_a_tap(made):
+    changed(made, 'config: {token: "x"}', 'config: {token: "x", chatter: true}\n    tolerate_stdout_noise: true')
+    assert "the tap wrote to stdout: Hello from the tap" in made.ok("run", "tap-numbers", "target-duckdb").err
+    assert made.query("select count(*) from numbers.numbers") == [(10,)]
+
+
 def test_a_program_that_is_not_there(made):
     (made.root / "bin/tap_numbers").unlink()
     error = refused(made, "run", "tap-numbers", "target-lines", code=3)

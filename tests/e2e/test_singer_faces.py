@@ -96,9 +96,13 @@ def test_a_target_prints_a_state_only_when_the_rows_before_it_are_safe(shell):
         '{"type":"STATE","value":{"n":1}}\n'
         '{"type":"RECORD","stream":"s","record":{"id":"not a number"}}\n',
     )
-    out = shell("headwater target duckdb -c target.json < messages.jsonl || true")
-    rows = shell.hw.query("select id from landing.s", "out.duckdb")
-    assert (out.strip(), rows) in [('{"n":1}', [(1,)]), ("", [])]
+    out = shell("headwater target duckdb -c target.json < messages.jsonl 2> err.txt", code=1)
+    assert (out, shell.hw.query("select id from landing.s", "out.duckdb")) == ('{"n":1}\n', [(1,)])
+    assert (shell.hw.root / "err.txt").read_text() == (
+        "error: line 4 of the tap's output: a record of stream `s` cannot be loaded [bad-record]\n"
+        "  column `id`: it is text, not a number\n"
+        "hint: fix it at the source, or set `on_bad_record: quarantine` to load the others\n"
+    )
 
 
 def test_a_tap_whose_reader_goes_away_ends_quietly(shell):
