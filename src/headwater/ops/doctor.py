@@ -50,8 +50,12 @@ def examine(workspace_of: Callable[[], Workspace]) -> list[Finding]:
     findings.append(Finding(subject="project", status="ok", text=f"{workspace.project.file}{environment}"))
     findings += _disk(workspace)
     findings += _installed(workspace)
+    try:
+        facts = planning.facts(workspace)
+    except HeadwaterError as error:
+        return [*findings, _failed("project", error)]
     for plugin in workspace.project.plugins:
-        findings += _settings(workspace, plugin)
+        findings += _settings(facts, plugin)
     return findings
 
 
@@ -74,12 +78,17 @@ def _disk(workspace: Workspace) -> Iterator[Finding]:
     free = shutil.disk_usage(workspace.root).free
     text = f"{byte_size(free)} free at {workspace.root}"
     if free < _LOW_DISK:
-        yield Finding(subject="disk", status="warning", text=text, hint="a load that spools may need more")
+        yield Finding(
+            subject="disk",
+            status="warning",
+            text=text,
+            hint=f"free space, loads keep rows there for a moment: df -h {workspace.root}",
+        )
     else:
         yield Finding(subject="disk", status="ok", text=text)
     if not os.access(workspace.root, os.W_OK):
         yield Finding(
-            subject="disk", status="failed", text=f"{workspace.root} is not writable", hint="fix its permissions"
+            subject="disk", status="failed", text=f"{workspace.root} is not writable", hint=f"ls -ld {workspace.root}"
         )
 
 
@@ -96,13 +105,13 @@ def _installed(workspace: Workspace) -> Iterator[Finding]:
             )
 
 
-def _settings(workspace: Workspace, plugin: Plugin) -> Iterator[Finding]:
+def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
     try:
-        ready = build.ready(planning.facts(workspace), plugin)
+        ready = build.ready(facts, plugin)
     except HeadwaterError as error:
         yield _failed(plugin.name, error)
         return
-    for unknown in plan_settings.unknown_keys(ready.resolved, workspace.environment):
+    for unknown in plan_settings.unknown_keys(ready.resolved, facts.environment):
         yield Finding(
             subject=plugin.name,
             status="warning",

@@ -15,7 +15,7 @@ from headwater.model.event import Emit
 from headwater.model.plugin import Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, inherit
+from headwater.plan import build
 from headwater.plan import settings as plan_settings
 from headwater.run import install as run_install
 from headwater.store import lock_files, project_edit, venvs
@@ -26,6 +26,8 @@ _BY_PREFIX = {"tap-": PluginKind.EXTRACTOR, "target-": PluginKind.LOADER}
 
 
 class AddRequest(Struct, frozen=True, kw_only=True):
+    """What `headwater add` was asked for. `executable`, `namespace` and `capabilities` are for custom plugins."""
+
     kind: PluginKind | None = None
     inherit_from: str | None = None
     variant: str | None = None
@@ -40,6 +42,8 @@ class AddRequest(Struct, frozen=True, kw_only=True):
 
 
 class Added(Struct, frozen=True, kw_only=True):
+    """`existed`: the entry was there before."""
+
     kind: PluginKind
     name: str
     variant: str | None
@@ -125,7 +129,7 @@ def _add_custom(workspace: Workspace, name: str, request: AddRequest) -> Added:
 
 
 def _usual_capabilities(kind: PluginKind) -> list[str] | None:
-    """What nearly every tap can do; one that cannot is told from its --help by `headwater doctor`."""
+    """What nearly every tap can do; for another name them with --capability."""
     return ["catalog", "discover", "state"] if kind is PluginKind.EXTRACTOR else None
 
 
@@ -176,8 +180,8 @@ def _prefix_kind(name: str) -> PluginKind | None:
 def remove(workspace: Workspace, name: str, kind: PluginKind | None = None) -> None:
     """Remove a plugin's entry, its lock file and its environment, unless another plugin still uses them."""
     plugin = planning.plugin(workspace, name, kind)
-    heir = next((item for item in workspace.project.plugins if item.inherit_from == name), None)
-    if heir is not None and heir.kind is plugin.kind:
+    heirs = (item for item in workspace.project.plugins if (item.kind, item.inherit_from) == (plugin.kind, name))
+    if (heir := next(heirs, None)) is not None:
         raise InputError(
             "plugin-in-use", f"`{heir.name}` inherits from `{name}`", hint=f"headwater remove {heir.name} {name}"
         )
@@ -201,7 +205,7 @@ def install(
     wanted = [planning.plugin(workspace, name, kind) for name in names]
     plugins = wanted or [item for item in workspace.project.plugins if kind in (None, item.kind)]
     _lock(workspace, plugins)
-    jobs = [job for plugin in plugins if (job := _job(workspace, plugin)) is not None]
+    jobs = _jobs(workspace, plugins)
     if clean:
         for job in jobs:
             run_install.update_pins(job, emit=emit)
@@ -211,7 +215,7 @@ def install(
 def install_missing(workspace: Workspace, plugins: Sequence[Plugin], *, emit: Emit) -> None:
     """Install those of the plugins whose environment is not what the project asks for. Costs ~1 ms when all are."""
     _lock(workspace, plugins)
-    jobs = [job for plugin in plugins if (job := _job(workspace, plugin)) is not None]
+    jobs = _jobs(workspace, plugins)
     stale = [job for job in jobs if not venvs.is_current(job.requirement)]
     if stale:
         run_install.install(stale, emit=emit)
@@ -223,23 +227,29 @@ def _lock(workspace: Workspace, plugins: Sequence[Plugin]) -> None:
         return
     for plugin in plugins:
         name = plugin.inherit_from or plugin.name
-        is_child = workspace.project.plugin(name, plugin.kind) not in (None, plugin) and plugin.variant is None
-        if plugin.is_custom or is_child or lock_files.read(workspace.root, plugin.kind, name, plugin.variant):
+        parent = workspace.project.plugin(name, plugin.kind) if plugin.inherit_from else None
+        if plugin.is_custom or (parent is not None and plugin.variant is None):
+            continue  # its definition stands in the project file, or is its parent's
+        if lock_files.read(workspace.root, plugin.kind, name, plugin.variant):
             continue
         found = definitions.known(plugin.kind, name, plugin.variant)
         if found is not None and found.native is None:
             lock_files.write(workspace.root, found)
 
 
-def _job(workspace: Workspace, plugin: Plugin) -> run_install.InstallJob | None:
+def _jobs(workspace: Workspace, plugins: Sequence[Plugin]) -> list[run_install.InstallJob]:
+    """Of those plugins that need an environment."""
     facts = planning.facts(workspace)
-    ready = build.ready(facts, plugin)
-    env = {**facts.dotenv, **ready.levels.merged}
+    jobs = (_job(workspace, facts, build.ready(facts, plugin)) for plugin in plugins)
+    return [job for job in jobs if job is not None]
+
+
+def _job(workspace: Workspace, facts: build.Facts, ready: build.Ready) -> run_install.InstallJob | None:
     return run_install.job(
         ready.resolved,
         root=workspace.root,
         home=workspace.home,
-        env=env,
+        env={**facts.dotenv, **ready.levels.merged},
         secrets=ready.secrets,
         write_pins=not planning.settings(workspace)["project_readonly"].value,
     )
@@ -250,15 +260,16 @@ def listing(workspace: Workspace) -> list[ListedPlugin]:
     facts = planning.facts(workspace)
     rows = []
     for plugin in workspace.project.plugins:
-        resolved = inherit.resolve(workspace.project, plugin, facts.definition_of)
-        job = _job(workspace, plugin)
+        ready = build.ready(facts, plugin)
+        definition = ready.resolved.definition
+        job = _job(workspace, facts, ready)
         rows.append(
             ListedPlugin(
                 kind=plugin.kind,
                 name=plugin.name,
-                variant=resolved.definition.variant,
+                variant=definition.variant,
                 inherit_from=plugin.inherit_from,
-                pip_url=resolved.definition.pip_url,
+                pip_url=definition.pip_url,
                 installed=None if job is None else venvs.is_current(job.requirement),
             )
         )
