@@ -13,12 +13,12 @@ from pathlib import Path
 
 import click
 import msgspec
-from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
-from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
 
 from headwater.base.errors import ExitCode
 from headwater.cli.lazy import LazyGroup
 from headwater.cli.main import root
+from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
+from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
 from headwater.model import event
 from headwater.model.plugin import Definition
 
