@@ -77,9 +77,8 @@ def conversion(column: str, held: str, reached: pa.Field) -> tuple[str, str | No
     if types.kind(new) == "string":
         if types.is_json(reached):
             return f"{column}::jsonb", None
-        return _TEXT.get("naive" if held.endswith("without time zone") else types.kind(old), "{0}::text").format(
-            column
-        ), None
+        form = "naive" if held == "timestamp without time zone" else types.kind(old)
+        return _TEXT.get(form, "{0}::text").format(column), None
     after = sql_type(reached)
     if types.is_sure(old, new) or types.kind(old) == types.kind(new) != "decimal":
         return f"{column}::{after}", None

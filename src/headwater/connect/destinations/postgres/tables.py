@@ -247,7 +247,7 @@ def target(
         is_new=not live,
         is_keyed=is_keyed,
         stale_key=held.primary if live and is_other_key and not is_keyed else None,
-        added=(*added, *((name, "bigint") for name in ours if name not in live)),
+        added=(*added, *_added_ours(live, ours)),
         widened=tuple(widened),
         noted=noted,
         is_noted=held.keys == key_names
@@ -343,6 +343,14 @@ def lossy_widenings(connection: Connection, table: Target, place: str | None) ->
                 found.append(source_of[one.column])
                 break
     return found
+
+
+def _added_ours(live: Mapping[str, LiveColumn], ours: list[str]) -> list[tuple[str, str]]:
+    """Columns of ours that the rows need; a table made by others has not even the moment of the load."""
+    added = [(name, "bigint") for name in ours if name not in live]
+    if live and LOADED_AT not in live:
+        added.append((LOADED_AT, "timestamp with time zone"))
+    return added
 
 
 def _called(columns: Mapping[str, pa.Field], held: Held) -> dict[str, str]:
