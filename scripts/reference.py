@@ -9,13 +9,13 @@ import ast
 import inspect
 import sys
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import msgspec
 
 from headwater.base.errors import ExitCode
-from headwater.cli.lazy import LazyGroup
 from headwater.cli.main import root
 from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
 from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
@@ -47,25 +47,27 @@ def main() -> int:
 
 
 def commands() -> str:
-    parts = [MADE, "# Commands\n", "`hw` is short for `headwater`.\n", block(help_of(root, "headwater"))]
-    context = click.Context(root, info_name="headwater")
-    assert isinstance(root, LazyGroup)
-    for name in root.list_commands(context):
-        command = root.get_command(context, name)
-        assert command is not None
-        parts += [f"## headwater {name}\n", block(help_of(command, f"headwater {name}"))]
-        if isinstance(command, click.Group):
-            for sub in sorted(command.commands):
-                parts += [
-                    f"### headwater {name} {sub}\n",
-                    block(help_of(command.commands[sub], f"headwater {name} {sub}")),
-                ]
+    parts = [MADE, "# Commands\n", "`hw` is short for `headwater`.\n"]
+    for context in contexts():
+        if context.parent is not None:
+            parts.append(f"{'#' * (context.command_path.count(' ') + 1)} {context.command_path}\n")
+        parts.append(block(context.get_help()))
     return "\n".join(parts)
 
 
-def help_of(command: click.Command, name: str) -> str:
-    context = click.Context(command, info_name=name, terminal_width=100, max_content_width=100)
-    return command.get_help(context)
+def contexts(
+    command: click.Command = root, name: str = "headwater", parent: click.Context | None = None
+) -> Iterator[click.Context]:
+    """A context for each command, below that of its group: options of the group hold for all below."""
+    context = click.Context(
+        command, info_name=name, parent=parent, terminal_width=100, max_content_width=100, **command.context_settings
+    )
+    yield context
+    if isinstance(command, click.Group):
+        for below in command.list_commands(context):
+            found = command.get_command(context, below)
+            assert found is not None
+            yield from contexts(found, below, context)
 
 
 def block(text: str) -> str:

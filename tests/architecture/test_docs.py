@@ -95,10 +95,14 @@ def named(page: Path) -> Iterator[list[str]]:
         yield re.split(r"\s+", text)[1:]
 
 
+# click remembers a command's help option from the first context it is asked in: it has to be a true one.
+TOP = click.Context(root, info_name="headwater", **root.context_settings)
+
+
 def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
     """The command that the words name, and what is left of them. Raises click.UsageError when there is none."""
     command: click.Command = root
-    path = click.Context(root)
+    path = TOP
     while isinstance(command, click.Group):
         while words and words[0].startswith("-"):
             option = next((item for item in command.params if words[0] in item.opts), None)
@@ -122,7 +126,7 @@ def test_every_command_line_can_be_typed(page: Path) -> None:
         try:
             command, rest = resolved(words)
             if not isinstance(command, click.Group):
-                command.make_context(command.name, list(rest))
+                command.make_context(command.name, list(rest), parent=TOP)
         except (click.exceptions.Exit, click.exceptions.Abort):
             pass
         except click.MissingParameter as error:
