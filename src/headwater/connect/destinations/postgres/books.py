@@ -109,12 +109,16 @@ def standing(connection: Connection, pipeline: str | None) -> Standing:
 def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
     """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
     if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
-        raise RunFailedError(
-            "another-writer",
-            f"another run of `{pipeline}` loaded meanwhile",
-            why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected.sequence}",
-            hint="run it again: it goes on from where the other run came to",
-        )
+        raise _another_writer(pipeline, found, expected.sequence)
+
+
+def _another_writer(pipeline: str | None, found: Standing, expected: int) -> RunFailedError:
+    return RunFailedError(
+        "another-writer",
+        f"another run of `{pipeline}` loaded meanwhile",
+        why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected}",
+        hint="run it again: it goes on from where the other run came to",
+    )
 
 
 def recorded(connection: Connection, entry: Entry) -> dict[str, StreamReceipt] | None:
@@ -134,14 +138,18 @@ def recorded(connection: Connection, entry: Entry) -> dict[str, StreamReceipt] |
 
 
 def write_checkpoint(connection: Connection, entry: Entry, state: bytes | None) -> None:
+    """Raises RunFailedError (`another-writer`) when that commit was made meanwhile. The row's own lock sees to it, so
+    a pooler that mixes up sessions, and their locks with them, can't let two writers through."""
     if entry.pipeline is None:
         return
-    connection.execute(
-        "insert into _headwater.checkpoint values (%s, %s, %s, %s, %s) on conflict (pipeline) do update "
+    written = connection.execute(
+        "insert into _headwater.checkpoint as c values (%s, %s, %s, %s, %s) on conflict (pipeline) do update "
         "set state = excluded.state, sequence = excluded.sequence, run_id = excluded.run_id, "
-        "updated_at = excluded.updated_at",
+        "updated_at = excluded.updated_at where c.sequence = excluded.sequence - 1",
         [entry.pipeline, state, entry.sequence, entry.run_id, now()],
     )
+    if written.rowcount != 1:
+        raise _another_writer(entry.pipeline, standing(connection, entry.pipeline), entry.sequence - 1)
 
 
 def write_ledger(
@@ -167,7 +175,13 @@ def write_rejects(connection: Connection, entry: Entry, rejects: Sequence[Reject
         connection,
         "rejects",
         [
-            [*named, written(one.stream), written(one.record.decode(errors="backslashreplace")), one.reason, moment]
+            [
+                *named,
+                written(one.stream),
+                written(one.record.decode(errors="backslashreplace")),
+                written(one.reason),
+                moment,
+            ]
             for one in rejects
         ],
     )

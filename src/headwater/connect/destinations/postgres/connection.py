@@ -46,8 +46,10 @@ def connect(address: Address, *, application: str) -> Connection:
         wanted = dict(_SETTINGS)
         if connection.info.server_version >= 140_000:
             wanted["client_connection_check_interval"] = "1s"
-        for name, value in wanted.items():
-            connection.execute("select pg_catalog.set_config(%s, %s, false)", [name, value])
+        calls = ", ".join(
+            f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)" for name, value in wanted.items()
+        )
+        execute(connection, f"select {calls}")
     except BaseException:
         connection.close()
         raise

@@ -114,11 +114,25 @@ class Target(Struct, frozen=True, kw_only=True):
         return VERSION in self.ours
 
 
+_OID = (
+    "(select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace and nspname = %s where relname = %s)"
+)
+_NOTED = "select source_name, column_name, declared from _headwater.columns where schema_name = %s and table_name = %s"
+_LIVE = (
+    "select attname, format_type(atttypid, atttypmod), attnotnull and not atthasdef and attidentity = '' "
+    f"from pg_attribute where attrelid = {_OID} and attnum > 0 and not attisdropped order by attnum"
+)
+_UNIQUE = (
+    "select array(select a.attname::text from pg_attribute a where a.attrelid = i.indrelid "
+    f"and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])) from pg_index i where i.indrelid = {_OID} "
+    "and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null"
+)
+
+
 def look(connection: Connection, schema: str, stream: str) -> Held:
     """What the database holds for a stream now."""
     streams: dict[str, str] = {}
     keys: tuple[str, ...] | None = None
-    noted: dict[str, NamedColumn] = {}
     known_as = books.written(stream)
     has_books = books.exist(connection)
     if has_books:
@@ -130,47 +144,24 @@ def look(connection: Connection, schema: str, stream: str) -> Held:
                 keys = tuple(of_table)
     # A table made by others is met by its name; those of our other streams are avoided.
     table = names.identifiers([known_as], max_length=LONGEST_NAME, fold_case=False, known=streams)[known_as]
-    if has_books:
-        noted = {
-            source: NamedColumn(name=column, declared=declared)
-            for source, column, declared in connection.execute(
-                "select source_name, column_name, declared from _headwater.columns "
-                "where schema_name = %s and table_name = %s",
-                [schema, table],
-            )
-        }
-    found = connection.execute(
-        "select c.oid, c.relkind::text from pg_class c join pg_namespace n on n.oid = c.relnamespace "
-        "where n.nspname = %s and c.relname = %s",
-        [schema, table],
-    ).fetchone()
-    oid, kind = found or (0, None)
-    live = {
-        name: LiveColumn(name=name, sql_type=sql, is_required=is_required)
-        for name, sql, is_required in connection.execute(
-            "select attname, format_type(atttypid, atttypmod), attnotnull and not atthasdef and attidentity = '' "
-            "from pg_attribute where attrelid = %s and attnum > 0 and not attisdropped order by attnum",
-            [oid],
+    place = [schema, table]
+    with connection.pipeline():  # one journey for all of them
+        noted = connection.execute(_NOTED, place) if has_books else None
+        kind = connection.execute(f"select relkind::text from pg_class where oid = {_OID}", place)
+        live = connection.execute(_LIVE, place)
+        unique = connection.execute(_UNIQUE, place)
+        primary = connection.execute(
+            f"select conname from pg_constraint where contype = 'p' and conrelid = {_OID}", place
         )
-    }
-    unique = connection.execute(
-        "select array(select a.attname::text from pg_attribute a where a.attrelid = i.indrelid "
-        "and a.attnum = any((i.indkey::int2[])[0:i.indnkeyatts - 1])) from pg_index i where i.indrelid = %s "
-        "and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null",
-        [oid],
-    ).fetchall()
-    primary = connection.execute(
-        "select conname from pg_constraint where conrelid = %s and contype = 'p'", [oid]
-    ).fetchone()
     return Held(
         schema=schema,
         stream=stream,
         table=table,
-        kind=kind,
-        live=live,
+        kind=next((letter for (letter,) in kind), None),
+        live={name: LiveColumn(name=name, sql_type=sql, is_required=is_required) for name, sql, is_required in live},
         unique=tuple(frozenset(columns) for (columns,) in unique),
-        primary=primary[0] if primary else None,
-        noted=noted,
+        primary=next((name for (name,) in primary), None),
+        noted={source: NamedColumn(name=column, declared=declared) for source, column, declared in noted or ()},
         keys=keys,
     )
 

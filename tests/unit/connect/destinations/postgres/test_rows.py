@@ -92,6 +92,42 @@ def test_fields_that_were_not_sent_keep_their_values_with_hostile_names_too(shop
     assert shop.sql("select * from shop.users order by 1")[0][:3] == (1, "1", "new")
 
 
+def test_replaced_content_is_collected_over_commits_and_the_last_of_a_key_wins(shop):
+    shop.load([{"id": 9, "v": "old"}], TEXT)
+    session = shop.open("run-2")
+    for number in range(3):
+        shop.send(session, [{"id": 1, "v": str(number)}, {"id": 1, "v": f"{number}!"}], TEXT, replace=True)
+        session.commit(None)
+        assert shop.sql("select id, v from shop.users") == [(9, "old")]
+    shop.send(session, [{"id": 2, "v": "x"}], TEXT, replace=True)
+    session.commit(None, final=True)
+    assert shop.sql("select id, v from shop.users order by id") == [(1, "2!"), (2, "x")]
+    assert shop.sql("select count(*) from pg_tables where schemaname = '_headwater' and tablename like 'aside%'") == [
+        (0,)
+    ]
+    session.close()
+    shop.load([{"id": 1, "v": "upserted"}], TEXT, run_id="run-3")
+    assert shop.sql("select v from shop.users order by id") == [("upserted",), ("x",)]
+
+
+def test_a_stream_whose_first_replacement_was_cut_short_can_be_upserted(shop):
+    session = shop.open()
+    shop.send(session, [{"id": 1, "v": "a"}], TEXT, replace=True)
+    session.commit(None)
+    session.close()
+    shop.load([{"id": 2, "v": "b"}, {"id": 2, "v": "c"}], TEXT, run_id="run-2")
+    assert shop.sql("select id, v from shop.users") == [(2, "c")]
+
+
+def test_replaced_content_leaves_grants_and_comments(shop):
+    shop.load([{"id": 1, "v": "a"}], TEXT)
+    shop.sql("grant select on shop.users to public")
+    shop.sql("comment on table shop.users is 'people'")
+    shop.load([{"id": 2, "v": "b"}], TEXT, run_id="run-2", replace=True)
+    found = "select has_table_privilege('pg_monitor', oid, 'select'), obj_description(oid) from pg_class"
+    assert shop.sql(f"{found} where oid = 'shop.users'::regclass") == [(True, "people")]
+
+
 def activate(shop, rows, version, **settings):
     session = shop.open("run-2", **settings)
     session.prepare(Schema(stream="users", columns=TEXT, keys=("id",)))

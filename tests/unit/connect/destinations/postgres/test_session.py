@@ -14,7 +14,7 @@ import pytest
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
-from headwater.connect.destinations.postgres import connection
+from headwater.connect.destinations.postgres import books, connection
 
 A, B = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}
 
@@ -146,6 +146,38 @@ def test_a_reader_in_the_way_is_named_and_waited_for(shop, monkeypatch):
     session.commit(None)
     assert any(wait.endswith("of `postgres` (a report)") for wait in shop.waits)
     assert shop.sql("select id, age from shop.users order by id") == [(1, None), (2, 5)]
+
+
+def test_a_deadlock_is_tried_again(shop):
+    shop.load([A, B])
+    other = shop.server.connect("unit")
+    other.execute("set deadlock_timeout = '20s'")  # so the load is the one that gives way
+    other.execute("begin")
+    other.execute("update shop.users set name = 'other' where id = 2")
+    session = shop.open("run-2")
+    shop.send(session, [{"id": 1, "name": "x"}, {"id": 2, "name": "y"}])
+    load = threading.Thread(target=session.commit, args=(b"2",))
+    load.start()
+    time.sleep(0.4)  # it waits for the second row and holds the first
+    other.execute("update shop.users set name = 'other' where id = 1")
+    other.execute("commit")
+    load.join()
+    assert shop.sql("select name from shop.users order by id") == [("x",), ("y",)]
+    assert shop.sql("select count(*) from _headwater.ledger") == [(2,)]
+
+
+def test_of_two_writers_without_locks_the_later_is_refused_all_the_same(shop):
+    shop.open().commit(b"1")
+    entry = books.Entry(pipeline="dev:shop", run_id="run-2", sequence=2)
+    with shop.server.connect("unit") as first, shop.server.connect("unit") as second:
+        first.execute("begin")
+        books.write_checkpoint(first, entry, b"2")
+        later = threading.Timer(0.3, lambda: first.execute("commit"))
+        later.start()
+        with pytest.raises(RunFailedError) as caught:
+            books.write_checkpoint(second, entry, b"other")
+        later.join()
+    assert caught.value.reference == "another-writer"
 
 
 def test_two_pipelines_load_one_table_in_turn(shop):
