@@ -214,7 +214,8 @@ def _cannot_start(name: str, argv: Sequence[str], cwd: str | None, error: Except
     if isinstance(error, FileNotFoundError) and cwd is not None and error.filename == cwd:
         return EnvironmentProblemError("cannot-start", f"cannot start `{name}`: the folder `{cwd}` does not exist")
     if isinstance(error, FileNotFoundError):
-        what, hint = f"cannot start `{name}`: `{program}` was not found", f"headwater install {name}"
+        what = f"cannot start `{name}`: `{program}` was not found"
+        hint = f"headwater install {name}, or correct its `executable`"
     elif isinstance(error, PermissionError):
         what, hint = f"cannot start `{name}`: `{program}` may not be executed", f"chmod +x {program}"
     else:

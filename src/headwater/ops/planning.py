@@ -40,7 +40,9 @@ def facts(workspace: Workspace) -> build.Facts:
 
 def settings(workspace: Workspace) -> dict[str, Value]:
     """The project's own settings, resolved."""
-    return project_settings(workspace.project, env=workspace.environ, dotenv=workspace.dotenv)
+    return project_settings(
+        workspace.project, env=workspace.environ, dotenv=workspace.dotenv, environment=workspace.environment
+    )
 
 
 def state_uri(workspace: Workspace) -> str:

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from headwater.base.errors import InputError
 from headwater.base.redact import MASK, Redactor
-from headwater.base.text import env_name
+from headwater.base.text import did_you_mean, env_name
 from headwater.model.plugin import PluginKind
 from headwater.model.setting import Origin, Setting, SettingKind, Value
 from headwater.ops import planning
@@ -160,23 +160,34 @@ def set_value(
     known = _known(ready, ".".join(path))
     keys = _keys(workspace, ready, known, path)
     value = _checked(name, known, value, given)
+    is_new = not any(known.name == other or known.name.startswith(f"{other}.") for other in ready.values)
+    if is_new and ready.resolved.native is not None:
+        raise _unknown(name, known.name, ready)
+    edit = project_edit.set_extra if known.name.startswith("_") else project_edit.set_config
+    bare = (keys[0].removeprefix("_"), *keys[1:])
     if store == "dotenv" or (store == "auto" and _is_secret(known, ready.values.get(known.name))):
         variable_name = env_name(name, known.name)
         dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
-        if known.name not in ready.values:
+        if is_new:
             # No definition tells that such a variable is a setting: the project file names it.
             named = f"${{{variable_name}}}"
-            project_edit.set_config(
-                workspace.project, ready.resolved.kind, name, keys, named, workspace.environment_name
-            )
+            edit(workspace.project, ready.resolved.kind, name, bare, named, workspace.environment_name)
         place, origin = workspace.dotenv_path.name, Origin.DOTENV
     else:
-        edit = project_edit.set_extra if known.name.startswith("_") else project_edit.set_config
-        bare = (keys[0].removeprefix("_"), *keys[1:])
         edit(workspace.project, ready.resolved.kind, name, bare, value, workspace.environment_name)
         place = _place(workspace, ready.plugin.file)
         origin = Origin.ENVIRONMENT if workspace.environment else Origin.PROJECT
     return Changed(place=place, outdone_by=_stronger(workspace, name, ready.resolved.kind, known.name, origin))
+
+
+def _unknown(plugin: str, setting: str, ready: build.Ready) -> InputError:
+    """A native plugin's settings are all known; a part of an object (`keys.orders`) belongs to it."""
+    guess = did_you_mean(setting, ready.values)
+    return InputError(
+        "unknown-setting",
+        f"`{plugin}` has no setting `{setting}`",
+        hint=f"did you mean `{guess}`?" if guess else f"headwater config list {plugin} --all",
+    )
 
 
 def _place(workspace: Workspace, file: str) -> str:

@@ -125,12 +125,17 @@ def steps(facts: Facts, words: Sequence[str], options: Options) -> tuple[Step, .
     )
 
 
+def _check(facts: Facts, plugin: Ready) -> None:
+    settings.check_known(plugin.resolved, facts.environment)
+    settings.check_required(plugin.resolved, plugin.values)
+
+
 def extract_load(facts: Facts, group: blocks.Pipeline, options: Options) -> ExtractLoad:
     source = ready(facts, group.extractor.plugin)
-    settings.check_required(source.resolved, source.values)
+    _check(facts, source)
     given = (child_env.Upstream(source.resolved, source.values),)
     target = ready(facts, group.loader.plugin, given)
-    settings.check_required(target.resolved, target.values)
+    _check(facts, target)
     mappers = tuple(_mapper(facts, word, given) for word in group.mappers)
     extractor, loader = block(facts, source), block(facts, target, upstream=given)
     return _pipeline(facts, group, source, extractor, loader, mappers, options)
@@ -185,7 +190,7 @@ def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:
     """An extractor on its own, for discovery: the loader is the extractor itself and is never started."""
     word = blocks.Word(plugin=extractor)
     source = ready(facts, extractor)
-    settings.check_required(source.resolved, source.values)
+    _check(facts, source)
     made = block(facts, source)
     return _pipeline(facts, blocks.Pipeline(extractor=word, loader=word), source, made, made, (), options)
 
@@ -285,7 +290,9 @@ def _foreign_secrets(facts: Facts, resolved: Resolved, upstream: Sequence[child_
 
 def _own_variables(facts: Facts) -> dict[str, str]:
     return {
-        **project_variables(project_settings(facts.project, env=facts.environ, dotenv=facts.dotenv)),
+        **project_variables(
+            project_settings(facts.project, env=facts.environ, dotenv=facts.dotenv, environment=facts.environment)
+        ),
         "MELTANO_SYS_DIR_ROOT": facts.home,
         "MELTANO_JOB_TRIGGER": "cli",
         "HEADWATER_PROJECT_ROOT": facts.project.root,
@@ -307,7 +314,7 @@ def alone(facts: Facts, group: blocks.Alone) -> Step:
     """A plugin without a pipeline: a command of a program, or the verbs of our own models."""
     word = group.word
     plugin = ready(facts, word.plugin)
-    settings.check_required(plugin.resolved, plugin.values)
+    _check(facts, plugin)
     if plugin.resolved.native == MODELS:
         return _models(facts, plugin, word)
     made = block(facts, plugin)

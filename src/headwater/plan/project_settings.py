@@ -7,7 +7,7 @@ from typing import Any
 
 from headwater.base.errors import InputError, Where
 from headwater.base.text import env_name
-from headwater.model.project import Project
+from headwater.model.project import Environment, Project
 from headwater.model.setting import Option, Origin, Setting, SettingKind, Value
 from headwater.plan.cast import WrongTypeError, cast
 from headwater.plan.expand import expand_setting
@@ -99,6 +99,7 @@ def project_settings(
     env: Mapping[str, str],
     dotenv: Mapping[str, str],
     flags: Mapping[str, Any] | None = None,
+    environment: Environment | None = None,
 ) -> dict[str, Value]:
     """All project settings by name, those the file alone knows too. Strongest first: flag, variable, `.env`, file,
     default; within variables `HEADWATER_X` beats `MELTANO_X`.
@@ -115,7 +116,7 @@ def project_settings(
         **project.settings,
     }
     return {
-        name: _value(project, setting, _found(project, setting, env, dotenv, flags or {}, given), scope)
+        name: _value(project, setting, _found(project, setting, env, dotenv, flags or {}, environment, given), scope)
         for name, setting in known.items()
     }
 
@@ -140,12 +141,16 @@ def _found(
     env: Mapping[str, str],
     dotenv: Mapping[str, str],
     flags: Mapping[str, Any],
+    environment: Environment | None,
     given: Mapping[str, Any],
 ) -> list[tuple[Origin, str, Any]]:
     names = [env_name(prefix, setting.name) for prefix in PREFIXES]
     found: list[tuple[Origin, str, Any]] = [(Origin.FLAG, "command line", flags.get(setting.name))]
     found += [(Origin.ENV, name, env.get(name)) for name in names]
     found += [(Origin.DOTENV, f".env: {name}", dotenv.get(name)) for name in names]
+    if environment is not None:
+        place = str(Where(environment.file, environment.line))
+        found.append((Origin.ENVIRONMENT, place, environment.settings.get(setting.name)))
     found.append((Origin.PROJECT, str(_place(project, setting)), given.get(setting.name)))
     found.append((Origin.DEFAULT, "default", setting.value))
     return [item for item in found if item[2] is not None and (item[2] != "" or setting.kind is None)]
@@ -169,7 +174,7 @@ def _value(
         )
     values = []
     for position, (origin, source, given) in enumerate(found):
-        value = expand_setting(given, scope) if origin in (Origin.PROJECT, Origin.DEFAULT) else given
+        value = expand_setting(given, scope) if origin in (Origin.ENVIRONMENT, Origin.PROJECT, Origin.DEFAULT) else given
         try:
             value = cast(setting, value)
         except WrongTypeError as error:

@@ -113,8 +113,24 @@ def check_required(resolved: Resolved, values: Mapping[str, Value]) -> None:
     )
 
 
-def unknown_keys(resolved: Resolved, environment: Environment | None = None) -> tuple[Unknown, ...]:
-    """Keys of `config` that are likely typos. Other unknown keys are passed on: definitions are often incomplete."""
+def check_known(resolved: Resolved, environment: Environment | None = None) -> None:
+    """Raise InputError (`unknown-setting`) for a misspelt key of a native plugin, whose settings are all known."""
+    if resolved.native is None:
+        return
+    for key, where, suggestion in unknown_keys(resolved, environment, alike=0.6):
+        raise InputError(
+            "unknown-setting",
+            f"`{resolved.name}` has no setting `{key}`",
+            where=where,
+            hint=f"did you mean `{suggestion}`?",
+        )
+
+
+def unknown_keys(
+    resolved: Resolved, environment: Environment | None = None, *, alike: float = 0.85
+) -> tuple[Unknown, ...]:
+    """Keys of `config` that are likely typos. Other unknown keys are passed on: definitions are often incomplete.
+    `alike` is how near a known name they have to be, from 0 to 1."""
     names = {name for setting in resolved.definition.settings for name in (setting.name, *setting.aliases)}
     roots = names | {split(name)[0] for name in names}
     sections = [(entry.config, entry.file, entry.line, entry.lines) for entry in resolved.chain]
@@ -126,7 +142,7 @@ def unknown_keys(resolved: Resolved, environment: Environment | None = None) -> 
         for key in keys:
             if key in roots or split(key)[0] in roots or key.startswith("_"):
                 continue
-            close = difflib.get_close_matches(key, names, n=1, cutoff=0.85)
+            close = difflib.get_close_matches(key, names, n=1, cutoff=alike)
             if close:
                 unknown.append(Unknown(key, Where(file, lines.get(f"config.{key}", line)), close[0]))
     return tuple(unknown)

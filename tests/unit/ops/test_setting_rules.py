@@ -1,0 +1,46 @@
+"""Settings that no definition knows, and those of an environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from headwater.base.errors import InputError
+from headwater.ops import planning, settings
+from headwater.ops.workspace import find
+
+PROJECT = """\
+plugins:
+  extractors:
+    - name: tap-x
+      namespace: tap_x
+      executable: ./tap
+"""
+
+
+def test_a_secret_nobody_defined_reaches_the_plugin_and_is_known_as_one(tmp_path):
+    (tmp_path / "headwater.yml").write_text(PROJECT)
+    settings.set_value(find(tmp_path), "tap-x", None, ("token",), "hunter22")
+    assert (tmp_path / ".env").read_text() == "TAP_X_TOKEN=hunter22\n"
+    assert "token: '${TAP_X_TOKEN}'" in (tmp_path / "headwater.yml").read_text()
+    workspace = find(tmp_path)
+    assert settings.effective(workspace, "tap-x", unsafe=True) == {"token": "hunter22"}
+    assert settings.effective(workspace, "tap-x") == {"token": "(redacted)"}
+    settings.unset(workspace, "tap-x", None, ("token",))
+    assert "TAP_X_TOKEN" not in (tmp_path / ".env").read_text() + (tmp_path / "headwater.yml").read_text()
+
+
+def test_a_misspelt_setting_of_a_native_plugin_is_refused(tmp_path):
+    (tmp_path / "headwater.yml").write_text(
+        "plugins:\n  loaders:\n    - name: target-duckdb\n      variant: headwater\n      config:\n        filepat: x\n"
+    )
+    with pytest.raises(InputError) as caught:
+        settings.set_value(find(tmp_path), "target-duckdb", None, ("filepaht",), "x")
+    assert (caught.value.reference, caught.value.hint) == ("unknown-setting", "did you mean `filepath`?")
+
+
+def test_a_project_setting_of_an_environment_counts_there(tmp_path):
+    (tmp_path / "headwater.yml").write_text(
+        "state_backend:\n  uri: systemdb\nenvironments:\n  - name: prod\n    config:\n      state_backend:\n        uri: file:///s\n"
+    )
+    assert planning.state_uri(find(tmp_path)) == "systemdb"
+    assert planning.state_uri(find(tmp_path, environment="prod")) == "file:///s"
