@@ -182,7 +182,7 @@ def set_value(
 
 def _unknown(plugin: str, setting: str, ready: build.Ready) -> InputError:
     """A native plugin's settings are all known; a part of an object (`keys.orders`) belongs to it."""
-    guess = did_you_mean(setting, ready.values)
+    guess = did_you_mean(setting, [item.name for item in ready.resolved.definition.settings])
     return InputError(
         "unknown-setting",
         f"`{plugin}` has no setting `{setting}`",

@@ -57,7 +57,7 @@ def test_a_missing_program_is_named_with_the_command_that_brings_it():
         Child(["/nowhere/tap-x"], name="tap-x", env={})
     assert (error.value.what, error.value.hint) == (
         "cannot start `tap-x`: `/nowhere/tap-x` was not found",
-        "headwater install tap-x",
+        "headwater install tap-x, or correct its `executable`",
     )
 
 

@@ -40,7 +40,8 @@ def test_a_misspelt_setting_of_a_native_plugin_is_refused(tmp_path):
 
 def test_a_project_setting_of_an_environment_counts_there(tmp_path):
     (tmp_path / "headwater.yml").write_text(
-        "state_backend:\n  uri: systemdb\nenvironments:\n  - name: prod\n    config:\n      state_backend:\n        uri: file:///s\n"
+        "state_backend:\n  uri: systemdb\n"
+        "environments:\n  - name: prod\n    config:\n      state_backend:\n        uri: file:///s\n"
     )
     assert planning.state_uri(find(tmp_path)) == "systemdb"
     assert planning.state_uri(find(tmp_path, environment="prod")) == "file:///s"
