@@ -145,18 +145,21 @@ class Staging:
 
 
 _COMBINE_ROWS = 64_000
+_COMBINE_BYTES = 32 << 20
 
 
 def combined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Neighbours of one schema as one batch of about 64,000 rows: some sources send rows one by one."""
+    """Neighbours of one schema as one batch of about 64,000 rows or 32 MiB: some sources send rows one by one."""
     held: list[pa.RecordBatch] = []
-    count = 0
+    count = size = 0
     for batch in batches:
-        if held and (count + batch.num_rows > _COMBINE_ROWS or held[0].schema != batch.schema):
+        is_full = count + batch.num_rows > _COMBINE_ROWS or size + batch.nbytes > _COMBINE_BYTES
+        if held and (is_full or held[0].schema != batch.schema):
             yield pa.concat_batches(held)
-            held, count = [], 0
+            held, count, size = [], 0, 0
         held.append(batch)
         count += batch.num_rows
+        size += batch.nbytes
     if held:
         yield pa.concat_batches(held)
 

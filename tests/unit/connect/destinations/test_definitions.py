@@ -12,7 +12,7 @@ from headwater.connect.destinations.definitions import DEFINITIONS
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.name)
 def test_a_definition_says_what_its_module_takes(definition):
     fields = msgspec.structs.fields(registry.destination(definition.native).Settings)
-    assert [setting.name for setting in definition.settings] == [one.name for one in fields]
+    assert [setting.name for setting in definition.settings] == [one.encode_name for one in fields]
     assert [setting.value for setting in definition.settings] == [one.default for one in fields]
     for setting, one in zip(definition.settings, fields, strict=True):
         assert setting.description

@@ -51,13 +51,13 @@ def address(settings: Settings, folder: Path) -> Address:
     """
     if settings.sqlalchemy_url:
         return Address(_defaults() | _of_url(settings.sqlalchemy_url))
-    if settings.dialect_driver and not _SCHEME.match(f"{settings.dialect_driver}://"):
+    if not _SCHEME.match(f"{settings.dialect_driver}://"):
         raise InputError(
             "bad-url",
             f"`{settings.dialect_driver}` is not a PostgreSQL driver",
             hint="headwater config unset target-postgres dialect+driver",
         )
-    missing = [name for name in ("host", "user", "database") if not getattr(settings, name)]
+    missing = [name for name in ("user", "database") if not getattr(settings, name)]
     if missing:
         raise InputError(
             "missing-setting",

@@ -8,13 +8,13 @@ from msgspec import Struct, field
 class Settings(Struct, frozen=True, kw_only=True):
     """Named as those of MeltanoLabs' target-postgres. `sqlalchemy_url` goes before the settings it repeats."""
 
-    host: str | None = None
+    host: str = "localhost"
     port: int = 5432
     user: str | None = None
     password: str | None = None
     database: str | None = None
     sqlalchemy_url: str | None = None
-    dialect_driver: str | None = field(name="dialect+driver", default=None)
+    dialect_driver: str = field(name="dialect+driver", default="postgresql+psycopg")
     default_target_schema: str | None = None
     load_method: Literal["append-only", "upsert", "overwrite"] = "upsert"
     activate_version: bool = True
