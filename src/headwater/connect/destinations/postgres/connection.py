@@ -45,7 +45,7 @@ def connect(address: Address, *, application: str) -> Connection:
     try:
         wanted = dict(_SETTINGS)
         if connection.info.server_version >= 140_000:
-            wanted["client_connection_check_interval"] = "1s"
+            wanted |= {"client_connection_check_interval": "1s", "idle_session_timeout": "0"}
         calls = ", ".join(
             f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)" for name, value in wanted.items()
         )
