@@ -1,4 +1,4 @@
-"""A target as plain as they come: looks at each line, counts it, and prints the value of each STATE."""
+"""A small target: parses each line, counts it, and prints the value of each STATE."""
 
 import json
 import sys
@@ -7,9 +7,10 @@ import sys
 def main():
     lines = 0
     for line in sys.stdin.buffer:
+        message = json.loads(line)
         lines += 1
-        if line.startswith(b'{"type": "STATE"'):
-            sys.stdout.write(json.dumps(json.loads(line)["value"]) + "\n")
+        if message["type"] == "STATE":
+            sys.stdout.write(json.dumps(message["value"]) + "\n")
     sys.stderr.write(f"{lines} lines\n")
 
 
