@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base import yaml
 from headwater.base.errors import InputError
@@ -83,9 +84,13 @@ def add(workspace: Workspace, name: str, request: AddRequest) -> Added:
         )
     if existing is not None:
         locked = existing.variant or definition.variant
-        lock_files.write(workspace.root, _definition(name, definition.plugin_type, locked))
+        _write_lock(workspace, _definition(name, definition.plugin_type, locked))
+        given = {"pip_url": request.pip_url, "python": request.python, "executable": request.executable}
+        changes = {key: value for key, value in given.items() if value is not None}
+        if changes:
+            project_edit.update_plugin(workspace.project, definition.plugin_type, name, changes)
         return Added(kind=definition.plugin_type, name=name, variant=locked, existed=True)
-    lock_files.write(workspace.root, definition)
+    _write_lock(workspace, definition)
     entry = {"name": name, "variant": definition.variant, "pip_url": request.pip_url or definition.pip_url}
     return _write(workspace, definition.plugin_type, entry, request)
 
@@ -152,7 +157,7 @@ def _add_inheriting(workspace: Workspace, name: str, parent: str, request: AddRe
     else:
         definition = _definition(parent, request.kind, request.variant)
         kind = definition.plugin_type
-        lock_files.write(workspace.root, definition)
+        _write_lock(workspace, definition)
     entry = {"name": name, "inherit_from": parent, "variant": request.variant, "pip_url": request.pip_url}
     return _write(workspace, kind, entry, request)
 
@@ -233,8 +238,14 @@ def _lock(workspace: Workspace, plugins: Sequence[Plugin]) -> None:
         if lock_files.read(workspace.root, plugin.kind, name, plugin.variant):
             continue
         found = definitions.known(plugin.kind, name, plugin.variant)
-        if found is not None and found.native is None:
-            lock_files.write(workspace.root, found)
+        if found is not None:
+            _write_lock(workspace, found)
+
+
+def _write_lock(workspace: Workspace, definition: Definition) -> None:
+    """A native connector is as new as this program: what it understands stands in the code, not in a lock file."""
+    if definition.native is None:
+        lock_files.write(workspace.root, definition)
 
 
 def _jobs(workspace: Workspace, plugins: Sequence[Plugin]) -> list[run_install.InstallJob]:
@@ -245,14 +256,26 @@ def _jobs(workspace: Workspace, plugins: Sequence[Plugin]) -> list[run_install.I
 
 
 def _job(workspace: Workspace, facts: build.Facts, ready: build.Ready) -> run_install.InstallJob | None:
-    return run_install.job(
+    env = {**facts.dotenv, **ready.levels.merged}
+    job = run_install.job(
         ready.resolved,
         root=workspace.root,
         home=workspace.home,
-        env={**facts.dotenv, **ready.levels.merged},
+        env=env,
         secrets=ready.secrets,
         write_pins=not planning.settings(workspace)["project_readonly"].value,
     )
+    return job and replace(job, env=_for_installer(workspace.environ, env))
+
+
+def _for_installer(environ: Mapping[str, str], env: Mapping[str, str]) -> dict[str, str]:
+    """A package that is built sees the installer's variables: of the project's own (`.env`, `env:`) it gets those that
+    say where packages come from, and no secret of a plugin."""
+    given = {name: value for name, value in env.items() if name.upper().startswith(_INSTALLER_VARIABLES)}
+    return {**environ, **given}
+
+
+_INSTALLER_VARIABLES = ("UV_", "PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_", "REQUESTS_CA")
 
 
 def listing(workspace: Workspace) -> list[ListedPlugin]:

@@ -3,6 +3,7 @@ from msgspec.structs import replace
 from headwater.model.plugin import PluginKind
 from headwater.ops import definitions, plugins
 from headwater.ops.plugins import AddRequest
+from headwater.ops.workspace import find
 
 TAP = next(
     row for row in definitions.listing("tap-*") if row.runs == "Singer" and row.kind is PluginKind.EXTRACTOR
@@ -128,3 +129,27 @@ def test_next_commands(lab):
 
 def test_requests_are_values():
     assert replace(AddRequest(), variant="x").variant == "x"
+
+
+def test_adding_a_plugin_again_changes_what_is_given(tmp_path):
+    (tmp_path / "headwater.yml").write_text("plugins: {}\n")
+    plugins.add(find(tmp_path), "target-jsonl", AddRequest(variant="andyh1203"))
+    plugins.add(find(tmp_path), "target-jsonl", AddRequest(variant="andyh1203", python="3.10"))
+    assert "python: '3.10'" in (tmp_path / "headwater.yml").read_text()
+
+
+def test_a_native_connector_has_no_lock_file(tmp_path):
+    (tmp_path / "headwater.yml").write_text("plugins: {}\n")
+    plugins.add(find(tmp_path), "target-duckdb", AddRequest())
+    assert list(tmp_path.rglob("*.lock")) == [tmp_path / ".headwater" / "project.lock"]
+
+
+def test_a_build_sees_no_secret_of_the_project(tmp_path):
+    (tmp_path / ".env").write_text("TAP_X_TOKEN=hunter22\nUV_INDEX_URL=https://index.example.org/packages\n")
+    (tmp_path / "headwater.yml").write_text(
+        "plugins:\n  extractors:\n    - name: tap-x\n      namespace: tap_x\n      pip_url: tap-x\n"
+    )
+    workspace = find(tmp_path)
+    [job] = plugins._jobs(workspace, workspace.project.plugins)
+    assert "TAP_X_TOKEN" not in job.env
+    assert job.env["UV_INDEX_URL"] == "https://index.example.org/packages"
