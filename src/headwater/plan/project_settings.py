@@ -174,7 +174,8 @@ def _value(
         )
     values = []
     for position, (origin, source, given) in enumerate(found):
-        value = expand_setting(given, scope) if origin in (Origin.ENVIRONMENT, Origin.PROJECT, Origin.DEFAULT) else given
+        is_written = origin in (Origin.ENVIRONMENT, Origin.PROJECT, Origin.DEFAULT)
+        value = expand_setting(given, scope) if is_written else given
         try:
             value = cast(setting, value)
         except WrongTypeError as error:
