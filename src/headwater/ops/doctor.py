@@ -19,6 +19,8 @@ from headwater.ops.plugins import listing
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan import settings as plan_settings
+from headwater.plan.expand import undefined
+from headwater.plan.variables import info
 
 _LOW_DISK = 1 << 30
 
@@ -117,6 +119,14 @@ def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
             status="warning",
             text=f"{unknown.where}: `{unknown.key}` is no setting of it",
             hint=f"did you mean `{unknown.suggestion}`?",
+        )
+    unset = undefined(plugin.config, {**facts.dotenv, **ready.levels.merged, **info(ready.resolved)})
+    if unset:
+        yield Finding(
+            subject=plugin.name,
+            status="warning",
+            text=f"its settings name {', '.join(f'`${name}`' for name in unset)}, which is not set",
+            hint=f"set it in .env or in the shell: {unset[0]}=…",
         )
     missing = plan_settings.missing_required(ready.resolved, ready.values)
     if missing:

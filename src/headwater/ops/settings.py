@@ -45,10 +45,12 @@ def listing(workspace: Workspace, name: str, kind: PluginKind | None = None, *, 
 
 
 class Changed(Struct, frozen=True, kw_only=True):
-    """Where a setting was written; `outdone_by` names the stronger place whose value counts all the same."""
+    """Where a setting was written; `outdone_by` names the stronger place whose value counts all the same.
+    `perhaps` is the setting that may have been meant, when the plugin's definition does not know this one."""
 
     place: str
     outdone_by: str | None = None
+    perhaps: str | None = None
 
 
 def is_noteworthy(value: Value, listed: Listing) -> bool:
@@ -177,12 +179,20 @@ def set_value(
         edit(workspace.project, ready.resolved.kind, name, bare, value, workspace.environment_name)
         place = _place(workspace, ready.plugin.file)
         origin = Origin.ENVIRONMENT if workspace.environment else Origin.PROJECT
-    return Changed(place=place, outdone_by=_stronger(workspace, name, ready.resolved.kind, known.name, origin))
+    return Changed(
+        place=place,
+        outdone_by=_stronger(workspace, name, ready.resolved.kind, known.name, origin),
+        perhaps=did_you_mean(known.name, _defined(ready)) if is_new else None,
+    )
+
+
+def _defined(ready: build.Ready) -> list[str]:
+    return [setting.name for setting in ready.resolved.definition.settings]
 
 
 def _unknown(plugin: str, setting: str, ready: build.Ready) -> InputError:
     """A native plugin's settings are all known; a part of an object (`keys.orders`) belongs to it."""
-    guess = did_you_mean(setting, [item.name for item in ready.resolved.definition.settings])
+    guess = did_you_mean(setting, _defined(ready))
     return InputError(
         "unknown-setting",
         f"`{plugin}` has no setting `{setting}`",

@@ -101,6 +101,8 @@ def find(
             f"no project here: neither `{start}` nor a folder above it holds headwater.yml or meltano.yml",
             hint="headwater init (a new project here) or headwater demo (one with data)",
         )
+    if env_file is not None and not env_file.is_file():
+        raise InputError("file-not-found", f"there is no file `{env_file}`", hint="correct --env-file")
     project = project_file.load(folder)
     workspace = Workspace(
         project,

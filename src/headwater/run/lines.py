@@ -33,6 +33,10 @@ def redactor(block: Block) -> Redactor:
     return Redactor((*block.secrets, *parts))
 
 
+# Lines about an error that do not say what it is: a heading, and SQLAlchemy's pointer to its manual.
+_NO_CAUSE = ("Traceback ", "(Background on this error")
+
+
 class Lines:
     """Takes the stderr lines of one plugin, from one thread.
 
@@ -59,7 +63,7 @@ class Lines:
         level, text = self._look(line)
         text = self._redact(text)[:_SHOWN]
         self._last = text
-        if self._ends_traceback(line) or (level is Level.ERROR and not line.startswith("Traceback ")):
+        if self._ends_traceback(line) or (level is Level.ERROR and not line.startswith(_NO_CAUSE)):
             self._last_error = text
         self._show(level, text)
 

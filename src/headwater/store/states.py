@@ -149,6 +149,8 @@ def singer_state(text: str) -> str:
     if not isinstance(found, dict):
         raise InputError("invalid-state", "the state is not a JSON object", why=text[:80])
     if set(found) == {"singer_state"}:
+        if not isinstance(found["singer_state"], dict):
+            raise InputError("invalid-state", "the `singer_state` is not a JSON object", why=text[:80])
         return bytes(msgspec.json.decode(text, type=dict[str, msgspec.Raw])["singer_state"]).decode()
     return text
 

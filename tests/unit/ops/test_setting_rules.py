@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.errors import InputError
-from headwater.ops import planning, settings
+from headwater.ops import doctor, planning, settings
 from headwater.ops.workspace import find
 
 PROJECT = """\
@@ -45,3 +45,9 @@ def test_a_project_setting_of_an_environment_counts_there(tmp_path):
     )
     assert planning.state_uri(find(tmp_path)) == "systemdb"
     assert planning.state_uri(find(tmp_path, environment="prod")) == "file:///s"
+
+
+def test_doctor_names_variables_that_are_not_set(tmp_path):
+    (tmp_path / "headwater.yml").write_text(PROJECT + "      config:\n        token: $NOBODY_SETS_THIS\n")
+    texts = [finding.text for finding in doctor.examine(lambda: find(tmp_path)) if finding.subject == "tap-x"]
+    assert "its settings name `$NOBODY_SETS_THIS`, which is not set" in texts

@@ -111,6 +111,9 @@ def set_(
     click.echo(f"set `{'.'.join(name)}` of `{plugin}` in {changed.place}")
     if changed.outdone_by is not None:
         click.echo(f"warning: {changed.outdone_by} says otherwise and is stronger", err=True)
+    if changed.perhaps is not None:
+        known = f"its definition knows `{changed.perhaps}`"
+        click.echo(f"warning: `{'.'.join(name)}` is passed on as it is, but {known}", err=True)
 
 
 @command.command("unset")

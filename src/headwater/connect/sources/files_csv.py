@@ -194,6 +194,7 @@ class _Text:
                     hint="set `optional: true` when a file may be empty",
                 )
             first = list(dialect.columns)
+        _refuse_other_delimiter(first, self._file)
         self._rest = self._checked(start[width:] if dialect.header else start)
         names = list(dialect.columns) or (first if dialect.header else [""] * len(first))
         if len(names) != len(first):
@@ -201,6 +202,23 @@ class _Text:
                 self._file, f"`columns` names {len(names)} columns, the first row has {len(first)}", 1
             )
         return _distinct(names)
+
+
+def _refuse_other_delimiter(first: list[str], file: DataFile) -> None:
+    """One column named `id;name` would load without a word, and wrong."""
+    dialect = file.dialect
+    likely = [mark for mark in _OTHER_DELIMITERS if len(first) == 1 and mark in first[0]]
+    if likely and not dialect.is_chosen:
+        shown = "a tab" if likely[0] == "\t" else f"`{likely[0]}`"
+        raise InputError(
+            "wrong-delimiter",
+            f"`{file.label}` has one column, `{first[0]}`: its delimiter seems to be {shown}",
+            where=Where(str(file.path), 1),
+            hint=f"set `delimiter` to {shown}, or to `{dialect.delimiter}` if it is one column",
+        )
+
+
+_OTHER_DELIMITERS = (";", "\t", "|")
 
 
 def _first_row(data: bytes, file: DataFile) -> tuple[list[str] | None, int]:

@@ -19,9 +19,11 @@ _PACKED = ("gz", "zip")
 
 
 class Dialect(Struct, frozen=True, kw_only=True):
-    """How the text of a file is written; nothing is guessed. Parquet files have none of it."""
+    """How the text of a file is written; nothing is guessed. Parquet files have none of it. `is_chosen`: somebody
+    named the delimiter, so a file with one column is meant to have one."""
 
     delimiter: str = ","
+    is_chosen: bool = False
     quote: str = '"'
     escape: str | None = None
     encoding: str = "utf-8"
@@ -182,6 +184,7 @@ def _data_file(
     delimiter = stream.delimiter or settings.delimiter or ("\t" if kind == "tsv" else ",")
     dialect = Dialect(
         delimiter=_character("delimiter", delimiter) or ",",
+        is_chosen=bool(stream.delimiter or settings.delimiter),
         quote=_character("quote", settings.quote if stream.quote is None else stream.quote),
         escape=_character("escape", stream.escape or settings.escape or "") or None,
         encoding=stream.encoding or settings.encoding,

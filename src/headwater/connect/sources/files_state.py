@@ -59,15 +59,23 @@ def decoded(raw: bytes | None) -> State:
 def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str, FileState]]:
     """What is to be read of a stream, and its entries brought up to date without reading anything.
 
-    A file with the same size and time of change is the same; one with another time is when its content is.
+    A file with the same size and time of change is the same; one with another time is when its content is. A file
+    with the content of one that is gone is that file under a new name.
     """
     entries = {key: msgspec.structs.replace(entry, vanished=True) for key, entry in done.items()}
+    present = {file.key for file in stream.files}
+    gone = {key: entry for key, entry in done.items() if key not in present and entry.rows is None}
     files: list[tuple[DataFile, int]] = []
     changed = False
     for file in stream.files:
         entry = done.get(file.key)
         if entry is None:
-            files.append((file, 0))
+            former = _former_name(file, gone)
+            if former is None:
+                files.append((file, 0))
+            else:
+                del entries[former]
+                entries[file.key] = msgspec.structs.replace(gone.pop(former), mtime_ns=fingerprint(file).mtime_ns)
             continue
         now = fingerprint(file)
         same = (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns) or (
@@ -84,3 +92,11 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
     if changed and not stream.keys:
         return Due(files=tuple((file, 0) for file in stream.files), replace=True), entries
     return Due(files=tuple(files)), entries
+
+
+def _former_name(file: DataFile, gone: dict[str, FileState]) -> str | None:
+    """The name under which a file was delivered before it was renamed; None for a file that is new."""
+    size = fingerprint(file).size
+    alike = [key for key, entry in gone.items() if entry.size == size]
+    content = digest(file) if alike else ""
+    return next((key for key in alike if gone[key].hash == content), None)

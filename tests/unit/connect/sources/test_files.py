@@ -239,3 +239,20 @@ def test_the_definition_lists_the_settings_with_their_defaults() -> None:
 def test_a_stream_takes_every_setting_of_how_a_file_is_written() -> None:
     said = next(s.description for s in DEFINITIONS[0].settings if s.name == "streams") or ""
     assert all(f"`{name}`" in said for name in StreamSettings.__struct_fields__)
+
+
+def test_a_renamed_file_is_not_read_again(root: Path) -> None:
+    first = Run(without_keys(root))
+    (root / "a.csv").rename(root / "renamed.csv")
+    second = Run(without_keys(root), first.state)
+    assert second.rows == {}
+    assert list(json.loads(second.state)["files"]["s"]) == ["renamed.csv"]
+
+
+def test_a_file_with_another_delimiter_is_refused_unless_one_was_chosen(root: Path) -> None:
+    (root / "a.csv").write_text("id;v\n1;x\n")
+    with pytest.raises(InputError) as caught:
+        files.discover(without_keys(root))
+    assert caught.value.what == "`a.csv` has one column, `id;v`: its delimiter seems to be `;`"
+    chosen = Settings(streams=[StreamSettings(name="s", path="*.csv", delimiter=",")], root=str(root))
+    assert Run(chosen).rows == {"s": [{"id;v": "1;x"}]}
