@@ -104,8 +104,9 @@ def progress(event: e.Progress) -> str:
             parts.append(f"{sum(rows) / event.seconds:,.0f} rows/s")
     if event.size and event.seconds:
         parts.append(f"{byte_size(event.size / event.seconds)}/s")
-    parts.append(duration(event.seconds))
-    return f"{event.phase}: {', '.join(parts)}"
+    if event.seconds:
+        parts.append(duration(event.seconds))
+    return f"{event.phase}: {', '.join(parts)}" if parts else event.phase
 
 
 SUMMARY_COLUMNS = ("stream", "read", "loaded", "filtered", "rejected", "repaired", "seconds", "checkpoint")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.base.errors import RunFailedError
-from headwater.model.event import Level
+from headwater.model.event import Level, Progress
 from headwater.model.plan import Block, ExtractLoad
 from headwater.plan import drift, select
 from headwater.run.chain import Chain, Start
@@ -29,6 +29,7 @@ def selected_catalog(step: ExtractLoad, run: Run, offered: Callable[[], Json | N
         _, catalog = read_json(Path(run.plan.root) / step.catalog_file, "catalog")
         rules = select.Rules(select=(), select_filter=step.select_filter)
     else:
+        run.emit(Progress(step=step.name, phase="discovering"))
         found = offered()
         if found is None:
             return None
