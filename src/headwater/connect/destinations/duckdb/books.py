@@ -12,15 +12,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import duckdb
-from msgspec import Struct
 
 from headwater.base.clock import iso, now
-from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.destinations.bookkeeping import SCHEMA, Entry, Standing, refuse_newer
 from headwater.connect.warehouse import first_row
-
-SCHEMA = "_headwater"
-_FORMAT = 1
 
 _TABLES = """
 create schema if not exists _headwater;
@@ -47,14 +43,6 @@ create table if not exists _headwater.replacing (
 """
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """Where a pipeline's data stands. `sequence` counts its commits; 0 means it never loaded here."""
-
-    sequence: int = 0
-    run_id: str | None = None
-    state: bytes | None = None
-
-
 def exist(connection: duckdb.DuckDBPyConnection) -> bool:
     return first_row(connection, "select 1 from duckdb_schemas() where schema_name = ?", [SCHEMA]) is not None
 
@@ -70,13 +58,7 @@ def make(connection: duckdb.DuckDBPyConnection) -> None:
 def check_format(connection: duckdb.DuckDBPyConnection) -> None:
     row = first_row(connection, "select max(version) from _headwater.format")
     version = row[0] if row else None
-    if version is not None and version > _FORMAT:
-        raise EnvironmentProblemError(
-            "warehouse-newer",
-            f"the warehouse was written by a newer release: its books have format {version}",
-            why="this release knows formats up to 1",
-            hint="upgrade headwater",
-        )
+    refuse_newer(version)
 
 
 def standing(connection: duckdb.DuckDBPyConnection, pipeline: str | None) -> Standing:
@@ -87,25 +69,6 @@ def standing(connection: duckdb.DuckDBPyConnection, pipeline: str | None) -> Sta
         connection, "select sequence, run_id, state from _headwater.checkpoint where pipeline = ?", [pipeline]
     )
     return Standing(sequence=row[0], run_id=row[1], state=row[2]) if row else Standing()
-
-
-def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
-    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
-    if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
-        raise RunFailedError(
-            "another-writer",
-            f"another run of `{pipeline}` loaded meanwhile",
-            why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected.sequence}",
-            hint="run it again: it goes on from where the other run came to",
-        )
-
-
-class Entry(Struct, frozen=True, kw_only=True):
-    """What names a commit in every book."""
-
-    pipeline: str | None
-    run_id: str
-    sequence: int
 
 
 def recorded(connection: duckdb.DuckDBPyConnection, entry: Entry) -> dict[str, StreamReceipt] | None:

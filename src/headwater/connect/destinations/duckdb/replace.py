@@ -8,12 +8,15 @@ from __future__ import annotations
 import duckdb
 
 from headwater.connect import names
-from headwater.connect.destinations.duckdb import books, rows
+from headwater.connect.destinations import bookkeeping
+from headwater.connect.destinations.duckdb import rows
 from headwater.connect.destinations.duckdb.tables import Target
 from headwater.connect.warehouse import first_row
 
 
-def aside(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Target, version: int | None) -> str | None:
+def aside(
+    connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, version: int | None
+) -> str | None:
     """Where earlier commits put the stream's rows, as quoted SQL; None when there are none.
 
     What a run that died had set aside is thrown away, unless the rows carry the same table `version`: then the
@@ -36,7 +39,7 @@ def aside(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Targ
 
 def load(
     connection: duckdb.DuckDBPyConnection,
-    entry: books.Entry,
+    entry: bookkeeping.Entry,
     table: Target,
     incoming: rows.Incoming,
     *,
@@ -56,7 +59,7 @@ def load(
     return taken
 
 
-def _begin(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Target, version: int | None) -> str:
+def _begin(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str:
     name = f"aside_{names.digest(repr((entry.pipeline, table.schema, table.table)))}"
     place = f"_headwater.{names.quote(name)}"
     connection.execute(f"create table {place} as from {table.sql} limit 0")
@@ -67,7 +70,7 @@ def _begin(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Tar
     return place
 
 
-def _forget(connection: duckdb.DuckDBPyConnection, entry: books.Entry, table: Target, place: str) -> None:
+def _forget(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, place: str) -> None:
     connection.execute(f"drop table if exists {place}")
     connection.execute(
         "delete from _headwater.replacing where schema_name = ? and table_name = ? and pipeline is not distinct from ?",

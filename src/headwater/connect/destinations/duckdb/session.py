@@ -18,6 +18,7 @@ from headwater.connect.contract import (
     Schema,
     StreamReceipt,
 )
+from headwater.connect.destinations import bookkeeping
 from headwater.connect.destinations.duckdb import books, replace, rows, tables, versions
 from headwater.connect.staging import InexactError, Part, StagedStream, Staging, as_text, with_rejects
 
@@ -34,7 +35,7 @@ class DuckDBSession:
         # The rest of the memory is DuckDB's while it commits.
         self._staging = Staging(request.folder, request.memory_bytes // 4)
         self._as_text: set[tuple[str, str]] = set()
-        self._standing = books.Standing()
+        self._standing = bookkeeping.Standing()
         self._held = tables.Snapshot()
         if self._path.exists() and not _is_empty_file(self._path):
             with warehouse.reading(self._path, who=self._who, on_wait=request.on_wait) as connection:
@@ -78,7 +79,7 @@ class DuckDBSession:
                 self._as_text.add((error.stream, error.column))
             else:
                 break
-        self._standing = books.Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
+        self._standing = bookkeeping.Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
         self._staging.drop(part)
         for stream in self._staging.streams.values():
             stream.is_reshaped = False
@@ -117,7 +118,7 @@ class DuckDBSession:
 
     def _write(self, part: Part, state: bytes | None, *, final: bool) -> Receipt:
         """One transaction. A commit whose answer got lost is found in the ledger and not written again."""
-        entry = books.Entry(
+        entry = bookkeeping.Entry(
             pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
         )
         with warehouse.writing(
@@ -128,7 +129,9 @@ class DuckDBSession:
                 books.make(connection)
                 if (receipts := books.recorded(connection, entry)) is not None:
                     return Receipt(sequence=entry.sequence, streams=receipts, checkpoint=state)
-                books.refuse_another_writer(books.standing(connection, entry.pipeline), self._standing, entry.pipeline)
+                bookkeeping.refuse_another_writer(
+                    books.standing(connection, entry.pipeline), self._standing, entry.pipeline
+                )
                 receipts, changes = self._load(connection, entry, part, final=final)
                 books.write_rejects(connection, entry, self._staging.rejects[: part.rejects])
                 books.write_ledger(connection, entry, receipts, state)
@@ -141,7 +144,7 @@ class DuckDBSession:
         return Receipt(sequence=entry.sequence, streams=receipts, changes=tuple(changes), checkpoint=state)
 
     def _load(
-        self, connection: duckdb.DuckDBPyConnection, entry: books.Entry, part: Part, *, final: bool
+        self, connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, part: Part, *, final: bool
     ) -> tuple[dict[str, StreamReceipt], list[Change]]:
         loaded_at = iso(now())
         receipts: dict[str, StreamReceipt] = {}
@@ -178,7 +181,11 @@ class DuckDBSession:
         return with_rejects(receipts, self._staging.rejects[: part.rejects]), changes
 
     def _reached(
-        self, connection: duckdb.DuckDBPyConnection, entry: books.Entry, held: tables.Snapshot, stream: StagedStream
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        entry: bookkeeping.Entry,
+        held: tables.Snapshot,
+        stream: StagedStream,
     ) -> tuple[tables.Target, str | None]:
         """The stream's table, and where rows that will replace its content are collected."""
         target = self._target(held, stream)
@@ -191,7 +198,7 @@ class DuckDBSession:
 
 
 def _schema_name(wanted: str) -> str:
-    if wanted.lower() in (books.SCHEMA, "information_schema", "pg_catalog"):
+    if wanted.lower() in (bookkeeping.SCHEMA, "information_schema", "pg_catalog"):
         raise InputError(
             "reserved-schema",
             f"the schema `{wanted}` is the warehouse's own",

@@ -16,6 +16,7 @@ from msgspec import Struct, field
 from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import Change
+from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
 from headwater.connect.staging import MISSING, VERSION, grown
@@ -36,13 +37,6 @@ class LiveColumn(Struct, frozen=True, kw_only=True):
     name: str
     sql_type: str
     nullable: bool
-
-
-class NamedColumn(Struct, frozen=True, kw_only=True):
-    """A source's column in the books: its name here, and the type the source last declared it to have."""
-
-    name: str
-    declared: str
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -66,17 +60,6 @@ class Column(Struct, frozen=True, kw_only=True):
     @property
     def sql_type(self) -> str:
         return sql_type(self.type)
-
-
-class Widening(Struct, frozen=True, kw_only=True):
-    """A change of type. `using` is the SQL that converts; `lossy` is true for a value that wouldn't survive it, and
-    None when all would."""
-
-    column: str
-    before: str
-    after: str
-    using: str
-    lossy: str | None
 
 
 class Target(Struct, frozen=True, kw_only=True):

@@ -12,15 +12,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
-from msgspec import Struct
 
 from headwater.base.clock import now
-from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.destinations.bookkeeping import SCHEMA, Entry, Standing, another_writer, refuse_newer
 from headwater.connect.destinations.postgres.connection import Connection, lock_number
-
-SCHEMA = "_headwater"
-_FORMAT = 1
 
 _TABLES = """
 create schema _headwater;
@@ -49,22 +45,6 @@ create table _headwater.replacing (
 """
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """Where a pipeline's data stands. `sequence` counts its commits; 0 means it never loaded here."""
-
-    sequence: int = 0
-    run_id: str | None = None
-    state: bytes | None = None
-
-
-class Entry(Struct, frozen=True, kw_only=True):
-    """What names a commit in every book."""
-
-    pipeline: str | None
-    run_id: str
-    sequence: int
-
-
 def written(name: str) -> str:
     """A source's name as the books hold it: PostgreSQL's text can't hold NUL."""
     return name.replace("\0", "\\0")
@@ -87,13 +67,7 @@ def make(connection: Connection) -> None:
 def check_format(connection: Connection) -> None:
     row = connection.execute("select max(version) from _headwater.format").fetchone()
     version = row[0] if row else None
-    if version is not None and version > _FORMAT:
-        raise EnvironmentProblemError(
-            "warehouse-newer",
-            f"the warehouse was written by a newer release: its books have format {version}",
-            why=f"this release knows formats up to {_FORMAT}",
-            hint="upgrade headwater",
-        )
+    refuse_newer(version)
 
 
 def standing(connection: Connection, pipeline: str | None) -> Standing:
@@ -104,21 +78,6 @@ def standing(connection: Connection, pipeline: str | None) -> Standing:
         "select sequence, run_id, state from _headwater.checkpoint where pipeline = %s", [pipeline]
     ).fetchone()
     return Standing(sequence=row[0], run_id=row[1], state=row[2]) if row else Standing()
-
-
-def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
-    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
-    if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
-        raise _another_writer(pipeline, found, expected.sequence)
-
-
-def _another_writer(pipeline: str | None, found: Standing, expected: int) -> RunFailedError:
-    return RunFailedError(
-        "another-writer",
-        f"another run of `{pipeline}` loaded meanwhile",
-        why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected}",
-        hint="run it again: it goes on from where the other run came to",
-    )
 
 
 def recorded(connection: Connection, entry: Entry) -> dict[str, StreamReceipt] | None:
@@ -149,7 +108,7 @@ def write_checkpoint(connection: Connection, entry: Entry, state: bytes | None) 
         [entry.pipeline, state, entry.sequence, entry.run_id, now()],
     )
     if written.rowcount != 1:
-        raise _another_writer(entry.pipeline, standing(connection, entry.pipeline), entry.sequence - 1)
+        raise another_writer(entry.pipeline, standing(connection, entry.pipeline), entry.sequence - 1)
 
 
 def write_ledger(

@@ -8,12 +8,13 @@ its views, and TRUNCATE would show an empty table to those who read with an olde
 from __future__ import annotations
 
 from headwater.connect import names
-from headwater.connect.destinations.postgres import books, rows
+from headwater.connect.destinations import bookkeeping
+from headwater.connect.destinations.postgres import rows
 from headwater.connect.destinations.postgres.connection import Connection, execute
 from headwater.connect.destinations.postgres.tables import Target, add_key, drop_stale_key
 
 
-def aside(connection: Connection, entry: books.Entry, table: Target, version: int | None) -> str | None:
+def aside(connection: Connection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str | None:
     """Where earlier commits put the stream's rows, as quoted SQL; None when there are none.
 
     What a run that died had set aside is thrown away, unless the rows carry the same table `version`: then the
@@ -35,7 +36,7 @@ def aside(connection: Connection, entry: books.Entry, table: Target, version: in
 
 def load(
     connection: Connection,
-    entry: books.Entry,
+    entry: bookkeeping.Entry,
     table: Target,
     incoming: rows.Incoming,
     *,
@@ -61,7 +62,7 @@ def load(
     return taken
 
 
-def _begin(connection: Connection, entry: books.Entry, table: Target, version: int | None) -> str:
+def _begin(connection: Connection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str:
     """A logged table: what is set aside has been committed, and must outlive a crash of the server."""
     name = f"aside_{names.digest(repr((entry.pipeline, table.schema, table.table)))}"
     place = f"_headwater.{names.quote(name)}"
@@ -73,7 +74,7 @@ def _begin(connection: Connection, entry: books.Entry, table: Target, version: i
     return place
 
 
-def _forget(connection: Connection, entry: books.Entry, table: Target, place: str) -> None:
+def _forget(connection: Connection, entry: bookkeeping.Entry, table: Target, place: str) -> None:
     execute(connection, f"drop table if exists {place}")
     connection.execute(
         "delete from _headwater.replacing "

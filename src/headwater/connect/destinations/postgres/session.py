@@ -22,6 +22,7 @@ from headwater.connect.contract import (
     Schema,
     StreamReceipt,
 )
+from headwater.connect.destinations import bookkeeping
 from headwater.connect.destinations.postgres import books, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
@@ -109,7 +110,7 @@ class PostgresSession:
                 self._as_text.add((error.stream, error.column))
             else:
                 break
-        self._standing = books.Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
+        self._standing = bookkeeping.Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
         self._staging.drop(part)
         for stream in self._staging.streams.values():
             stream.is_reshaped = False
@@ -191,7 +192,7 @@ class PostgresSession:
 
     def _write(self, connection: Connection, part: Part, state: bytes | None, *, final: bool) -> Receipt:
         """One transaction. A commit whose answer got lost is found in the books and not written again."""
-        entry = books.Entry(
+        entry = bookkeeping.Entry(
             pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
         )
         connection.execute("begin")
@@ -199,7 +200,9 @@ class PostgresSession:
             books.make(connection)
             if (receipts := books.recorded(connection, entry)) is not None:
                 return Receipt(sequence=entry.sequence, streams=receipts, checkpoint=state)
-            books.refuse_another_writer(books.standing(connection, entry.pipeline), self._standing, entry.pipeline)
+            bookkeeping.refuse_another_writer(
+                books.standing(connection, entry.pipeline), self._standing, entry.pipeline
+            )
             receipts, changes = self._load(connection, entry, part, final=final)
             books.write_rejects(connection, entry, self._staging.rejects[: part.rejects])
             books.write_ledger(connection, entry, receipts, state)
@@ -212,7 +215,7 @@ class PostgresSession:
         return Receipt(sequence=entry.sequence, streams=receipts, changes=tuple(changes), checkpoint=state)
 
     def _load(
-        self, connection: Connection, entry: books.Entry, part: Part, *, final: bool
+        self, connection: Connection, entry: bookkeeping.Entry, part: Part, *, final: bool
     ) -> tuple[dict[str, StreamReceipt], list[Change]]:
         receipts: dict[str, StreamReceipt] = {}
         changes: list[Change] = []
@@ -246,7 +249,7 @@ class PostgresSession:
     def _load_stream(
         self,
         connection: Connection,
-        entry: books.Entry,
+        entry: bookkeeping.Entry,
         stream: StagedStream,
         count: int,
         moment: datetime,
@@ -286,7 +289,7 @@ class PostgresSession:
         return taken, [*changes, *repaired]
 
     def _reached(
-        self, connection: Connection, entry: books.Entry, stream: StagedStream
+        self, connection: Connection, entry: bookkeeping.Entry, stream: StagedStream
     ) -> tuple[tables.Target, str | None]:
         """The stream's table, and where rows that will replace its content are collected."""
         target = self._target(connection, stream)
@@ -299,7 +302,7 @@ class PostgresSession:
 
 
 def _schema_name(wanted: str) -> str:
-    if wanted in (books.SCHEMA, "information_schema") or wanted.startswith("pg_"):
+    if wanted in (bookkeeping.SCHEMA, "information_schema") or wanted.startswith("pg_"):
         raise InputError(
             "reserved-schema",
             f"the schema `{wanted}` is the database's own",

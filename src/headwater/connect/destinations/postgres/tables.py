@@ -15,6 +15,7 @@ from msgspec import Struct
 from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import Change
+from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.postgres import books
 from headwater.connect.destinations.postgres.connection import Connection, execute
 from headwater.connect.destinations.postgres.sql_types import conversion, field_of, reached_sql, sql_type
@@ -42,13 +43,6 @@ class LiveColumn(Struct, frozen=True, kw_only=True):
     is_required: bool
 
 
-class NamedColumn(Struct, frozen=True, kw_only=True):
-    """A source's column in the books: its name here, and the type the source last declared it to have."""
-
-    name: str
-    declared: str
-
-
 class Held(Struct, frozen=True, kw_only=True):
     """What the database holds for one stream. `kind` is PostgreSQL's letter for what bears the table's name, None
     when nothing does. `unique` has the columns of each unique index, `primary` the primary key's name. `noted` and
@@ -72,17 +66,6 @@ class Column(Struct, frozen=True, kw_only=True):
     name: str
     type: pa.Field
     sql_type: str
-
-
-class Widening(Struct, frozen=True, kw_only=True):
-    """A change of type. `using` is the SQL that converts; `lossy` is true for a value that wouldn't survive it, and
-    None when all would."""
-
-    column: str
-    before: str
-    after: str
-    using: str
-    lossy: str | None
 
 
 class Target(Struct, frozen=True, kw_only=True):

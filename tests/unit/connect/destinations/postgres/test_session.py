@@ -14,6 +14,7 @@ import pytest
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.destinations import bookkeeping
 from headwater.connect.destinations.postgres import books, connection
 
 A, B = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}
@@ -168,7 +169,7 @@ def test_a_deadlock_is_tried_again(shop):
 
 def test_of_two_writers_without_locks_the_later_is_refused_all_the_same(shop):
     shop.open().commit(b"1")
-    entry = books.Entry(pipeline="dev:shop", run_id="run-2", sequence=2)
+    entry = bookkeeping.Entry(pipeline="dev:shop", run_id="run-2", sequence=2)
     with shop.server.connect("unit") as first, shop.server.connect("unit") as second:
         first.execute("begin")
         books.write_checkpoint(first, entry, b"2")
