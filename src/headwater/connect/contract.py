@@ -102,6 +102,11 @@ class SourceModule(Protocol):
         """What the source offers. Raises InputError or EnvironmentProblemError when it can't be reached."""
         ...
 
+    def signature(self, settings: Any) -> str | None:
+        """A digest of all that `discover` would look at: as long as it is the same, so is the catalog. Much cheaper
+        than to discover, or None: then every run discovers."""
+        ...
+
     def read(self, settings: Any, request: ReadRequest) -> Iterator[Message]: ...
 
 

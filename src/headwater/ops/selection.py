@@ -80,7 +80,9 @@ def offered_catalog(step: ExtractLoad, lab: Aside) -> dict[str, Any] | None:
     # Arrow and the drivers are loaded for native sources only.
     from headwater.run import native  # noqa: PLC0415 - see above
 
-    return native.offered_catalog(step.extractor, root=Path(lab.run.plan.root))
+    return native.offered_catalog(
+        step.extractor, root=Path(lab.run.plan.root), catalogs=lab.stores.catalogs, refresh=step.refresh_catalog
+    )
 
 
 def _extractor(workspace: Workspace, name: str) -> Plugin:

@@ -212,7 +212,9 @@ def _catalog(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> Jso
     def offered() -> Json | None:
         if step.extractor.native is None:
             return offered_catalog(step, run, folder, keeping.catalogs)
-        return native.offered_catalog(step.extractor, root=Path(run.plan.root))
+        return native.offered_catalog(
+            step.extractor, root=Path(run.plan.root), catalogs=keeping.catalogs, refresh=step.refresh_catalog
+        )
 
     return selected_catalog(step, run, offered)
 

@@ -8,21 +8,31 @@ from typing import Any
 
 import msgspec
 
+from headwater import __version__
 from headwater.base.errors import InputError
 from headwater.connect import registry
 from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session
 from headwater.connect.settings import decode
 from headwater.model.catalog import Catalog
 from headwater.model.plan import Block
+from headwater.store.catalogs import Catalogs
 
 Json = dict[str, Any]
 
 
-def offered_catalog(block: Block, *, root: Path) -> Json:
-    """What the source offers, as plain JSON."""
+def offered_catalog(block: Block, *, root: Path, catalogs: Catalogs, refresh: bool = False) -> Json:
+    """What the source offers, as plain JSON. A kept catalog is used again while the source's signature is the same,
+    unless `refresh`."""
     module = registry.source(_known(block, registry.SOURCES))
     settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
+    signature = module.signature(settings)
+    key = f"{__version__}:{block.native}:{signature}"
+    kept = catalogs.read(block.name) if signature is not None and not refresh else None
+    if kept is not None and kept.key == key:
+        return kept.catalog
     found: Json = msgspec.to_builtins(module.discover(settings))
+    if signature is not None:
+        catalogs.write(block.name, key, found)
     return found
 
 

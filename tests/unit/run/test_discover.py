@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from headwater.connect.sources import files
 from headwater.model.event import Outcome
 
 
@@ -96,3 +97,18 @@ def test_a_discovery_that_fails_says_what_the_plugin_said(lab):
 def test_a_discovery_that_is_no_json_shows_how_it_begins(lab, text, begins):
     assert lab.run(script(lab, f"print({text!r})")) is Outcome.FAILED
     assert (lab.problem.reference, lab.problem.why) == ("tap-logs-to-stdout", f"it begins with: {begins}")
+
+
+def test_a_native_source_is_asked_again_when_its_files_change(lab, monkeypatch):
+    asked = []
+    found = files.discover
+    monkeypatch.setattr(files, "discover", lambda settings: asked.append(1) or found(settings))
+    (lab.root / "s.csv").write_text("id\n1\n")
+    tap = lab.block("extractor", native="files", argv=(), config={"path": "*.csv"})
+    loader = lab.block("loader", native="jsonl", argv=(), config={"destination_path": str(lab.root / "out")})
+    lab.run(tap, loader)
+    lab.run(tap, loader)
+    assert len(asked) == 1
+    (lab.root / "s.csv").write_text("id\n1\n2\n")
+    lab.run(tap, loader)
+    assert len(asked) == 2

@@ -7,6 +7,7 @@ The rows of a file that vanished stay until the stream is replaced.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Generator, Iterator
 from typing import Any, cast
 
@@ -28,7 +29,7 @@ from headwater.connect.sources.text_types import TEXT, Kind, Look, field_of, joi
 from headwater.connect.stages.select import table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
 
-__all__ = ["Settings", "discover", "read"]
+__all__ = ["Settings", "discover", "read", "signature"]
 
 _FORMATS: dict[str, Format] = {
     "csv": cast("Format", files_csv),
@@ -60,6 +61,12 @@ def discover(settings: Settings) -> Catalog:
             _require_keys(stream, looks)
             found.append(_catalog_stream(stream, _arrow_schema(looks)))
     return Catalog(streams=found)
+
+
+def signature(settings: Settings) -> str:
+    """The settings, and the name, size and time of change of each file."""
+    found = [(stream.name, file.key, fingerprint(file)) for stream in streams(settings) for file in stream.files]
+    return hashlib.sha256(msgspec.json.encode((settings, found))).hexdigest()
 
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:

@@ -256,3 +256,11 @@ def test_a_file_with_another_delimiter_is_refused_unless_one_was_chosen(root: Pa
     assert caught.value.what == "`a.csv` has one column, `id;v`: its delimiter seems to be `;`"
     chosen = Settings(streams=[StreamSettings(name="s", path="*.csv", delimiter=",")], root=str(root))
     assert Run(chosen).rows == {"s": [{"id;v": "1;x"}]}
+
+
+def test_the_signature_changes_with_files_and_settings_and_with_nothing_else(root: Path) -> None:
+    first = files.signature(without_keys(root))
+    assert files.signature(without_keys(root)) == first
+    assert files.signature(with_keys(root)) != first
+    (root / "a.csv").write_text("id,v\n1,x\n2,y\n3,z\n")
+    assert files.signature(without_keys(root)) != first
