@@ -118,5 +118,8 @@ def run(arguments: list[str]) -> int:
         output.print_error(output.usage_error(error))
         return int(ExitCode.INPUT)
     except click.Abort:
+        if not sys.stdin.isatty():
+            click.echo("error: there is nobody to ask; give the answer as an option (--force or --yes)", err=True)
+            return int(ExitCode.INPUT)
         click.echo("aborted", err=True)
         return int(ExitCode.INTERRUPTED)

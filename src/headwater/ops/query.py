@@ -45,6 +45,10 @@ def query(
         )
     with warehouse.reading(path, who="headwater query", on_wait=on_wait) as connection:
         try:
+            if len(connection.extract_statements(sql)) > 1:
+                raise InputError(
+                    "bad-sql", "more than one statement: only one can be answered", hint="leave out the `;`"
+                )
             # By way of Arrow: DuckDB itself needs one more library to make a Python value of an instant.
             found = connection.sql(sql)
             columns, rows = _rows(found.limit(limit + 1).to_arrow_table()) if found is not None else ((), ())

@@ -54,16 +54,18 @@ def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit) -> Li
     """Every stream and property the source offers, with whether it is chosen. Discovers when it has to."""
     extractor = _extractor(workspace, name)
     plugins.install_missing(workspace, [extractor], emit=emit)
-    catalog = applied_catalog(workspace, extractor, refresh=refresh, emit=emit)
+    catalog = applied_catalog(workspace, extractor, refresh=refresh, emit=emit, may_be_empty=True)
     return Listing(patterns=patterns(workspace, name), streams=tuple(rules.listing(catalog)))
 
 
-def applied_catalog(workspace: Workspace, extractor: Plugin, *, refresh: bool, emit: Emit) -> dict[str, Any]:
+def applied_catalog(
+    workspace: Workspace, extractor: Plugin, *, refresh: bool, emit: Emit, may_be_empty: bool = False
+) -> dict[str, Any]:
     """The extractor's catalog with the selection rules applied."""
     facts = planning.facts(workspace)
     step = build.extract(facts, extractor, build.Options(refresh_catalog=refresh))
     with aside(workspace, emit=emit, cancel=Cancel()) as lab:
-        found = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab))
+        found = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab), may_be_empty=may_be_empty)
     if found is None:
         raise InputError(
             "no-catalog",

@@ -45,10 +45,11 @@ class Pattern(Struct, frozen=True, kw_only=True):
         return fnmatchcase(_joined(path), _joined(self.path))
 
 
-def apply(catalog: Json, rules: Rules) -> tuple[Json, list[str]]:
+def apply(catalog: Json, rules: Rules, *, plugin: str = "TAP", may_be_empty: bool = False) -> tuple[Json, list[str]]:
     """The catalog with the rules applied, and a warning for each literal name that matched nothing.
 
-    Raises InputError (`nothing-selected`) when no stream is left to extract, (`bad-catalog`) when it is no catalog.
+    Raises InputError (`nothing-selected`) when no stream is left to extract, unless it `may_be_empty`, and
+    (`bad-catalog`) when it is no catalog. `plugin` is the name that hints speak of.
     """
     result = copy.deepcopy(catalog)
     streams = _streams(result)
@@ -60,13 +61,13 @@ def apply(catalog: Json, rules: Rules) -> tuple[Json, list[str]]:
         _apply_select(streams, [parse(text) for text in rules.select], warnings)
     _apply_metadata(streams, rules.metadata, warnings)
     _apply_filter(streams, rules.select_filter, warnings)
-    if not any(_is_wanted(stream) for stream in streams):
+    if not may_be_empty and not any(_is_wanted(stream) for stream in streams):
         names = [_name(stream) for stream in streams]
         raise InputError(
             "nothing-selected",
             "no stream is selected" if names else "the source offers no stream at all",
             why=f"the source has {listed(names)}" if names else None,
-            hint="headwater select EXTRACTOR --list --all",
+            hint=f"headwater select {plugin} --list --all, then: headwater select {plugin} STREAM" if names else None,
         )
     return result, warnings
 

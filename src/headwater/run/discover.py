@@ -20,10 +20,12 @@ from headwater.store.catalogs import CachedCatalog, Catalogs
 Json = dict[str, Any]
 
 
-def selected_catalog(step: ExtractLoad, run: Run, offered: Callable[[], Json | None]) -> Json | None:
+def selected_catalog(
+    step: ExtractLoad, run: Run, offered: Callable[[], Json | None], *, may_be_empty: bool = False
+) -> Json | None:
     """The catalog to extract with: the plan's own file, else what the source offers, with the plan's rules applied.
 
-    None when the plugin knows no catalogs. Raises InputError (`nothing-selected`).
+    None when the plugin knows no catalogs. Raises InputError (`nothing-selected`) unless it `may_be_empty`.
     """
     if step.catalog_file is not None:
         _, catalog = read_json(Path(run.plan.root) / step.catalog_file, "catalog")
@@ -37,7 +39,7 @@ def selected_catalog(step: ExtractLoad, run: Run, offered: Callable[[], Json | N
         rules = select.Rules(
             select=step.select, select_filter=step.select_filter, metadata=step.metadata, schema=step.schema
         )
-    catalog, warnings = select.apply(catalog, rules)
+    catalog, warnings = select.apply(catalog, rules, plugin=step.extractor.name, may_be_empty=may_be_empty)
     for text in warnings:
         run.tell(step.name, Level.WARNING, text)
     return catalog
