@@ -219,7 +219,7 @@ def test_a_tap_that_logs_to_stdout(made):
     assert refused(made, "run", "tap-numbers", "target-duckdb", code=1) == (
         "error: line 1 of the tap's output is log text, not a Singer message [tap-logs-to-stdout]\n"
         "  at byte 0: JSON is malformed: invalid character (byte 0); around it: Hello from the tap\n"
-        "hint: let the tap log to stderr, or set `tolerate_stdout_noise` to forward such lines to the log\n"
+        "hint: let it log to stderr, or forward such lines: headwater config set TAP _tolerate_stdout_noise true\n"
     )
     assert refused(made, "run", "tap-numbers", "target-lines", code=1) == (
         "error: loader `target-lines` failed with exit code 1 [loader-failed]\n"

@@ -101,7 +101,7 @@ def test_a_target_prints_a_state_only_when_the_rows_before_it_are_safe(shell):
     assert (shell.hw.root / "err.txt").read_text() == (
         "error: line 4 of the tap's output: a record of stream `s` cannot be loaded [bad-record]\n"
         "  column `id`: it is text, not a number\n"
-        "hint: fix it at the source, or set `on_bad_record: quarantine` to load the others\n"
+        "hint: fix it at the source, or load the others: headwater config set TAP _on_bad_record quarantine\n"
     )
 
 

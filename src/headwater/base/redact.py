@@ -11,6 +11,15 @@ from collections.abc import Iterable
 MASK = "(redacted)"
 
 
+# `user:password@` or `token@` in an address.
+CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+
+
+def without_credentials(text: str) -> str:
+    """The text with the user part of every address in it masked."""
+    return CREDENTIALS.sub(MASK, text)
+
+
 class Redactor:
     """Replaces every known secret, also in its URL-encoded, JSON-escaped and base64 form.
 

@@ -214,16 +214,18 @@ def as_text(field: pa.Field) -> pa.Field:
     return pa.field(field.name, types.STRING, metadata={types.DECLARED: types.declared(field).encode()})
 
 
-def grown(held: pa.Field, held_declared: str | None, wanted: pa.Field) -> pa.Field | None:
+def grown(held: pa.Field, held_declared: str | None, wanted: pa.Field, *, replaced: bool = False) -> pa.Field | None:
     """The type of a column that holds `held` and is to take `wanted` too; None when that is not supported.
 
     `held_declared` is what the source last declared the column to be: when it declares the same again, then it was
-    a value that once made the column wider, and the column stays as it is.
+    a value that once made the column wider, and the column stays as it is. So it does when all of its content is
+    `replaced`: no value that stands there could be taken for one of another type.
     """
     if types.is_json(held) and types.is_json(wanted):
         return held
     to = types.widen(held.type, wanted.type)
-    if to is None and held_declared == types.declared(wanted) and types.widen(wanted.type, held.type) == held.type:
+    is_declared = replaced or held_declared == types.declared(wanted)
+    if to is None and is_declared and types.widen(wanted.type, held.type) == held.type:
         to = held.type
     return None if to is None else pa.field(wanted.name, to)
 

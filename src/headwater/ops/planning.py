@@ -32,6 +32,7 @@ def facts(workspace: Workspace) -> build.Facts:
         definition_of=lookup(workspace.root),
         venv_of=partial(_venv, workspace.home),
         fingerprint_of=partial(_fingerprint, workspace.home),
+        database=workspace.stored_settings,
         share_extractor_secrets=bool(values["share_extractor_secrets"].value),
         strict=bool(values["ff.strict_env_var_mode"].value),
         today=clock.now(),

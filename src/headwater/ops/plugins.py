@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from headwater.base import yaml
 from headwater.base.errors import InputError
+from headwater.base.redact import without_credentials
 from headwater.base.text import did_you_mean
 from headwater.model.event import Emit
 from headwater.model.plugin import Definition, Plugin, PluginKind
@@ -292,7 +293,7 @@ def listing(workspace: Workspace) -> list[ListedPlugin]:
                 name=plugin.name,
                 variant=definition.variant,
                 inherit_from=plugin.inherit_from,
-                pip_url=definition.pip_url,
+                pip_url=without_credentials(definition.pip_url) if definition.pip_url else None,
                 installed=None if job is None else venvs.is_current(job.requirement),
             )
         )

@@ -19,10 +19,10 @@ from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan.cast import WrongTypeError, cast
 from headwater.plan.project_settings import project_variables
-from headwater.plan.sensitive import is_named_secret as is_secret_setting
+from headwater.plan.sensitive import is_secret as is_secret_value
 from headwater.plan.settings import missing_required
 from headwater.plan.variables import exports, read_names, text
-from headwater.store import dotenv, project_edit
+from headwater.store import dotenv, plugin_settings, project_edit
 
 # `headwater config … meltano NAME` is how Meltano names the project itself.
 PROJECT_NAMES = ("headwater", "meltano")
@@ -151,7 +151,8 @@ def set_value(
 ) -> Changed:
     """Set a setting. `given` is JSON, or else text; `path` may be an alias of the setting.
 
-    `auto` puts secrets into `.env` and everything else into the project file, into the section of the workspace's
+    `store` is `auto`, `dotenv`, `project` or `db`, the system database. `auto` puts secrets into `.env` and everything
+    else into the project file, into the section of the workspace's
     environment when it has one. Raises InputError (`wrong-setting-type`) before anything is written.
     """
     value = _parsed(given)
@@ -167,7 +168,7 @@ def set_value(
         raise _unknown(name, known.name, ready)
     edit = project_edit.set_extra if known.name.startswith("_") else project_edit.set_config
     bare = (keys[0].removeprefix("_"), *keys[1:])
-    if store == "dotenv" or (store == "auto" and _is_secret(known, ready.values.get(known.name))):
+    if store == "dotenv" or (store == "auto" and _is_secret(known, ready.values.get(known.name), value)):
         variable_name = env_name(name, known.name)
         dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
         if is_new:
@@ -175,6 +176,9 @@ def set_value(
             named = f"${{{variable_name}}}"
             edit(workspace.project, ready.resolved.kind, name, bare, named, workspace.environment_name)
         place, origin = workspace.dotenv_path.name, Origin.DOTENV
+    elif store == "db":
+        plugin_settings.write(workspace.home, name, known.name, value)
+        place, origin = "the system database", Origin.DATABASE
     else:
         edit(workspace.project, ready.resolved.kind, name, bare, value, workspace.environment_name)
         place = _place(workspace, ready.plugin.file)
@@ -236,8 +240,8 @@ def _known(ready: build.Ready, name: str) -> Setting:
     return named or aliased or Setting(name=name)
 
 
-def _is_secret(setting: Setting, known: Value | None) -> bool:
-    return setting.is_secret or bool(known and known.secret) or is_secret_setting(setting)
+def _is_secret(setting: Setting, known: Value | None, value: Any) -> bool:
+    return setting.is_secret or bool(known and known.secret) or is_secret_value(setting, value)
 
 
 def _checked(plugin: str, setting: Setting, value: Any, given: str) -> Any:
@@ -273,6 +277,8 @@ def unset(workspace: Workspace, name: str, kind: PluginKind | None, path: Sequen
     ready = _ready(workspace, name, kind)
     known = _known(ready, ".".join(path))
     places = [workspace.dotenv_path.name] if _forget_variables(workspace, ready, known) else []
+    if plugin_settings.remove(workspace.home, name, known.name):
+        places.append("the system database")
     edit = project_edit.unset_extra if known.name.startswith("_") else project_edit.unset_config
     keys = _keys(workspace, ready, known, path)
     bare = (keys[0].removeprefix("_"), *keys[1:])
@@ -286,8 +292,9 @@ def unset(workspace: Workspace, name: str, kind: PluginKind | None, path: Sequen
 
 
 def reset(workspace: Workspace, name: str, kind: PluginKind | None) -> None:
-    """Remove every setting and extra of a plugin from the project file and from `.env`. Idempotent."""
+    """Remove every setting and extra of a plugin from the project file, `.env` and the system database. Idempotent."""
     ready = _ready(workspace, name, kind)
+    plugin_settings.remove(workspace.home, name)
     for value in ready.values.values():
         _forget_variables(workspace, ready, value.setting or Setting(name=value.name))
     project_edit.reset_config(workspace.project, ready.resolved.kind, name, workspace.environment_name)

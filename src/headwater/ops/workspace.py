@@ -9,11 +9,12 @@ import os
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
 from headwater.model.project import Environment, Project
-from headwater.store import dotenv, project_file
+from headwater.store import dotenv, plugin_settings, project_file
 
 HOME = ".headwater"
 
@@ -50,6 +51,11 @@ class Workspace:
     @property
     def environment_name(self) -> str | None:
         return self.environment.name if self.environment else None
+
+    @cached_property
+    def stored_settings(self) -> dict[str, dict[str, Any]]:
+        """The settings of plugins that are kept in the system database."""
+        return plugin_settings.read(self.home)
 
     def again(self) -> Workspace:
         """The same workspace with the project files read anew."""

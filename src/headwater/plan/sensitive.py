@@ -22,6 +22,9 @@ _PLAIN = (SettingKind.BOOLEAN, SettingKind.INTEGER, SettingKind.DECIMAL, Setting
 # Objects whose keys are columns: a column named `password` is no password.
 _COLUMNS = ("_metadata", "_schema", "stream_maps")
 
+# The password in `scheme://user:password@host`.
+_PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
+
 
 def looks_secret(name: str) -> bool:
     """Whether a setting of this name holds a secret, as far as a name can tell (`client_secret`, `auth.apiKey`)."""
@@ -47,8 +50,11 @@ def secret_texts(setting: Setting, value: Any) -> Iterator[str]:
 
 
 def named_secrets(value: Any) -> Iterator[str]:
-    """The texts of an object that stand under a key named like a secret."""
-    if isinstance(value, Mapping):
+    """The texts of an object that stand under a key named like a secret, and addresses with a password in them."""
+    if isinstance(value, str):
+        for found in _PASSWORD.finditer(value):
+            yield from (value, found[1])
+    elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from texts(item) if looks_secret(str(key)) else named_secrets(item)
     elif isinstance(value, list | tuple):

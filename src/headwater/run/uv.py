@@ -15,7 +15,7 @@ import uv
 from msgspec import Struct
 
 from headwater.base.errors import CancelledError, EnvironmentProblemError
-from headwater.base.redact import MASK, Redactor
+from headwater.base.redact import Redactor, without_credentials
 
 # Would point uv or the pythons it starts at the wrong environment, or keep them from caching bytecode.
 _NOT_FOR_UV = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "CONDA_PREFIX", "UV_PYTHON")
@@ -27,7 +27,6 @@ _NO_NETWORK = re.compile(
     re.IGNORECASE,
 )
 _GRACE_SECONDS = 5.0
-_CREDENTIALS = re.compile(r"(://)[^/\s@]+@")
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -105,7 +104,7 @@ class Uv:
                 self._running.discard(process)
         if self._stopped:
             raise CancelledError(signal.SIGINT)
-        return Answer(code=process.returncode, out=out, error=_CREDENTIALS.sub(rf"\1{MASK}@", redact(error_text)))
+        return Answer(code=process.returncode, out=out, error=without_credentials(redact(error_text)))
 
 
 def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:

@@ -28,6 +28,7 @@ output/*
 !output/.gitignore
 *.duckdb
 *.duckdb.wal
+.*.lease/
 """
 
 _README = """\

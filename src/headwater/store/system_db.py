@@ -44,14 +44,26 @@ MIGRATIONS = (
       primary key (state_id, generation)
     ) strict, without rowid;
     """,
+    """
+    create table plugin_settings (
+      plugin text not null,
+      name text not null,
+      value text not null,
+      primary key (plugin, name)
+    ) strict, without rowid;
+    """,
 )
+
+
+def file(home: Path) -> Path:
+    return home / "headwater.db"
 
 
 class SystemDb:
     """One connection, safe to use from any thread. Transactions are short; several processes may have it open."""
 
     def __init__(self, home: Path) -> None:
-        self.path = home / "headwater.db"
+        self.path = file(home)
         self._lock = threading.RLock()
         try:
             home.mkdir(parents=True, exist_ok=True)

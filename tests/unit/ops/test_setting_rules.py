@@ -51,3 +51,14 @@ def test_doctor_names_variables_that_are_not_set(tmp_path):
     (tmp_path / "headwater.yml").write_text(PROJECT + "      config:\n        token: $NOBODY_SETS_THIS\n")
     texts = [finding.text for finding in doctor.examine(lambda: find(tmp_path)) if finding.subject == "tap-x"]
     assert "its settings name `$NOBODY_SETS_THIS`, which is not set" in texts
+
+
+def test_a_setting_in_the_system_database_is_weaker_than_the_project_file(tmp_path):
+    (tmp_path / "headwater.yml").write_text(PROJECT)
+    assert settings.set_value(find(tmp_path), "tap-x", None, ("page",), "7", store="db").place == "the system database"
+    assert settings.effective(find(tmp_path), "tap-x") == {"page": 7}
+    (tmp_path / "headwater.yml").write_text(PROJECT + "      config: {page: 8}\n")
+    assert settings.effective(find(tmp_path), "tap-x") == {"page": 8}
+    (tmp_path / "headwater.yml").write_text(PROJECT)
+    assert settings.unset(find(tmp_path), "tap-x", None, ("page",)) == ["the system database"]
+    assert settings.effective(find(tmp_path), "tap-x") == {}

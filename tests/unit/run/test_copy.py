@@ -285,3 +285,12 @@ def test_batch_files_are_read_from_nowhere_else(lab, into):
     (lab.root / "batches").mkdir()
     assert lab.run(BATCH, into()) is Outcome.FAILED
     assert lab.problem.reference == "batch-outside-roots"
+
+
+def test_a_full_refresh_puts_narrower_values_into_a_column_that_once_grew(lab):
+    loader = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(lab.root / "w.duckdb")})
+    text = """say(schema.replace('["id"]', '[]').replace('integer', 'string')); """
+    lab.run(text + """say('{"type":"RECORD","stream":"s","record":{"id":"x"}}'); state(1)""", loader)
+    assert lab.run(KEYLESS, loader).value == "failed"
+    assert lab.run(KEYLESS, loader, full_refresh=True) is Outcome.SUCCESS
+    assert warehouse_ids(lab) == ["1", "2"]

@@ -92,7 +92,7 @@ def print_(settings: Settings, plugin: str, kind: PluginKind | None, form: str, 
 @PLUGIN_KIND
 @click.option(
     "--store",
-    type=click.Choice(["auto", "dotenv", "project", "meltano-yml"]),
+    type=click.Choice(["auto", "dotenv", "project", "meltano-yml", "db"]),
     default="auto",
     help="Where to keep it: secrets go to .env, others to the project file.",
 )

@@ -41,7 +41,8 @@ def command(
     """
     from headwater.ops import selection
 
-    workspace = settings.workspace(default_environment=False)
+    # What is listed is what a run would extract; what is changed is the project, unless -e names an environment.
+    workspace = settings.workspace(default_environment=list_ or as_json or show_all)
     if clear:
         selection.clear(workspace, extractor)
         return

@@ -49,6 +49,6 @@ def _inside(path: str, allowed: Sequence[Path]) -> Path:
         raise RunFailedError(
             "batch-outside-roots",
             f"the BATCH file `{path}` lies outside of the allowed folders",
-            hint="add its folder to `batch_roots` if you trust the tap with it",
+            hint="if you trust the tap with it: headwater config set TAP _batch_roots '[\"FOLDER\"]'",
         )
     return file

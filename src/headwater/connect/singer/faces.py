@@ -29,7 +29,7 @@ from headwater.connect.contract import (
 )
 from headwater.connect.singer.parse import ParseOptions, messages
 from headwater.connect.singer.write import Writer
-from headwater.model.catalog import Catalog
+from headwater.model.catalog import Catalog, CatalogStream
 
 _CHUNK = 1 << 20
 
@@ -217,9 +217,18 @@ def _everything(catalog: Catalog) -> Catalog:
     return catalog
 
 
+class _Whole(Struct):
+    """A catalog that must say what its streams are: one without would be taken for one that selects nothing."""
+
+    streams: list[CatalogStream]
+
+    def catalog(self) -> Catalog:
+        return Catalog(streams=self.streams)
+
+
 def _decoded(catalog: dict[str, Any]) -> Catalog:
     try:
-        return msgspec.convert(catalog, Catalog)
+        return msgspec.convert(catalog, _Whole).catalog()
     except msgspec.ValidationError as error:
         raise InputError(
             "bad-catalog",

@@ -171,7 +171,7 @@ def _explain(line: bytes, number: int, offset: int, problem: Exception, *, is_la
             "tap-logs-to-stdout",
             f"line {number} of the tap's output is log text, not a Singer message",
             why=why,
-            hint="let the tap log to stderr, or set `tolerate_stdout_noise` to forward such lines to the log",
+            hint="let it log to stderr, or forward such lines: headwater config set TAP _tolerate_stdout_noise true",
         )
     return RunFailedError("bad-message", f"line {number} of the tap's output is not JSON", why=why)
 

@@ -270,7 +270,7 @@ class _Parser:
             if line
             else f"a record of stream `{name}` cannot be loaded",
             why=reason,
-            hint="fix it at the source, or set `on_bad_record: quarantine` to load the others",
+            hint="fix it at the source, or load the others: headwater config set TAP _on_bad_record quarantine",
         )
 
     def _line_of(self, record: bytes) -> int | None:
@@ -301,7 +301,7 @@ class _Parser:
             raise RunFailedError(
                 "batch-not-supported",
                 f"stream `{name}` comes as BATCH files, and no folder is allowed to hold them",
-                hint="set `batch_roots` to the folder the tap writes to, or remove `batch_config` from the tap",
+                hint="headwater config set TAP _batch_roots '[\"FOLDER\"]', or remove `batch_config` from the tap",
             )
         encoding, manifest = _json(message, message.encoding), _json(message, message.manifest)
         if not isinstance(manifest, list) or not isinstance(encoding, dict):

@@ -24,7 +24,7 @@ class FileState(Struct, frozen=True, kw_only=True, omit_defaults=True):
     vanished: bool = False
 
 
-class State(Struct, kw_only=True, omit_defaults=True):
+class State(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """By stream. `types` only ever grows wider, so that a table never has to hold less than it did."""
 
     files: dict[str, dict[str, FileState]] = field(default_factory=dict)
@@ -60,7 +60,7 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
     """What is to be read of a stream, and its entries brought up to date without reading anything.
 
     A file with the same size and time of change is the same; one with another time is when its content is. A file
-    with the content of one that is gone is that file under a new name.
+    with the content and the time of one that is gone is that file under a new name.
     """
     entries = {key: msgspec.structs.replace(entry, vanished=True) for key, entry in done.items()}
     present = {file.key for file in stream.files}
@@ -75,7 +75,7 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
                 files.append((file, 0))
             else:
                 del entries[former]
-                entries[file.key] = msgspec.structs.replace(gone.pop(former), mtime_ns=fingerprint(file).mtime_ns)
+                entries[file.key] = gone.pop(former)
             continue
         now = fingerprint(file)
         same = (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns) or (
@@ -95,8 +95,9 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
 
 
 def _former_name(file: DataFile, gone: dict[str, FileState]) -> str | None:
-    """The name under which a file was delivered before it was renamed; None for a file that is new."""
-    size = fingerprint(file).size
-    alike = [key for key, entry in gone.items() if entry.size == size]
+    """The name under which a file was delivered before it was renamed; None for a file that is new. Another file may
+    well have the same content; a renamed one also keeps its time of change."""
+    now = fingerprint(file)
+    alike = [key for key, entry in gone.items() if (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns)]
     content = digest(file) if alike else ""
     return next((key for key in alike if gone[key].hash == content), None)

@@ -264,3 +264,18 @@ def test_the_signature_changes_with_files_and_settings_and_with_nothing_else(roo
     assert files.signature(with_keys(root)) != first
     (root / "a.csv").write_text("id,v\n1,x\n2,y\n3,z\n")
     assert files.signature(without_keys(root)) != first
+
+
+def test_another_file_with_the_content_of_one_that_is_gone_is_new(root: Path) -> None:
+    first = Run(without_keys(root))
+    content = (root / "a.csv").read_bytes()
+    (root / "a.csv").unlink()
+    (root / "b.csv").write_bytes(content)
+    os.utime(root / "b.csv", ns=(0, 1_700_000_000_000_000_000))
+    assert len(Run(without_keys(root), first.state).rows["s"]) == 2
+
+
+def test_a_state_of_another_source_is_refused(root: Path) -> None:
+    with pytest.raises(InputError) as caught:
+        Run(without_keys(root), b'{"bookmarks":{"x":1}}')
+    assert caught.value.reference == "unreadable-state"

@@ -133,8 +133,9 @@ def target(
 ) -> Target:
     """Work out the table for a stream whose columns, by source name, are of those types.
 
-    `keys` are source names; () when rows are appended. `rekey` allows other keys than before (the content is
-    replaced anyway). Raises InputError (`unsupported-change`) for what can't be reached without loss.
+    `keys` are source names; () when rows are appended. With `rekey` the content is replaced anyway: other keys and
+    narrower types than before are fine. Raises InputError (`unsupported-change`) for what can't be reached without
+    loss.
     """
     table = held.streams.get((schema, stream)) or _table_name(held, schema, stream)
     at = (schema.lower(), table.lower())
@@ -156,7 +157,7 @@ def target(
             column = Column(source=source, name=called[source], type=wanted)
             added.append(column)
         else:
-            reached_type, widening = _reach(stream, existing, wanted, known.get(source))
+            reached_type, widening = _reach(stream, existing, wanted, known.get(source), replaced=rekey)
             column = Column(source=source, name=existing.name, type=reached_type)
             if widening:
                 widened.append(widening)
@@ -246,11 +247,11 @@ def lossy_widenings(connection: duckdb.DuckDBPyConnection, table: Target, place:
 
 
 def _reach(
-    stream: str, existing: LiveColumn, wanted: pa.Field, noted: NamedColumn | None
+    stream: str, existing: LiveColumn, wanted: pa.Field, noted: NamedColumn | None, *, replaced: bool
 ) -> tuple[pa.Field, Widening | None]:
     """The type the column will have, and what leads there (None when it has it)."""
     held = field_of(existing.sql_type)
-    reached = None if held is None else grown(held, noted.declared if noted else None, wanted)
+    reached = None if held is None else grown(held, noted.declared if noted else None, wanted, replaced=replaced)
     if held is None or reached is None:
         raise unsupported(
             stream,

@@ -181,7 +181,7 @@ def cannot_connect(address: Address, error: psycopg.Error) -> HeadwaterError:
             "wrong-password",
             f"PostgreSQL at {address.server} refuses the password of `{address.user}`",
             why=text,
-            hint="headwater config set target-postgres password --store dotenv",
+            hint="headwater config set target-postgres password PASSWORD",
         )
     if "does not exist" in lower and "database" in lower:
         return InputError(

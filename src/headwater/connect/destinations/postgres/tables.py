@@ -175,7 +175,9 @@ def target(
             column = Column(source=source, name=called[source], type=wanted, sql_type=sql_type(wanted))
             added.append((column.name, column.sql_type))
         else:
-            column, widening = _reach(stream, source, existing, wanted, held.noted.get(books.written(source)))
+            column, widening = _reach(
+                stream, source, existing, wanted, held.noted.get(books.written(source)), replaced=rekey
+            )
             if widening:
                 widened.append(widening)
         reached.append(column)
@@ -335,13 +337,13 @@ def _called(columns: Mapping[str, pa.Field], held: Held) -> dict[str, str]:
 
 
 def _reach(
-    stream: str, source: str, existing: LiveColumn, wanted: pa.Field, noted: NamedColumn | None
+    stream: str, source: str, existing: LiveColumn, wanted: pa.Field, noted: NamedColumn | None, *, replaced: bool
 ) -> tuple[Column, Widening | None]:
     """The column as it will be, and what leads there (None when it is so)."""
     held = field_of(existing.sql_type)
     if existing.sql_type == "numeric" and types.kind(wanted.type) != "float64":  # holds any decimal as it is
         held = pa.field("", wanted.type if types.kind(wanted.type) == "decimal" else types.BIG_INTEGER)
-    reached = None if held is None else grown(held, noted.declared if noted else None, wanted)
+    reached = None if held is None else grown(held, noted.declared if noted else None, wanted, replaced=replaced)
     if held is None or reached is None:
         raise unsupported(
             stream,
