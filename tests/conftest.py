@@ -1,4 +1,5 @@
-"""A real PostgreSQL for whoever asks: the binaries of a wheel, else those of the system, run for this session."""
+"""Real databases for whoever asks, run for this session: PostgreSQL from a wheel, else that of the system, and the
+system's MariaDB."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import psycopg
+import pymysql
 import pytest
 
 PASSWORD = "pg-canary-8fQ2xLm"
@@ -142,3 +144,85 @@ def _free_port() -> int:
     with socket.socket() as asked:
         asked.bind(("127.0.0.1", 0))
         return asked.getsockname()[1]
+
+
+class MariaDB(NamedTuple):
+    """A running server, reached over TCP with a password. `sql` runs one statement in a database and commits."""
+
+    port: int
+    socket: Path
+    user: str = "loader"
+    password: str = "my-canary-3vN8tRz"
+    host: str = "127.0.0.1"
+
+    def connect(self, database: str | None = None, **more) -> pymysql.Connection:
+        asked = {"host": self.host, "port": self.port, "user": self.user, "password": self.password, **more}
+        return pymysql.connect(database=database, charset="utf8mb4", autocommit=True, connect_timeout=5, **asked)
+
+    def sql(self, statement: str, database: str | None = None) -> list[tuple]:
+        with self.connect(database) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+            return list(cursor.fetchall())
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """Skips where MariaDB is not installed, but never in CI, which installs it."""
+    program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
+    if program is None:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("MariaDB is not installed: apt-get install mariadb-server")
+    # Not under tmp_path: a socket's path may have 107 bytes, and the server's own user has to get there.
+    with tempfile.TemporaryDirectory(prefix="my-", dir="/tmp", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with _mariadb(program, folder) as server:
+            yield server
+
+
+@contextlib.contextmanager
+def _mariadb(program: str, folder: Path) -> Iterator[MariaDB]:
+    data, log = folder / "data", folder / "log"
+    data.mkdir()
+    runner = ["--user=mysql"] if os.geteuid() == 0 else []
+    if runner:
+        shutil.chown(data, "mysql")
+    subprocess.run(
+        [
+            *("mariadb-install-db", "--no-defaults", *runner, f"--datadir={data}"),
+            *("--auth-root-authentication-method=normal", "--skip-test-db"),
+        ],
+        check=True,
+        capture_output=True,
+    )
+    server = MariaDB(_free_port(), data / "s")
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            [
+                *(program, "--no-defaults", *runner, f"--datadir={data}", f"--socket={server.socket}"),
+                *(f"--port={server.port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"),
+                *("--skip-log-bin", "--innodb-buffer-pool-size=256M"),
+            ],
+            cwd=folder,
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        _make_loader(server, process, log)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _make_loader(server: MariaDB, process: subprocess.Popen, log: Path) -> None:
+    until = time.monotonic() + 30
+    while time.monotonic() < until and process.poll() is None:
+        with contextlib.suppress(pymysql.err.OperationalError):
+            root = pymysql.connect(unix_socket=str(server.socket), user="root", autocommit=True)
+            with root, root.cursor() as cursor:
+                cursor.execute(f"create user {server.user} identified by '{server.password}'")
+                cursor.execute(f"grant all on *.* to {server.user} with grant option")
+            return
+        time.sleep(0.05)
+    raise RuntimeError(log.read_text())

@@ -14,6 +14,7 @@ SOURCES = {
 DESTINATIONS = {
     "duckdb": "headwater.connect.destinations.duckdb",
     "jsonl": "headwater.connect.destinations.jsonl",
+    "mysql": "headwater.connect.destinations.mysql",
     "parquet": "headwater.connect.destinations.parquet",
     "postgres": "headwater.connect.destinations.postgres",
 }

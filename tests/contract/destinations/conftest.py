@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 import gzip
 import json
@@ -13,7 +14,7 @@ from pyarrow import parquet as pq
 
 from headwater.connect import warehouse
 from headwater.connect.contract import OpenRequest, Rows, Schema
-from headwater.connect.destinations import duckdb, jsonl, manifest, parquet, postgres
+from headwater.connect.destinations import duckdb, jsonl, manifest, mysql, parquet, postgres
 
 OURS = ("__loaded_at", "__version")
 
@@ -123,6 +124,50 @@ class PostgresPlace(Place):
             return plain([dict(zip(names, row, strict=True)) for row in cursor], back)
 
 
+class MariaDBPlace(Place):
+    module = mysql
+    server = None
+
+    def open(self, run_id="run-1", pipeline="dev:shop", **settings):
+        """A pipeline's former session ends first: two at once are refused."""
+        for session in self.opened:
+            if session.pipeline == pipeline:
+                session.close()
+        session = super().open(run_id, pipeline, **settings)
+        session.pipeline = pipeline
+        return session
+
+    def settings(self, **more):
+        at = self.server
+        given = {"host": at.host, "port": at.port, "user": at.user, "password": at.password, "hard_delete": True}
+        return mysql.Settings(**{**given, "database": "shop", **more})
+
+    def rows(self, stream):
+        with self.server.connect() as connection, connection.cursor() as cursor:
+            if not cursor.execute("show databases like 'shop'"):
+                return None
+            if not cursor.execute("select table_name from shop._headwater_tables where stream = %s", [stream]):
+                return None
+            ((table,),) = cursor.fetchall()
+            cursor.execute(
+                "select column_name, source_name from shop._headwater_columns where table_name = %s", [table]
+            )
+            back = dict(cursor.fetchall())
+            cursor.execute(f"select * from shop.`{table.replace('`', '``')}`".replace("%", "%%"), [])
+            names = [column[0] for column in cursor.description]
+            return plain([dict(zip(names, map(as_arrow, row), strict=True)) for row in cursor.fetchall()], back)
+
+
+def as_arrow(value):
+    """MariaDB's times have no zone, those of a day may be longer than a day."""
+    match value:
+        case dt.datetime():
+            return value.replace(tzinfo=dt.UTC)
+        case dt.timedelta():
+            return (dt.datetime(1, 1, 1, tzinfo=dt.UTC) + value).time()
+    return value
+
+
 class FolderPlace(Place):
     def settings(self, **more):
         return self.module.Settings(destination_path=str(self.folder / "out"), **more)
@@ -163,7 +208,8 @@ def plain(rows, back):
 
 
 @pytest.fixture(
-    params=[DuckDBPlace, PostgresPlace, ParquetPlace, JsonlPlace], ids=["duckdb", "postgres", "parquet", "jsonl"]
+    params=[DuckDBPlace, PostgresPlace, MariaDBPlace, ParquetPlace, JsonlPlace],
+    ids=["duckdb", "postgres", "mariadb", "parquet", "jsonl"],
 )
 def place(request, tmp_path):
     place = request.param(tmp_path)
@@ -171,6 +217,9 @@ def place(request, tmp_path):
         place.server = request.getfixturevalue("postgres")
         place.server.sql("drop database if exists contract with (force)")
         place.server.sql("create database contract")
+    if request.param is MariaDBPlace:
+        place.server = request.getfixturevalue("mariadb")
+        place.server.sql("drop database if exists shop")
     yield place
     for session in place.opened:
         session.close()

@@ -413,6 +413,9 @@ def test_not_a_number(place, send):
     if place.can("no-nan"):
         assert values == [None, None, Decimal("0.1")]
         assert receipt.streams["users"].repaired == 2
+    elif place.can("nan-is-text"):
+        assert values == ["nan", "inf", "0.1"]
+        assert receipt.streams["users"].repaired == 0
     else:
         assert math.isnan(values[0])
         assert values[1:] == [math.inf, 0.1]

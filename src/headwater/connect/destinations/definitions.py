@@ -206,4 +206,56 @@ POSTGRES = Definition(
     ),
 )
 
-DEFINITIONS: tuple[Definition, ...] = (DUCKDB, PARQUET, JSONL, POSTGRES)
+MYSQL = Definition(
+    plugin_type=PluginKind.LOADER,
+    name="target-mysql",
+    namespace="target_mysql",
+    variant=VARIANT,
+    label="MariaDB and MySQL",
+    native="mysql",
+    description="Tables in a MariaDB or MySQL database. Rows and checkpoint commit together.",
+    settings=(
+        _text("host", "Host", "The server's name or address.", value="localhost"),
+        Setting(name="port", kind=SettingKind.INTEGER, value=3306, label="Port", description="The server's port."),
+        _text("unix_socket", "Socket", "The path of the server's socket, instead of host and port."),
+        _text("user", "User", "Who loads."),
+        _text("password", "Password", "The user's password.", secret=True),
+        _text(
+            "database",
+            "Database",
+            "The database that gets the tables. Without it, one named as the extractor's namespace. Made when absent.",
+        ),
+        _text(
+            "default_target_schema", "Schema", "To MySQL a schema is a database: goes before `database` when it is set."
+        ),
+        Setting(
+            name="load_method",
+            kind=SettingKind.OPTIONS,
+            value="upsert",
+            label="Load method",
+            description="What happens to rows that are there already.",
+            options=(
+                Option(value="upsert", label="Rows with the same key are replaced; without keys rows are appended"),
+                Option(value="append-only", label="Rows are appended, keys or not"),
+                Option(value="overwrite", label="Each run replaces the whole content of its tables"),
+            ),
+        ),
+        _switch("activate_version", "Table versions", "Whether a new table version retires older rows.", value=True),
+        _switch(
+            "hard_delete",
+            "Delete rows",
+            "Whether rows of older table versions are deleted; else `__deleted_at` says since when they are gone.",
+            value=False,
+        ),
+        _switch(
+            "ssl", "TLS", "Whether the connection is encrypted; so it is when a certificate is given.", value=False
+        ),
+        _text("ssl_ca", "Certificate authority", "The file of the certificate that signs the server's."),
+        _text("ssl_cert", "Client certificate", "The file of the certificate to show."),
+        _text("ssl_key", "Client key", "The file of its private key."),
+        _switch("ssl_verify_cert", "Verify the certificate", "Whether the server must prove who it is.", value=True),
+        _switch("ssl_verify_identity", "Verify the name", "Whether its certificate must name the host.", value=True),
+    ),
+)
+
+DEFINITIONS: tuple[Definition, ...] = (DUCKDB, PARQUET, JSONL, POSTGRES, MYSQL)

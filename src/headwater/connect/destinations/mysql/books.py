@@ -1,0 +1,240 @@
+"""What the database keeps about its loads, in tables `_headwater_…` beside the data they speak of.
+
+They are in the same database as the data, so that a backup of it takes both or neither, and so that nobody needs the
+right to create databases. `checkpoint` says up to where each pipeline's data reaches; `ledger` has a row for each
+commit and stream; `tables` and `columns` map what the source calls things to what they are called here; `rejects` holds
+records that could not be loaded; `replacing` says where the new content of a stream is collected, and whether it waits
+to be put in place.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pymysql
+from msgspec import Struct
+
+from headwater.base.clock import now
+from headwater.base.errors import EnvironmentProblemError, RunFailedError
+from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.destinations.mysql.called import PREFIX, quote
+from headwater.connect.destinations.mysql.connection import Connection, lock_name
+
+_FORMAT = 1
+_PIPELINE = "varchar(700)"  # as long as an index of InnoDB allows
+
+_TABLES = {
+    "checkpoint": f"pipeline {_PIPELINE} not null primary key, state longblob, sequence bigint not null, "
+    "run_id varchar(255) not null, updated_at datetime(6) not null",
+    "ledger": f"pipeline {_PIPELINE}, run_id varchar(255) not null, sequence bigint not null, stream longtext not null,"
+    " rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null, "
+    "state_hash varchar(64), committed_at datetime(6) not null, key (run_id, sequence)",
+    "rejects": f"pipeline {_PIPELINE}, run_id varchar(255) not null, sequence bigint not null, "
+    "stream longtext not null, record longtext not null, reason longtext not null, rejected_at datetime(6) not null",
+    "tables": "table_name varchar(64) not null primary key, stream longtext not null, key_names longtext not null",
+    "columns": "table_name varchar(64) not null, column_name varchar(64) not null, source_name longtext not null, "
+    "declared varchar(255) not null, primary key (table_name, column_name)",
+    "replacing": f"staged_in varchar(64) not null primary key, pipeline {_PIPELINE}, table_name varchar(64) not null, "
+    "run_id varchar(255) not null, version bigint, key_names longtext not null, "
+    "is_waiting tinyint(1) not null default 0",
+    # Last: where it is, the others are.
+    "format": "version int not null primary key",
+}
+NAMES = frozenset(PREFIX + name for name in _TABLES)
+
+
+class Standing(Struct, frozen=True, kw_only=True):
+    """Where a pipeline's data stands. `sequence` counts its commits; 0 means it never loaded here."""
+
+    sequence: int = 0
+    run_id: str | None = None
+    state: bytes | None = None
+
+
+class Entry(Struct, frozen=True, kw_only=True):
+    """What names a commit in every book."""
+
+    pipeline: str | None
+    run_id: str
+    sequence: int
+
+
+def at(connection: Connection, name: str) -> str:
+    """A book's quoted name."""
+    return f"{quote(connection.schema)}.{quote(PREFIX + name)}"
+
+
+def exist(connection: Connection) -> bool:
+    """Whether all books are there, of a format that is known. Raises EnvironmentProblemError (`warehouse-newer`) for
+    books of a later release, which this one could only spoil."""
+    found = connection.rows(
+        "select 1 from information_schema.tables where table_schema = %s and table_name = %s",
+        [connection.schema, f"{PREFIX}format"],
+    )
+    if not found:
+        return False
+    ((version,),) = connection.rows(f"select max(version) from {at(connection, 'format')}")
+    if version is not None and version > _FORMAT:
+        raise EnvironmentProblemError(
+            "warehouse-newer",
+            f"the warehouse was written by a newer release: its books have format {version}",
+            why=f"this release knows formats up to {_FORMAT}",
+            hint="upgrade headwater",
+        )
+    return version is not None
+
+
+def make(connection: Connection) -> None:
+    """Make the database and its books when there are none. Commits what is open."""
+    if exist(connection):
+        return
+    name = lock_name("books", connection.schema)
+    connection.rows("select get_lock(%s, 60)", [name])
+    try:
+        known = "select 1 from information_schema.schemata where schema_name = %s"
+        collated = f"character set utf8mb4 collate {connection.server.collation}"
+        if not connection.rows(known, [connection.schema]):
+            connection.run(f"create database if not exists {quote(connection.schema)} {collated}")
+        for book, body in _TABLES.items():
+            connection.run(f"create table if not exists {at(connection, book)} ({body}) engine = InnoDB {collated}")
+        connection.run(
+            f"insert into {at(connection, 'format')} values ({_FORMAT}) on duplicate key update version = version"
+        )
+    finally:
+        if connection.is_open:
+            connection.rows("select release_lock(%s)", [name])
+
+
+def standing(connection: Connection, pipeline: str | None) -> Standing:
+    if pipeline is None or not exist(connection):
+        return Standing()
+    found = connection.rows(
+        f"select sequence, run_id, state from {at(connection, 'checkpoint')} where pipeline = %s", [pipeline]
+    )
+    return Standing(sequence=found[0][0], run_id=found[0][1], state=found[0][2]) if found else Standing()
+
+
+def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
+    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
+    if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
+        raise _another_writer(pipeline, found, expected.sequence)
+
+
+def _another_writer(pipeline: str | None, found: Standing, expected: int) -> RunFailedError:
+    return RunFailedError(
+        "another-writer",
+        f"another run of `{pipeline}` loaded meanwhile",
+        why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected}",
+        hint="run it again: it goes on from where the other run came to",
+    )
+
+
+def recorded(connection: Connection, entry: Entry) -> dict[str, StreamReceipt] | None:
+    """The receipts of this very commit when it is durable already, None when it isn't."""
+    found = connection.rows(
+        f"select stream, rows_in, rows_out, rejected, repaired from {at(connection, 'ledger')} "
+        "where run_id = %s and sequence = %s and pipeline <=> %s",
+        [entry.run_id, entry.sequence, entry.pipeline],
+    )
+    if not found:
+        stands = standing(connection, entry.pipeline)
+        return {} if (stands.sequence, stands.run_id) == (entry.sequence, entry.run_id) else None
+    return {
+        stream: StreamReceipt(rows_in=rows_in, rows_out=rows_out, rejected=rejected, repaired=repaired)
+        for stream, rows_in, rows_out, rejected, repaired in found
+    }
+
+
+def write_checkpoint(connection: Connection, entry: Entry, state: bytes | None) -> None:
+    """Raises RunFailedError (`another-writer`) when that commit was made meanwhile: the row's own lock sees to it,
+    whatever a proxy between us and the server does with the locks of sessions."""
+    if entry.pipeline is None:
+        return
+    book = at(connection, "checkpoint")
+    values = [state, entry.sequence, entry.run_id, now().replace(tzinfo=None), entry.pipeline]
+    try:
+        written = (
+            connection.run(
+                f"insert into {book} (state, sequence, run_id, updated_at, pipeline) values (%s, %s, %s, %s, %s)",
+                values,
+            )
+            if entry.sequence == 1
+            else connection.run(
+                f"update {book} set state = %s, sequence = %s, run_id = %s, updated_at = %s "
+                "where pipeline = %s and sequence = %s",
+                [*values, entry.sequence - 1],
+            )
+        )
+    except pymysql.err.IntegrityError:
+        written = 0
+    if written != 1:
+        raise _another_writer(entry.pipeline, standing(connection, entry.pipeline), entry.sequence - 1)
+
+
+def write_ledger(
+    connection: Connection, entry: Entry, receipts: Mapping[str, StreamReceipt], state: bytes | None
+) -> None:
+    state_hash = None if state is None else hashlib.sha256(state).hexdigest()
+    named = [entry.pipeline, entry.run_id, entry.sequence]
+    moment = now().replace(tzinfo=None)
+    _insert(
+        connection,
+        "ledger",
+        [
+            [*named, stream, one.rows_in, one.rows_out, one.rejected, one.repaired, state_hash, moment]
+            for stream, one in receipts.items()
+        ],
+    )
+
+
+def write_rejects(connection: Connection, entry: Entry, rejects: Sequence[Rejected]) -> None:
+    named = [entry.pipeline, entry.run_id, entry.sequence]
+    moment = now().replace(tzinfo=None)
+    _insert(
+        connection,
+        "rejects",
+        [[*named, one.stream, one.record.decode(errors="backslashreplace"), one.reason, moment] for one in rejects],
+    )
+
+
+def streams(connection: Connection) -> dict[str, tuple[str, tuple[str, ...]]]:
+    """The table and the keys of every stream that was ever loaded."""
+    found = connection.rows(f"select stream, table_name, key_names from {at(connection, 'tables')}")
+    return {stream: (table, tuple(msgspec.json.decode(keys))) for stream, table, keys in found}
+
+
+def columns(connection: Connection, table: str) -> list[tuple[str, str, str]]:
+    """Source name, name here and declared type of each column."""
+    return [
+        (source, column, declared)
+        for source, column, declared in connection.rows(
+            f"select source_name, column_name, declared from {at(connection, 'columns')} where table_name = %s", [table]
+        )
+    ]
+
+
+def write_names(
+    connection: Connection, table: str, *, stream: str, keys: tuple[str, ...], named: Mapping[str, tuple[str, str]]
+) -> None:
+    """Keep what a stream's table, keys and columns (source name to name here and declared type) are called."""
+    with connection.transaction():
+        connection.run(
+            f"replace into {at(connection, 'tables')} (table_name, stream, key_names) values (%s, %s, %s)",
+            [table, stream, msgspec.json.encode(keys).decode()],
+        )
+        for source, (column, declared) in named.items():
+            connection.run(
+                f"replace into {at(connection, 'columns')} (table_name, column_name, source_name, declared) "
+                "values (%s, %s, %s, %s)",
+                [table, column, source, declared],
+            )
+        connection.run("commit")
+
+
+def _insert(connection: Connection, book: str, rows: list[list[Any]]) -> None:
+    for row in rows:
+        marks = ", ".join("%s" for _ in row)
+        connection.run(f"insert into {at(connection, book)} values ({marks})", row)

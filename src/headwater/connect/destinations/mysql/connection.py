@@ -1,0 +1,338 @@
+"""A session with the server: how it is set up, whose turn it is, and what it is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NoReturn
+
+import pymysql
+from msgspec import Struct
+from pymysql.constants import CLIENT
+
+from headwater.base.clock import monotonic
+from headwater.base.errors import RunFailedError
+from headwater.connect.destinations.mysql.settings import Settings
+
+# How long a pipeline waits for the session of a run that has died.
+_PATIENCE_SECONDS = 5.0
+_TABLE_SECONDS = 3600
+_PACKET_BYTES = 1 << 20
+# Strict, so that what does not fit is an error; and 0 in a key is 0, not the next number.
+_SQL_MODE = (
+    "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
+    "NO_AUTO_VALUE_ON_ZERO"
+)
+_SETTINGS = {
+    "sql_mode": f"'{_SQL_MODE}'",
+    "time_zone": "'+00:00'",
+    "sql_notes": "1",  # a decimal that is cut is only a note to the server
+    "sql_auto_is_null": "0",
+    "sql_safe_updates": "0",
+    "lock_wait_timeout": "15",  # then the load steps back, so that readers don't queue up behind it
+    "innodb_lock_wait_timeout": "15",
+    "wait_timeout": "2147483",  # a slow source is no reason to hang up
+    "net_read_timeout": "600",
+    "net_write_timeout": "600",
+}
+
+
+class Server(Struct, frozen=True, kw_only=True):
+    """What the server is. `collation` tells any two texts apart; `folds_case` says that it tells no `Foo` table from
+    `foo`; `packet` bounds a row in bytes."""
+
+    version: str
+    is_mariadb: bool
+    collation: str
+    folds_case: bool
+    packet: int
+    takes_files: bool
+
+
+class DuplicateKeyError(Exception):
+    """Rows were passed over because their key was there already."""
+
+
+class UnfitError(Exception):
+    """The server took rows with a warning, so it may have changed a value."""
+
+
+class _Wire(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL has no types
+    """PyMySQL's connection, which would open any file that a server asks for. This one opens none: what the server
+    gets is `outgoing`, whatever it asks for, and only while there is something."""
+
+    outgoing: Iterable[bytes | memoryview] | None = None
+
+    def _read_packet(self, *arguments: Any) -> Any:
+        packet = super()._read_packet(*arguments)
+        outgoing, self.outgoing = self.outgoing, None
+        if outgoing is None or not packet.is_load_local_packet():
+            return packet
+        try:
+            for piece in outgoing:
+                view = memoryview(piece)
+                for start in range(0, len(view), _PACKET_BYTES):
+                    self.write_packet(view[start : start + _PACKET_BYTES])
+        except BaseException:
+            if self.open:
+                self.write_packet(b"")
+                with contextlib.suppress(pymysql.err.Error):  # the caller's error is the cause
+                    super()._read_packet()
+            raise
+        self.write_packet(b"")
+        return super()._read_packet()
+
+
+class _NoClearText:
+    """Refuses to send a password as it is."""
+
+    def __init__(self, _connection: object) -> None: ...
+
+    def authenticate(self, _packet: object) -> NoReturn:
+        raise pymysql.err.OperationalError(2061, "the server asks for the password in clear text")
+
+
+class Connection:
+    """A session outside of any transaction, set up for loads into the database `schema`."""
+
+    def __init__(self, settings: Settings, schema: str, *, application: str) -> None:
+        """Raises pymysql.err.Error, OSError."""
+        self.schema = schema
+        self._wire = _wire(settings, application)
+        try:
+            self.server = _server(self)
+            self._set_up()
+            # Nobody else can know the name, so whoever holds it is this session.
+            self.token = f"headwater:{secrets.token_hex(20)}"
+            self.rows("select get_lock(%s, 0)", [self.token])
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def is_open(self) -> bool:
+        return bool(self._wire.open)
+
+    def close(self) -> None:
+        self._wire._force_close()  # noqa: SLF001 - a farewell could block; the server knows when the socket ends
+
+    def rows(self, query: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+        """A query's rows. `%s` stands for a value; without `values` a `%` is a `%`."""
+        with self._wire.cursor() as cursor:
+            cursor.execute(query, values)
+            return list(cursor.fetchall())
+
+    def run(self, statement: str | bytes, values: Sequence[Any] | None = None) -> int:
+        """The number of rows that the statement changed."""
+        with self._wire.cursor() as cursor:
+            return int(cursor.execute(statement, values))
+
+    def run_exactly(self, statement: str | bytes, outgoing: Iterable[bytes | memoryview] | None = None) -> int:
+        """As `run`, with the bytes that LOAD DATA LOCAL asks for. Raises DuplicateKeyError and UnfitError when the
+        server had anything to remark: it passes rows over and changes values with a warning only."""
+        self._wire.outgoing = outgoing
+        try:
+            with self._wire.cursor() as cursor:
+                count = int(cursor.execute(statement))
+                remarked = cursor.warning_count
+        finally:
+            self._wire.outgoing = None
+        if remarked:
+            found = [one for one in self.rows("show warnings") if one[1] not in _HARMLESS]
+            if found and all(code == _DUPLICATE for _, code, _ in found):
+                raise DuplicateKeyError(found[0][2])
+            if found or remarked > _LISTED:
+                raise UnfitError(found[0][2] if found else f"{remarked} warnings")
+        return count
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """What is done inside counts when the caller said `commit`."""
+        self.run("start transaction")
+        try:
+            yield
+        finally:
+            if self.is_open:
+                with contextlib.suppress(pymysql.err.Error):  # a lost connection has rolled back by itself
+                    self.run("rollback")
+
+    @contextlib.contextmanager
+    def locked(self, tables: Iterable[str]) -> Iterator[None]:
+        """Two pipelines may load the same tables, but not at once. All take their locks in the same order."""
+        held = sorted({lock_name("table", self.schema, table) for table in tables})
+        taken: list[str] = []
+        try:
+            for name in held:
+                if self.rows("select get_lock(%s, %s)", [name, _TABLE_SECONDS]) != [(1,)]:
+                    raise pymysql.err.OperationalError(_LOCK_WAIT, "another load holds the table")
+                taken.append(name)
+            yield
+        finally:
+            if self.is_open:
+                with contextlib.suppress(pymysql.err.Error):  # a lost connection has released them by itself
+                    for name in taken:
+                        self.rows("select release_lock(%s)", [name])
+
+    def _set_up(self) -> None:
+        known = dict(self.rows(f"show session variables where variable_name in ({_listed([*_SETTINGS, *_OPTIONAL])})"))
+        wanted = {**_SETTINGS, **{name: value for name, value in _OPTIONAL.items() if name in known}}
+        self.run("set " + ", ".join(f"session {name} = {value}" for name, value in wanted.items()))
+        self.run(f"set names utf8mb4 collate {self.server.collation}")
+
+
+_OPTIONAL = {
+    "max_statement_time": "0",  # MariaDB: a load takes as long as it takes
+    "check_constraint_checks": "1",
+    "idle_transaction_timeout": "0",
+    "idle_write_transaction_timeout": "0",
+    "idle_readonly_transaction_timeout": "0",
+}
+_DUPLICATE = 1062
+_LOCK_WAIT = 1205
+_LISTED = 64  # warnings that the server keeps
+# A remark on the binary log's form, and that VALUES() has a new name.
+_HARMLESS = frozenset((1592, 1287))
+
+
+def _wire(settings: Settings, application: str) -> _Wire:
+    options: dict[str, Any] = {}
+    if is_encrypted(settings):
+        options = {
+            "ssl_ca": settings.ssl_ca,
+            "ssl_cert": settings.ssl_cert,
+            "ssl_key": settings.ssl_key,
+            "ssl_verify_cert": settings.ssl_verify_cert,
+            "ssl_verify_identity": settings.ssl_verify_cert and settings.ssl_verify_identity,
+        }
+        if settings.ssl_verify_cert and settings.ssl_ca is None:
+            options = {"ssl": _trusting_the_system(settings)}
+    else:
+        options = {"ssl_disabled": True, "auth_plugin_map": {b"mysql_clear_password": _NoClearText}}
+    wire = _Wire(
+        host=settings.host,
+        port=settings.port,
+        unix_socket=settings.unix_socket,
+        user=settings.user,
+        password=settings.password or "",
+        charset="utf8mb4",
+        autocommit=True,
+        binary_prefix=True,
+        program_name=application,
+        connect_timeout=15,
+        client_flag=CLIENT.LOCAL_FILES,
+        defer_connect=True,
+        **options,
+    )
+    wire.connect(None if settings.unix_socket else _socket(settings.host, settings.port))
+    return wire
+
+
+def _trusting_the_system(settings: Settings) -> ssl.SSLContext:
+    trusting = ssl.create_default_context()
+    trusting.check_hostname = settings.ssl_verify_identity
+    if settings.ssl_cert:
+        trusting.load_cert_chain(settings.ssl_cert, settings.ssl_key)
+    return trusting
+
+
+def is_encrypted(settings: Settings) -> bool:
+    return settings.ssl or bool(settings.ssl_ca or settings.ssl_cert)
+
+
+def _socket(host: str, port: int) -> socket.socket:
+    """One that notices within some minutes when the other side has gone."""
+    made = socket.create_connection((host, port), 15)
+    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
+        if hasattr(socket, option):
+            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
+    return made
+
+
+def _server(connection: Connection) -> Server:
+    ((version, folding, packet, files),) = connection.rows(
+        "select version(), @@lower_case_table_names, @@max_allowed_packet, @@local_infile"
+    )
+    is_mariadb = "mariadb" in version.lower()
+    collation = "utf8mb4_nopad_bin" if is_mariadb else "utf8mb4_0900_bin"
+    if not connection.rows("show collation like %s", [collation]):
+        raise RunFailedError(
+            "server-too-old",
+            f"the server, {version}, can't tell texts apart that differ in blanks at their end",
+            why=f"it has no collation `{collation}`",
+            hint="MariaDB 10.2 or later and MySQL 8.0.17 or later have it",
+        )
+    return Server(
+        version=version,
+        is_mariadb=is_mariadb,
+        collation=collation,
+        folds_case=bool(folding),
+        packet=int(packet),
+        takes_files=bool(files),
+    )
+
+
+def lock_name(*words: str) -> str:
+    """A name for a lock; the server keeps them for all databases together."""
+    name = "\0".join(words)
+    return "headwater:" + hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:48]
+
+
+def end(connection: Connection, token: str) -> None:
+    """End our former session, which may not know yet that we left it, and wait until it is gone. Its locks go after
+    its transaction: then it is settled whether it committed."""
+    until = monotonic() + _PATIENCE_SECONDS * 4
+    while (found := connection.rows("select is_used_lock(%s)", [token])[0][0]) is not None:
+        with contextlib.suppress(pymysql.err.Error):  # it may have gone meanwhile
+            connection.run(f"kill {int(found)}")
+        if monotonic() >= until:
+            raise RunFailedError(
+                "commit-unknown",
+                "the connection was lost during a commit, and the server is still at it",
+                why=f"connection {found} of the server does not end",
+                hint="run it again when it is gone: the checkpoint then says what was kept",
+            )
+        time.sleep(0.1)
+
+
+def hold_pipeline(connection: Connection, pipeline: str, on_wait: Callable[[str], None]) -> None:
+    """Take the pipeline for this session; the server gives it free when the session ends, however it ends.
+
+    Raises RunFailedError (`already-running`) that says who has it.
+    """
+    name = lock_name("pipeline", connection.schema, pipeline)
+    until = monotonic() + _PATIENCE_SECONDS
+    told = False
+    while True:
+        if connection.rows("select get_lock(%s, 0)", [name]) == [(1,)]:
+            return
+        holder = _holder(connection, name)
+        if monotonic() >= until:
+            raise RunFailedError(
+                "already-running",
+                f"`{pipeline}` is already running",
+                why=f"the database says: {holder}",
+                hint="wait until it has ended",
+            )
+        if not told:
+            on_wait(holder)
+            told = True
+        time.sleep(0.1)
+
+
+def _holder(connection: Connection, name: str) -> str:
+    number = connection.rows("select is_used_lock(%s)", [name])[0][0]
+    if number is None:
+        return "someone who has just gone"
+    found = connection.rows("select user, host from information_schema.processlist where id = %s", [number])
+    return f"connection {number} of the server" + "".join(f", `{user}` from {host}" for user, host in found)
+
+
+def _listed(words: Iterable[str]) -> str:
+    return ", ".join(f"'{word}'" for word in words)

@@ -1,0 +1,440 @@
+"""How a table comes to hold what a stream sends: names, types, keys.
+
+A type only ever grows (`connect.types.widen`), a column is never dropped, and what can't be reached that way is
+refused before a row is loaded. `target` works everything out from `Held`, so that `prepare` and `commit` judge alike;
+`alter.reach` does it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from msgspec import Struct
+
+from headwater.base.errors import InputError
+from headwater.connect import types
+from headwater.connect.destinations.mysql import books
+from headwater.connect.destinations.mysql.called import identifiers, quote
+from headwater.connect.destinations.mysql.connection import Connection
+from headwater.connect.destinations.mysql.sql_types import (
+    Conversion,
+    conversion,
+    field_of,
+    normal,
+    reached_sql,
+    sql_type,
+)
+from headwater.connect.staging import VERSION, grown
+
+LOADED_AT = "__loaded_at"
+# When the source no longer had the row; only where rows are marked instead of deleted.
+DELETED_AT = "__deleted_at"
+# Stands for keys that are too long for an index.
+KEY_HASH = "__key_hash"
+# Riders of incoming rows: their order of arrival, and which of their columns were sent.
+ORDINAL = "__ordinal"
+SENT = "__sent"
+_OURS = (LOADED_AT, VERSION, DELETED_AT, KEY_HASH)
+RESERVED = frozenset((*_OURS, ORDINAL, SENT))
+_MOST_COLUMNS = 1017
+# An index of InnoDB holds 3,072 bytes, and a character has up to 4.
+_MOST_KEY_CHARACTERS = 700
+
+
+class LiveColumn(Struct, frozen=True, kw_only=True):
+    """A column as it is in the database. `is_required` ones have to be sent: NOT NULL without a default."""
+
+    name: str
+    sql_type: str
+    charset: str | None
+    collation: str | None
+    is_nullable: bool
+    is_required: bool
+    comment: str
+
+
+class NamedColumn(Struct, frozen=True, kw_only=True):
+    """A source's column in the books: its name here, and the type the source last declared it to have."""
+
+    name: str
+    declared: str
+
+
+class Held(Struct, frozen=True, kw_only=True):
+    """What the database holds for one stream. `kind` is the table's type in information_schema, None when there is
+    none. `unique` has the columns of each unique index by its name; those of an index on parts of columns are left
+    out, so it matches no key. `noted` and `keys` are the books' words; `keys` is None for a table not in the books."""
+
+    schema: str
+    stream: str
+    table: str
+    collation: str
+    kind: str | None
+    engine: str | None
+    live: dict[str, LiveColumn]
+    unique: dict[str, tuple[str, ...]]
+    noted: dict[str, NamedColumn]
+    keys: tuple[str, ...] | None
+
+
+class Column(Struct, frozen=True, kw_only=True):
+    """A column of a stream: its name at the source, its name here, the type of its values and that of the table."""
+
+    source: str
+    name: str
+    type: pa.Field
+    sql_type: str
+
+
+class Widening(Struct, frozen=True, kw_only=True):
+    column: LiveColumn
+    after: str
+    how: Conversion
+
+
+class Target(Struct, frozen=True, kw_only=True):
+    """A stream's table and what must be done before rows fit in. `keys` are names here; `is_hashed` says that the
+    unique index is (to be) on their hash, `key_index` is its name. `old_key` is an index to drop, `new_key` says that
+    one is to be made, `drops_hash` that the hash is one of other keys. `ours` are the columns of ours that the table
+    has or gets, beside the moment of the load."""
+
+    stream: str
+    schema: str
+    table: str
+    collation: str
+    columns: tuple[Column, ...]
+    keys: tuple[str, ...]
+    is_hashed: bool
+    is_new: bool
+    key_index: str | None
+    old_key: str | None
+    new_key: bool
+    drops_hash: bool
+    added: tuple[tuple[str, str], ...]
+    widened: tuple[Widening, ...]
+    noted: dict[str, NamedColumn]
+    is_noted: bool
+    renamed: tuple[str, ...]
+    ours: tuple[str, ...]
+
+    @property
+    def sql(self) -> str:
+        return f"{quote(self.schema)}.{quote(self.table)}"
+
+    @property
+    def is_versioned(self) -> bool:
+        return VERSION in self.ours
+
+    @property
+    def own(self) -> list[str]:
+        """The columns that the rows bring."""
+        return [column.name for column in self.columns] + ([VERSION] if self.is_versioned else [])
+
+
+def look(connection: Connection, stream: str) -> Held:
+    """What the database holds for a stream now."""
+    has_books = books.exist(connection)
+    streams = books.streams(connection) if has_books else {}
+    # A table made by others is met by its name; those of our other streams are avoided.
+    known = {name: table for name, (table, _) in streams.items()}
+    folds = connection.server.folds_case
+    table = identifiers([stream], fold_case=folds, reserved=books.NAMES, known=known)[stream]
+    noted = books.columns(connection, table) if has_books else []
+    return inspect(
+        connection,
+        table,
+        stream=stream,
+        keys=streams[stream][1] if stream in streams else None,
+        noted={source: NamedColumn(name=column, declared=declared) for source, column, declared in noted},
+    )
+
+
+def inspect(
+    connection: Connection, table: str, *, stream: str, keys: tuple[str, ...] | None, noted: dict[str, NamedColumn]
+) -> Held:
+    """A table by its name. information_schema compares names its own way, so the answers are sifted here."""
+    folds = connection.server.folds_case
+    place = [connection.schema, table]
+
+    def is_it(found: str) -> bool:
+        return found == table or (folds and found.casefold() == table.casefold())
+
+    kinds = connection.rows(
+        "select table_name, table_type, engine from information_schema.tables "
+        "where table_schema = %s and table_name = %s",
+        place,
+    )
+    columns = connection.rows(
+        "select table_name, column_name, column_type, character_set_name, collation_name, is_nullable, column_default, "
+        "extra, column_comment from information_schema.columns where table_schema = %s and table_name = %s "
+        "order by ordinal_position",
+        place,
+    )
+    indexes = connection.rows(
+        "select table_name, index_name, column_name, sub_part from information_schema.statistics "
+        "where table_schema = %s and table_name = %s and non_unique = 0 order by index_name, seq_in_index",
+        place,
+    )
+    unique: dict[str, tuple[str, ...]] = {}
+    for found, index, column, part in indexes:
+        if is_it(found):
+            unique[index] = (*unique.get(index, ()), f"{column}({part})" if part else column or "?")
+    kind = next((one for one in kinds if is_it(one[0])), (None, None, None))
+    return Held(
+        schema=connection.schema,
+        stream=stream,
+        table=table,
+        collation=connection.server.collation,
+        kind=kind[1],
+        engine=kind[2],
+        live={one[1]: _live(one) for one in columns if is_it(one[0])},
+        unique=unique,
+        noted=noted,
+        keys=keys,
+    )
+
+
+def _live(found: tuple[Any, ...]) -> LiveColumn:
+    _, name, sql, charset, collation, nullable, default, extra, comment = found
+    is_filled = default is not None or any(word in extra.lower() for word in ("auto_increment", "generated"))
+    return LiveColumn(
+        name=name,
+        sql_type=normal(sql),
+        charset=charset,
+        collation=collation,
+        is_nullable=nullable == "YES",
+        is_required=nullable == "NO" and not is_filled,
+        comment=comment,
+    )
+
+
+def target(
+    held: Held,
+    columns: Mapping[str, pa.Field],
+    keys: tuple[str, ...],
+    *,
+    is_versioned: bool = False,
+    has_long_keys: bool = False,
+    replaced: bool = False,
+    rekey: bool = False,
+) -> Target:
+    """Work out the table for a stream whose columns, by source name, are of those types.
+
+    `keys` are source names; () when rows are appended. `has_long_keys`: some value of them is too long for an index.
+    A `replaced` table keeps the key it has; `rekey` gives this one another. Raises
+    InputError (`unsupported-change`, `too-many-columns`) for what can't be reached without loss.
+    """
+    stream, live = held.stream, held.live
+    _refuse_kind(held)
+    called = _called(columns, held)
+    key_names = tuple(called[key] for key in keys)
+    is_other_key = bool(live) and held.keys is not None and held.keys != key_names
+    drops_hash = rekey and is_other_key and KEY_HASH in live
+    is_hashed = bool(keys) and (has_long_keys or (KEY_HASH in live and not drops_hash))
+    length = _key_length([columns[key] for key in keys])
+    reached, added, widened = [], [], []
+    for source, wanted in columns.items():
+        limit = length if source in keys and not is_hashed else None
+        existing = live.get(called[source])
+        if existing is None:
+            column = Column(source=source, name=called[source], type=wanted, sql_type=sql_type(wanted, limit))
+            added.append((column.name, column.sql_type))
+        else:
+            _refuse_charset(held, source, existing)
+            noted_as = held.noted.get(source)
+            column, widening = _reach(
+                stream, source, existing, wanted, noted_as, limit, is_long_key=is_hashed and source in keys
+            )
+            if widening:
+                widened.append(widening)
+        reached.append(column)
+    mine = {column.name for column in reached}
+    _refuse_required(held, [one for name, one in live.items() if name not in mine and name not in _OURS])
+    own_index = _key_index(held, key_names)
+    old_key, new_key = None, bool(keys) and not live
+    if is_other_key and rekey:
+        old_key, new_key = _key_index(held, held.keys or ()), bool(keys)
+    elif live and not replaced:
+        _refuse_key(held, key_names, own_index, is_other_key=is_other_key, is_hashed=is_hashed)
+        new_key = is_hashed and KEY_HASH not in live
+        old_key = own_index if new_key else None
+    if len(live) + len(added) + len(_OURS) > _MOST_COLUMNS:
+        raise InputError(
+            "too-many-columns",
+            f"stream `{stream}` has too many columns for a table: {len(columns)}",
+            why=f"InnoDB holds {_MOST_COLUMNS} in a table",
+            hint="select fewer columns: headwater select <tap> --list",
+        )
+    noted = {
+        source: NamedColumn(name=called[source], declared=types.declared(wanted)) for source, wanted in columns.items()
+    }
+    ours = [VERSION] if is_versioned or VERSION in live else []
+    if DELETED_AT in live:
+        ours.append(DELETED_AT)
+    return Target(
+        stream=stream,
+        schema=held.schema,
+        table=held.table,
+        collation=held.collation,
+        columns=tuple(reached),
+        keys=key_names,
+        is_hashed=is_hashed,
+        is_new=not live,
+        key_index=own_index,
+        old_key=old_key,
+        new_key=new_key,
+        drops_hash=drops_hash,
+        added=(*added, *_added_ours(live, ours)),
+        widened=tuple(widened),
+        noted=noted,
+        is_noted=held.keys == key_names and all(held.noted.get(source) == one for source, one in noted.items()),
+        renamed=tuple(source for source in columns if source not in held.noted and called[source] != source),
+        ours=tuple(ours),
+    )
+
+
+def _called(columns: Mapping[str, pa.Field], held: Held) -> dict[str, str]:
+    """Every column's name here; those in the books keep theirs, those of the table are spelled as there."""
+    known = {source: column.name for source, column in held.noted.items()}
+    called = identifiers(list(columns), fold_case=True, reserved=RESERVED, known=known)
+    spelled = {name.casefold(): name for name in held.live}
+    return {source: spelled.get(name.casefold(), name) for source, name in called.items()}
+
+
+def _key_length(keys: list[pa.Field]) -> int:
+    """How many characters (or bytes) each text of a key may have, so that all fit in an index."""
+    texts = sum(pa.types.is_string(key.type) or pa.types.is_binary(key.type) for key in keys)
+    return int(min(255, _MOST_KEY_CHARACTERS // max(texts, 1)))
+
+
+def _key_index(held: Held, keys: tuple[str, ...]) -> str | None:
+    if not keys:
+        return None
+    wanted = {KEY_HASH} if KEY_HASH in held.live else set(keys)
+    return next((name for name, on in held.unique.items() if set(on) == wanted), None)
+
+
+def _added_ours(live: Mapping[str, LiveColumn], ours: list[str]) -> list[tuple[str, str]]:
+    """Columns of ours that the rows need; a table made by others has not even the moment of the load."""
+    added = [(name, "bigint") for name in ours if name not in live]
+    if live and LOADED_AT not in live:
+        added.append((LOADED_AT, "datetime(6)"))
+    return added
+
+
+def _reach(
+    stream: str,
+    source: str,
+    existing: LiveColumn,
+    wanted: pa.Field,
+    noted: NamedColumn | None,
+    length: int | None,
+    *,
+    is_long_key: bool,
+) -> tuple[Column, Widening | None]:
+    """The column as it will be, and what leads there (None when it is so)."""
+    held = field_of(existing.sql_type)
+    if held is not None and pa.types.is_string(held.type) and types.is_json(wanted):
+        held = wanted  # text is what JSON is here
+    reached = None if held is None else grown(held, noted.declared if noted else None, wanted)
+    if held is None or reached is None:
+        raise unsupported(
+            stream,
+            source,
+            f"the column is {existing.sql_type} and the source now sends {sql_type(wanted)}",
+            "types only ever grow: rename the old column, or move the table out of the way and load it anew",
+        )
+    after = sql_type(reached) if is_long_key else reached_sql(existing.sql_type, reached, length)
+    column = Column(source=source, name=existing.name, type=reached, sql_type=after)
+    if after == existing.sql_type:
+        return column, None
+    how = conversion(quote(existing.name), existing.sql_type, reached)
+    return column, Widening(column=existing, after=after, how=how)
+
+
+def _refuse_kind(held: Held) -> None:
+    place = f"{held.schema}.{held.table}"
+    if held.kind not in (None, "BASE TABLE", "SYSTEM VERSIONED"):
+        raise unsupported(
+            held.stream,
+            None,
+            f"`{place}` is a {(held.kind or '').lower()}",
+            "rename it, or load into another `default_target_schema`",
+        )
+    if held.kind is not None and (held.engine or "").lower() != "innodb":
+        raise unsupported(
+            held.stream,
+            None,
+            f"`{place}` is a table of {held.engine}, which has no transactions",
+            f"alter table {quote(held.schema)}.{quote(held.table)} engine = InnoDB",
+        )
+
+
+def _refuse_charset(held: Held, source: str, existing: LiveColumn) -> None:
+    if existing.charset not in (None, "utf8mb4") and existing.collation is not None:
+        raise unsupported(
+            held.stream,
+            source,
+            f"its character set {existing.charset} can't hold every text",
+            f"alter table {quote(held.schema)}.{quote(held.table)} "
+            f"convert to character set utf8mb4 collate {held.collation}",
+        )
+
+
+def _refuse_required(held: Held, others: list[LiveColumn]) -> None:
+    for one in others:
+        if one.is_required:
+            at = f"{quote(held.schema)}.{quote(held.table)}"
+            raise unsupported(
+                held.stream,
+                one.name,
+                "the column is NOT NULL and the source does not send it",
+                f"allow nulls: alter table {at} modify {quote(one.name)} {one.sql_type} null",
+            )
+
+
+def _refuse_key(held: Held, keys: tuple[str, ...], index: str | None, *, is_other_key: bool, is_hashed: bool) -> None:
+    """Another key than before, one without an index, one that takes different texts for the same, and other unique
+    indexes: each would make rows overwrite others."""
+    place, at = f"{held.schema}.{held.table}", f"{quote(held.schema)}.{quote(held.table)}"
+    if is_other_key:
+        raise unsupported(
+            held.stream,
+            None,
+            f"the key was ({', '.join(held.keys or ()) or 'none'}) and is now ({', '.join(keys) or 'none'})",
+            f"move `{place}` out of the way and load it anew, or set `load_method` to `overwrite`",
+        )
+    if not keys:
+        return
+    if index is None:
+        listed = ", ".join(map(quote, keys))
+        raise unsupported(
+            held.stream,
+            None,
+            f"`{place}` has no unique index on ({listed})",
+            f"alter table {at} add unique key ({listed})",
+        )
+    for one in [] if is_hashed else [held.live[name] for name in keys]:
+        if one.collation not in (None, "binary", held.collation):
+            raise unsupported(
+                held.stream,
+                one.name,
+                f"it is a key, and its collation {one.collation} takes different texts for the same",
+                f"alter table {at} modify {quote(one.name)} {one.sql_type} "
+                f"character set utf8mb4 collate {held.collation} not null",
+            )
+    others = [name for name in held.unique if name != index]
+    if others:
+        raise unsupported(
+            held.stream,
+            None,
+            f"`{place}` has a second unique index, `{others[0]}`, so an upsert could overwrite rows of other keys",
+            f"make it an ordinary one: alter table {at} drop index {quote(others[0])}, add index …",
+        )
+
+
+def unsupported(stream: str, column: str | None, why: str, hint: str) -> InputError:
+    what = f"stream `{stream}`" if column is None else f"column `{column}` of stream `{stream}`"
+    return InputError("unsupported-change", f"{what} can't be loaded into the table that is there", why=why, hint=hint)
