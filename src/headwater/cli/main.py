@@ -112,6 +112,11 @@ def run(arguments: list[str]) -> int:
     """The command line as a function: the exit code for these arguments. Prints; raises nothing."""
     try:
         return int(root.main(args=arguments, prog_name="headwater", standalone_mode=False) or ExitCode.DONE)
+    except click.exceptions.NoArgsIsHelpError as error:
+        # Who says only `headwater` wants to see what there is; a group without a command is half a command.
+        is_root = error.ctx.parent is None
+        click.echo(error.ctx.get_help(), err=not is_root)
+        return int(ExitCode.DONE if is_root else ExitCode.INPUT)
     except click.ClickException as error:
         from headwater.cli import output
 

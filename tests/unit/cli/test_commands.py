@@ -375,3 +375,10 @@ def test_the_version(capsys):
 def test_every_json_is_json(hw):
     for words in ("plugin list", "plugin hub", "environment list", "job list", "state list", "logs list", "doctor"):
         json.loads(hw(*words.split(), "--json").out)
+
+
+def test_without_a_command_help_is_shown_as_help(hw, capsys):
+    assert run([]) == 0
+    assert capsys.readouterr().out.startswith("Usage: headwater [OPTIONS]")
+    group = hw("config")
+    assert (group.code, group.err.startswith("Usage: headwater config"), group.out) == (2, True, "")
