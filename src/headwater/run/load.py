@@ -78,6 +78,7 @@ class Load:
         self._pending: bytes | None = None
         self._is_tail = False  # rows came after the last boundary
         self._is_replacing = False
+        self._is_saved = False  # a checkpoint of this run stands with the data
         self.is_broken = False  # the destination failed: nothing more may be written
         self._started = self._committed_at = self._told_at = monotonic()
 
@@ -134,6 +135,7 @@ class Load:
                 repaired=one.repaired,
                 size=one.size,
                 seconds=max(0.0, one.last_at - one.first_at),
+                checkpoint="saved" if self._is_saved else None,
             )
             for stream, one in self._tallies.items()
         )
@@ -256,7 +258,7 @@ class Load:
         """The data are safe, and their checkpoint with them: a copy that can't be kept is no reason to fail."""
         step = self._step
         assert step.state_id is not None
-        self._stands = state
+        self._stands, self._is_saved = state, True
         try:
             save(self._backend, step.state_id, state, run_id=self._run.plan.run_id, with_data=True)
         except HeadwaterError as error:
