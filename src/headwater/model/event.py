@@ -29,8 +29,8 @@ class Outcome(StrEnum):
 class StreamFigures(Struct, frozen=True, kw_only=True):
     """A stream's counts. `read = loaded + filtered + rejected` holds at the end of a successful step on every
     native road; None means that road cannot know the figure. `loaded` counts rows accepted into the
-    destination, not rows changed there. `size` is in bytes as read. `checkpoint` is `saved` when a state that stands with
-    the data covers them up to where it reaches."""
+    destination, not rows changed there. `size` is in bytes as read. `checkpoint` is `saved` when a state that stands
+    with the data covers them, up to where it reaches."""
 
     stream: str
     read: int | None = None
