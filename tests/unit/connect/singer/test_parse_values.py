@@ -240,4 +240,6 @@ def test_94_json_nests_a_hundred_levels_and_no_deeper(tap):
 
 def test_94_a_thousand_levels_are_no_crash(tap):
     tap.read(tap.schema(v=OBJECT), tap.record('{"v":' + "[" * 5000 + "]" * 5000 + "}"))
-    assert tap.error.what == "line 2 of the tap's output nests too deeply"
+    # Which limit is met first, the decoder's or ours, differs between versions of Python.
+    assert "line 2 of the tap's output" in tap.error.what
+    assert "nests" in f"{tap.error.what} {tap.error.why}"
