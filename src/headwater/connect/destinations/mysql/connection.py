@@ -119,7 +119,9 @@ class Connection:
         return bool(self._wire.open)
 
     def close(self) -> None:
-        self._wire._force_close()  # noqa: SLF001 - a farewell could block; the server knows when the socket ends
+        if self._wire.open:
+            with contextlib.suppress(pymysql.err.Error, OSError):  # a lost connection has ended by itself
+                self._wire.close()
 
     def rows(self, query: str, values: Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
         """A query's rows. `%s` stands for a value; without `values` a `%` is a `%`."""

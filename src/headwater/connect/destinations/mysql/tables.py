@@ -232,6 +232,8 @@ def target(
     key_names = tuple(called[key] for key in keys)
     is_other_key = bool(live) and held.keys is not None and held.keys != key_names
     drops_hash = rekey and is_other_key and KEY_HASH in live
+    if rekey and is_other_key:
+        has_long_keys = has_long_keys or any(_is_unbounded(live.get(name)) for name in key_names)
     is_hashed = bool(keys) and (has_long_keys or (KEY_HASH in live and not drops_hash))
     length = _key_length([columns[key] for key in keys])
     reached, added, widened = [], [], []
@@ -307,6 +309,10 @@ def _key_length(keys: list[pa.Field]) -> int:
     """How many characters (or bytes) each text of a key may have, so that all fit in an index."""
     texts = sum(pa.types.is_string(key.type) or pa.types.is_binary(key.type) for key in keys)
     return int(min(255, _MOST_KEY_CHARACTERS // max(texts, 1)))
+
+
+def _is_unbounded(column: LiveColumn | None) -> bool:
+    return column is not None and column.sql_type.endswith(("text", "blob"))
 
 
 def _key_index(held: Held, keys: tuple[str, ...]) -> str | None:
