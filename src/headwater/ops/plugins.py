@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from headwater.base import yaml
 from headwater.base.errors import InputError
 from headwater.base.redact import without_credentials
-from headwater.base.text import did_you_mean
+from headwater.base.text import did_you_mean, env_name
 from headwater.model.event import Emit
 from headwater.model.plugin import Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning
@@ -183,8 +183,11 @@ def _prefix_kind(name: str) -> PluginKind | None:
     return next((kind for prefix, kind in _BY_PREFIX.items() if name.startswith(prefix)), None)
 
 
-def remove(workspace: Workspace, name: str, kind: PluginKind | None = None) -> None:
-    """Remove a plugin's entry, its lock file and its environment, unless another plugin still uses them."""
+def remove(workspace: Workspace, name: str, kind: PluginKind | None = None) -> list[str]:
+    """Remove a plugin's entry, its lock file and its environment, unless another plugin still uses them.
+
+    Answers with the variables of `.env` that were the plugin's: they stay, for a person may have use for them.
+    """
     plugin = planning.plugin(workspace, name, kind)
     heirs = (item for item in workspace.project.plugins if (item.kind, item.inherit_from) == (plugin.kind, name))
     if (heir := next(heirs, None)) is not None:
@@ -195,6 +198,7 @@ def remove(workspace: Workspace, name: str, kind: PluginKind | None = None) -> N
     if not plugin.inherit_from:
         lock_files.remove(workspace.root, plugin.kind, name, plugin.variant)
     venvs.remove(workspace.home, plugin.kind, name)
+    return [variable for variable in workspace.dotenv if variable.startswith(f"{env_name(name)}_")]
 
 
 def install(

@@ -153,3 +153,11 @@ def test_a_build_sees_no_secret_of_the_project(tmp_path):
     [job] = plugins._jobs(workspace, workspace.project.plugins)
     assert "TAP_X_TOKEN" not in job.env
     assert job.env["UV_INDEX_URL"] == "https://index.example.org/packages"
+
+
+def test_removing_a_plugin_names_what_stays_in_dotenv(tmp_path):
+    (tmp_path / ".env").write_text("TAP_X_TOKEN=hunter22\nOTHER=1\n")
+    (tmp_path / "headwater.yml").write_text(
+        "plugins:\n  extractors:\n    - name: tap-x\n      namespace: tap_x\n      executable: ./tap\n"
+    )
+    assert plugins.remove(find(tmp_path), "tap-x") == ["TAP_X_TOKEN"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from headwater.base.text import listed
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
@@ -19,5 +20,7 @@ def command(settings: Settings, plugins: tuple[str, ...], kind: PluginKind | Non
 
     workspace = settings.workspace(default_environment=False)
     for name in plugins:
-        ops.remove(workspace.again(), name, kind)
+        left = ops.remove(workspace.again(), name, kind)
         click.echo(f"removed `{name}`")
+        if left:
+            click.echo(f"{workspace.dotenv_path.name} still holds {listed(left)}", err=True)
