@@ -15,15 +15,13 @@ from typing import Any
 
 import msgspec
 import pymysql
-from msgspec import Struct
 
 from headwater.base.clock import now
-from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
+from headwater.connect.destinations.bookkeeping import FORMAT, Entry, Standing, another_writer, refuse_newer
 from headwater.connect.destinations.mysql.called import PREFIX, quote
 from headwater.connect.destinations.mysql.connection import Connection, lock_name
 
-_FORMAT = 1
 _PIPELINE = "varchar(700)"  # as long as an index of InnoDB allows
 
 _TABLES = {
@@ -46,22 +44,6 @@ _TABLES = {
 NAMES = frozenset(PREFIX + name for name in _TABLES)
 
 
-class Standing(Struct, frozen=True, kw_only=True):
-    """Where a pipeline's data stands. `sequence` counts its commits; 0 means it never loaded here."""
-
-    sequence: int = 0
-    run_id: str | None = None
-    state: bytes | None = None
-
-
-class Entry(Struct, frozen=True, kw_only=True):
-    """What names a commit in every book."""
-
-    pipeline: str | None
-    run_id: str
-    sequence: int
-
-
 def at(connection: Connection, name: str) -> str:
     """A book's quoted name."""
     return f"{quote(connection.schema)}.{quote(PREFIX + name)}"
@@ -77,13 +59,7 @@ def exist(connection: Connection) -> bool:
     if not found:
         return False
     ((version,),) = connection.rows(f"select max(version) from {at(connection, 'format')}")
-    if version is not None and version > _FORMAT:
-        raise EnvironmentProblemError(
-            "warehouse-newer",
-            f"the warehouse was written by a newer release: its books have format {version}",
-            why=f"this release knows formats up to {_FORMAT}",
-            hint="upgrade headwater",
-        )
+    refuse_newer(version)
     return version is not None
 
 
@@ -101,7 +77,7 @@ def make(connection: Connection) -> None:
         for book, body in _TABLES.items():
             connection.run(f"create table if not exists {at(connection, book)} ({body}) engine = InnoDB {collated}")
         connection.run(
-            f"insert into {at(connection, 'format')} values ({_FORMAT}) on duplicate key update version = version"
+            f"insert into {at(connection, 'format')} values ({FORMAT}) on duplicate key update version = version"
         )
     finally:
         if connection.is_open:
@@ -115,21 +91,6 @@ def standing(connection: Connection, pipeline: str | None) -> Standing:
         f"select sequence, run_id, state from {at(connection, 'checkpoint')} where pipeline = %s", [pipeline]
     )
     return Standing(sequence=found[0][0], run_id=found[0][1], state=found[0][2]) if found else Standing()
-
-
-def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
-    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
-    if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
-        raise _another_writer(pipeline, found, expected.sequence)
-
-
-def _another_writer(pipeline: str | None, found: Standing, expected: int) -> RunFailedError:
-    return RunFailedError(
-        "another-writer",
-        f"another run of `{pipeline}` loaded meanwhile",
-        why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {expected}",
-        hint="run it again: it goes on from where the other run came to",
-    )
 
 
 def recorded(connection: Connection, entry: Entry) -> dict[str, StreamReceipt] | None:
@@ -171,7 +132,7 @@ def write_checkpoint(connection: Connection, entry: Entry, state: bytes | None) 
     except pymysql.err.IntegrityError:
         written = 0
     if written != 1:
-        raise _another_writer(entry.pipeline, standing(connection, entry.pipeline), entry.sequence - 1)
+        raise another_writer(entry.pipeline, standing(connection, entry.pipeline), entry.sequence - 1)
 
 
 def write_ledger(

@@ -15,13 +15,14 @@ from __future__ import annotations
 import msgspec
 
 from headwater.connect import names
+from headwater.connect.destinations.bookkeeping import Entry
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import PREFIX, quote
 from headwater.connect.destinations.mysql.connection import Connection
 from headwater.connect.destinations.mysql.tables import Held, Target, inspect
 
 
-def aside(connection: Connection, entry: books.Entry, table: Target, version: int | None) -> Held | None:
+def aside(connection: Connection, entry: Entry, table: Target, version: int | None) -> Held | None:
     """What was collected for the stream by earlier commits; None when nothing was.
 
     What a run that died had set aside is thrown away, unless the rows carry the same table `version`: then the
@@ -39,14 +40,14 @@ def aside(connection: Connection, entry: books.Entry, table: Target, version: in
     return None
 
 
-def begin(connection: Connection, entry: books.Entry, table: Target, keys: tuple[str, ...] | None) -> Held:
+def begin(connection: Connection, entry: Entry, table: Target, keys: tuple[str, ...] | None) -> Held:
     """An empty table aside, like the stream's own, which has those keys."""
     name = _name(entry, table)
     connection.run(f"create table {quote(connection.schema)}.{quote(name)} like {table.sql}")
     return inspect(connection, name, stream=table.stream, keys=keys, noted=table.noted)
 
 
-def note(connection: Connection, entry: books.Entry, collected: Target, table: str, version: int | None) -> None:
+def note(connection: Connection, entry: Entry, collected: Target, table: str, version: int | None) -> None:
     """Say in the books what is collected for which table, before a row is."""
     connection.run(
         f"replace into {books.at(connection, 'replacing')} "
@@ -62,19 +63,19 @@ def note(connection: Connection, entry: books.Entry, collected: Target, table: s
     )
 
 
-def wait(connection: Connection, entry: books.Entry, table: Target) -> None:
+def wait(connection: Connection, entry: Entry, table: Target) -> None:
     """Note, in the caller's transaction, that the table aside is complete."""
     connection.run(
         f"update {books.at(connection, 'replacing')} set is_waiting = 1 where staged_in = %s", [_name(entry, table)]
     )
 
 
-def forget(connection: Connection, entry: books.Entry, table: Target) -> None:
+def forget(connection: Connection, entry: Entry, table: Target) -> None:
     """Note, in the caller's transaction, that the content was taken over. The table aside can be dropped then."""
     connection.run(f"delete from {books.at(connection, 'replacing')} where staged_in = %s", [_name(entry, table)])
 
 
-def drop(connection: Connection, entry: books.Entry, table: Target) -> None:
+def drop(connection: Connection, entry: Entry, table: Target) -> None:
     """Drop the table aside. Commits what is open."""
     connection.run(f"drop table if exists {_at(connection, _name(entry, table))}")
 
@@ -131,7 +132,7 @@ def is_bound(connection: Connection, table: Target) -> bool:
     )
 
 
-def _name(entry: books.Entry, table: Target) -> str:
+def _name(entry: Entry, table: Target) -> str:
     return f"{PREFIX}aside_{names.digest(repr((entry.pipeline, table.table)))}"
 
 

@@ -21,6 +21,7 @@ from headwater.connect.contract import (
     Schema,
     StreamReceipt,
 )
+from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
 from headwater.connect.destinations.mysql import alter, books, replace, rows, tables, versions
 from headwater.connect.destinations.mysql.called import identifiers
 from headwater.connect.destinations.mysql.connection import Connection, end, hold_pipeline
@@ -116,7 +117,7 @@ class MySQLSession:
                 self._long_keys.add(error.stream)
             else:
                 break
-        self._standing = books.Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
+        self._standing = Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
         self._staging.drop(part)
         for stream in self._staging.streams.values():
             stream.is_reshaped = False
@@ -204,14 +205,14 @@ class MySQLSession:
     def _write(self, connection: Connection, part: Part, state: bytes | None, *, final: bool) -> Receipt:
         """Changes of tables, then one transaction, then swaps. A commit whose answer got lost is found in the books
         and not written again."""
-        entry = books.Entry(
+        entry = Entry(
             pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
         )
         books.make(connection)
         replace.finish(connection, entry.pipeline)
         if (receipts := books.recorded(connection, entry)) is not None:
             return Receipt(sequence=entry.sequence, streams=receipts, checkpoint=state)
-        books.refuse_another_writer(books.standing(connection, entry.pipeline), self._standing, entry.pipeline)
+        refuse_another_writer(books.standing(connection, entry.pipeline), self._standing, entry.pipeline)
         taking_part = [
             stream
             for name, stream in self._staging.streams.items()
@@ -253,7 +254,7 @@ class MySQLSession:
     def _load(
         self,
         connection: Connection,
-        entry: books.Entry,
+        entry: Entry,
         part: Part,
         ready: list[_Ready],
         *,
@@ -277,7 +278,7 @@ class MySQLSession:
                 receipts[name] = StreamReceipt(rows_in=taken, rows_out=taken, repaired=repaired)
         return receipts
 
-    def _ready(self, connection: Connection, entry: books.Entry, stream: StagedStream, changes: list[Change]) -> _Ready:
+    def _ready(self, connection: Connection, entry: Entry, stream: StagedStream, changes: list[Change]) -> _Ready:
         """Change the stream's tables so that they can take its rows."""
         is_replaced = self._is_replaced(stream)
         held = tables.look(connection, stream.schema.stream)

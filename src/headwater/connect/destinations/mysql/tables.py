@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from headwater.base.errors import InputError
 from headwater.connect import types
+from headwater.connect.destinations.bookkeeping import NamedColumn
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import identifiers, quote
 from headwater.connect.destinations.mysql.connection import Connection
@@ -53,13 +54,6 @@ class LiveColumn(Struct, frozen=True, kw_only=True):
     is_nullable: bool
     is_required: bool
     comment: str
-
-
-class NamedColumn(Struct, frozen=True, kw_only=True):
-    """A source's column in the books: its name here, and the type the source last declared it to have."""
-
-    name: str
-    declared: str
 
 
 class Held(Struct, frozen=True, kw_only=True):
