@@ -66,6 +66,11 @@ def cannot_connect(settings: Settings, error: Exception) -> HeadwaterError:
         return EnvironmentProblemError(
             "tls-refused", what, why=text, hint="encrypt the connection: headwater config set target-mysql ssl true"
         )
+    if isinstance(error, FileNotFoundError) and not settings.unix_socket:
+        files = ", ".join(f"`{name}`" for name in (settings.ssl_ca, settings.ssl_cert, settings.ssl_key) if name)
+        return EnvironmentProblemError(
+            "tls-refused", what, why=f"{text}: one of {files}", hint="correct `ssl_ca`, `ssl_cert` or `ssl_key`"
+        )
     if any(word in text.lower() for word in ("certificate", "ssl", "tls", "secure_transport")):
         return EnvironmentProblemError("tls-refused", what, why=text, hint="check the settings `ssl` and `ssl_ca`")
     return EnvironmentProblemError(
@@ -116,4 +121,5 @@ def trouble(settings: Settings, error: Exception, *, schema: str, doing: str) ->
 def _one_line(settings: Settings, error: Exception) -> str:
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     line = next(iter(text.strip().splitlines()), type(error).__name__)
-    return line.replace(settings.password, "***") if settings.password else line
+    # The server does not repeat a password; a short one could stand in any word.
+    return line.replace(settings.password, "***") if settings.password and len(settings.password) > 7 else line

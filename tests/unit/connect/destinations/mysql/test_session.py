@@ -305,9 +305,10 @@ def test_records_that_were_set_aside_are_kept_as_text(shop):
         ({"host": "no-such-host.invalid"}, "unknown-host"),
         ({"port": 1}, "cannot-connect"),
         ({"ssl": True}, "tls-refused"),
+        ({"ssl_ca": "/no/such/file.pem"}, "tls-refused"),
         ({"database": "mysql"}, "reserved-schema"),
     ],
-    ids=["password", "user", "host", "port", "tls", "system"],
+    ids=["password", "user", "host", "port", "tls", "authority", "system"],
 )
 def test_why_it_cannot_connect_and_never_the_password(shop, settings, reference):
     with pytest.raises(HeadwaterError) as caught:
