@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headwater.base.errors import EnvironmentProblemError
+from headwater.base.failpoint import reach
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -27,6 +28,7 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
+            reach("file.written")
             Path(temporary).replace(path)
         except BaseException:
             with contextlib.suppress(OSError):

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import pyarrow as pa
 from pyarrow import ipc
 
+from headwater.base.failpoint import reach
 from headwater.base.files import cannot_write
 
 
@@ -97,3 +98,4 @@ class Spool:
             path.unlink(missing_ok=True)
             raise cannot_write(path, error) from error
         self._files.append((path, len(batches)))
+        reach("spool.written")

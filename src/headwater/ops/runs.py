@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from headwater.base import failpoint
 from headwater.base.errors import ExitCode, InputError
 from headwater.base.redact import MASK
 from headwater.model.event import Emit, Event, Outcome, Problem, StepFinished, StreamFigures
@@ -99,6 +100,7 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
     `install` None follows the project setting `auto_install`. The answer comes when the run has ended.
     """
     _refuse_nothing(request)
+    failpoint.arm(workspace.environ.get("HEADWATER_FAILPOINT"))
     wanted = _plugins(workspace, request)
     if install is None:
         install = bool(planning.settings(workspace)["auto_install"].value)

@@ -17,6 +17,7 @@ import msgspec
 
 from headwater.base import clock
 from headwater.base.errors import InputError
+from headwater.base.failpoint import reach
 from headwater.model.run import State
 from headwater.store.state_folder import GENERATIONS, FolderStates, is_same_generation
 from headwater.store.system_db import SystemDb
@@ -93,7 +94,9 @@ def save(
         value, before = (old.value, old.partial) if old else (None, None)
         return _now(State(state_id=state_id, value=value, partial=merge_text(before, text), run_id=run_id))
 
+    reach("state.begun")
     written = backend.update(state_id, change)
+    reach("state.done")
     return written is not None
 
 
