@@ -10,10 +10,10 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
 from headwater.base.errors import InputError, Where
@@ -168,7 +168,7 @@ class _Text:
     def _checked(self, data: bytes) -> bytes:
         if self._misplaced is not None:
             around = self._edge + data
-            if self._quote in around and self._misplaced.search(around):
+            if self._quote in around and self._misplaced(around):
                 self._misplaced = None
                 faults.parse_strictly(self._file)
             self._edge = data[-2:]
@@ -253,12 +253,22 @@ def _distinct(names: list[str]) -> list[str]:
     return result
 
 
-def _misplaced_quote(dialect: Dialect) -> re.Pattern[bytes] | None:
-    """Finds a single quote with neither a field's start before it nor a field's end behind it."""
-    if not dialect.quote or dialect.escape:
+def _misplaced_quote(dialect: Dialect) -> Callable[[bytes], bool] | None:
+    """Whether bytes hold a single quote with neither a field's start before it nor a field's end behind it."""
+    quote, delimiter = dialect.quote.encode(), dialect.delimiter.encode()
+    if not quote or dialect.escape:
         return None
-    quote, edge = re.escape(dialect.quote.encode()), re.escape(dialect.delimiter.encode())
-    return re.compile(rb"[^" + edge + rb"\r\n" + quote + rb"]" + quote + rb"[^" + edge + rb"\r\n" + quote + rb"]")
+    edges = pa.array([*quote, *delimiter, *b"\r\n"], pa.uint8())
+    mark = pa.scalar(quote[0], pa.uint8())
+
+    def is_found(data: bytes) -> bool:
+        every = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
+        at = pc.indices_nonzero(pc.equal(every.slice(1, max(0, len(data) - 2)), mark))  # one less than where the quote is
+        before, behind = every.take(at), every.take(pc.add(at, 2))
+        is_edge = pc.or_(pc.is_in(before, edges), pc.is_in(behind, edges))
+        return not pc.all(is_edge, min_count=0).as_py()
+
+    return is_found
 
 
 def decoder(encoding: str) -> codecs.IncrementalDecoder:

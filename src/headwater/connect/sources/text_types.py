@@ -26,6 +26,7 @@ _ZONE = r":[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}(:?[0-9]{2})?)$"
 _FIRST_DAY = pa.scalar(-719162, pa.int32())  # 0001-01-01
 _FIRST_INSTANT = pa.scalar(-719162 * 86_400_000_000, pa.int64())
 _LAST_INSTANT = pa.scalar(253_402_300_799_999_999, pa.int64())  # 9999-12-31T23:59:59.999999Z
+_EXACT_DIGITS = 15  # up to so many significant ones, every decimal number has a float64 of its own
 _EXACT_INTEGER = 2**53  # the integers up to here have a float64 of their own
 # A failed cast costs as much as one that works, and most columns are told apart by their first values.
 _PROBE = 16
@@ -146,14 +147,25 @@ def _all(condition: pa.Array) -> bool:
     return bool(pc.all(condition, min_count=0).as_py())
 
 
+def _any(condition: pa.Array) -> bool:
+    return bool(pc.any(condition, min_count=0).as_py())
+
+
+def _leads_with_zero(values: pa.Array, whole_part: pa.Array) -> bool:
+    """Whether a number has a zero too much at its start; `whole_part` is the length before the decimal point."""
+    return any(
+        _any(pc.and_(pc.starts_with(values, zero), pc.greater(whole_part, len(zero)))) for zero in ("0", "-0")
+    )
+
+
 def _largest(values: pa.Array) -> int:
     return int(pc.max(values).as_py())
 
 
 def _integers(values: pa.Array) -> Look | None:
     numbers = _cast(values, pa.int64())
-    # Written back it must be the same text: this rules out `007`, `-0` and `0x1F`.
-    if numbers is None or not _all(pc.equal(numbers.cast(pa.string()), values)):
+    # `007`, `-0` and `0x1F` are integers to Arrow.
+    if numbers is None or _leads_with_zero(values, pc.binary_length(values)) or _any(pc.equal(values, "-0")):
         return None
     bounds = pc.min_max(numbers).as_py()
     size = max(abs(bounds["min"]), abs(bounds["max"]))
@@ -164,22 +176,29 @@ def _numbers(values: pa.Array) -> Look | None:
     numbers = _cast(values, pa.float64())
     if numbers is None or not _all(pc.is_finite(numbers)):
         return None
-    back = numbers.cast(pa.string())
-    differs = pc.not_equal(back, values)
-    odd = values.filter(differs)
-    if not _all(pc.match_substring_regex(odd, _NUMBER)):
-        return None
     point = pc.find_substring(values, ".")
     length = pc.binary_length(values)
     whole_part = pc.if_else(pc.less(point, 0), length, point)
+    plain = not any(_any(pc.greater_equal(pc.find_substring(values, sign), 0)) for sign in ("e", "E"))
+    if plain and _largest(length) <= _EXACT_DIGITS:
+        # Cheaper than to write them back: so short, every number survives that is written as one.
+        floats = True
+        if _leads_with_zero(values, whole_part) or _any(pc.starts_with(values, "+")) or _any(pc.ends_with(values, ".")):
+            return None
+    else:
+        back = numbers.cast(pa.string())
+        differs = pc.not_equal(back, values)
+        odd = values.filter(differs)
+        if not _all(pc.match_substring_regex(odd, _NUMBER)):
+            return None
+        floats = _survives(odd, back.filter(differs), numbers.filter(differs))
     scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))
     negative = pc.starts_with(values, "-").cast(pa.int32())
-    plain = not pc.any(pc.match_substring(values, "e", ignore_case=True)).as_py()
     return Look(
         kind=Kind.NUMBER,
         whole=plain and _largest(scale) == 0,
         int64=False,
-        floats=_survives(odd, back.filter(differs), numbers.filter(differs)),
+        floats=floats,
         plain=plain,
         digits=max(1, _largest(pc.subtract(whole_part, negative))),
         scale=_largest(scale),
@@ -191,9 +210,9 @@ def _survives(texts: pa.Array, back: pa.Array, numbers: pa.Array) -> bool:
     if not len(texts):
         return True
     digits = _significant(texts)
-    # Up to 15 significant digits every decimal number has a float64 of its own, except near zero.
+    # Near zero there are fewer floats.
     short = pc.and_(
-        pc.less_equal(pc.binary_length(digits), 15),
+        pc.less_equal(pc.binary_length(digits), _EXACT_DIGITS),
         pc.or_(pc.greater(pc.abs(numbers), 1e-300), pc.equal(digits, "")),
     )
     return _all(pc.or_(short, pc.equal(digits, _significant(back))))
