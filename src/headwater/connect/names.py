@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 
 EMPTY = "_empty"
+
+
+def without_nul(name: str) -> str:
+    """No database takes NUL in a name."""
+    return name.replace("\0", "_")
 
 
 def identifiers(
@@ -21,12 +26,14 @@ def identifiers(
     fold_case: bool,
     reserved: AbstractSet[str] = frozenset(),
     known: Mapping[str, str] | None = None,
+    allowed: Callable[[str], str] = without_nul,
 ) -> dict[str, str]:
     """Every name with its identifier, in the order given; no two names share one.
 
     `max_length` counts UTF-8 bytes. `fold_case` is for destinations to which `Foo` and `foo` are the same.
     `reserved` are identifiers a source must not take: system columns and our own. `known` is an earlier answer:
-    its names keep their identifiers, so the mapping is stable when it is stored beside the data.
+    its names keep their identifiers, so the mapping is stable when it is stored beside the data. `allowed` makes of
+    any name one that the destination takes; a name that it changes gets a suffix.
     """
     known = known or {}
     taken = {_place(word, fold_case=fold_case) for word in [*reserved, *known.values()]}
@@ -36,7 +43,7 @@ def identifiers(
             continue
         identifier = known.get(name)
         if identifier is None:
-            identifier = _free(name, taken, max_length=max_length, fold_case=fold_case)
+            identifier = _free(name, allowed(name) or EMPTY, taken, max_length=max_length, fold_case=fold_case)
             taken.add(_place(identifier, fold_case=fold_case))
         mapping[name] = identifier
     return mapping
@@ -52,8 +59,7 @@ def digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
 
 
-def _free(name: str, taken: set[str], *, max_length: int, fold_case: bool) -> str:
-    plain = name.replace("\0", "_") or EMPTY  # no database takes NUL in a name
+def _free(name: str, plain: str, taken: set[str], *, max_length: int, fold_case: bool) -> str:
     if len(plain.encode()) > max_length or plain not in (name, EMPTY):
         candidate = f"{_cut(plain, max_length - 9)}_{digest(name)}"
     else:
@@ -69,7 +75,8 @@ def _free(name: str, taken: set[str], *, max_length: int, fold_case: bool) -> st
 def _place(identifier: str, *, fold_case: bool) -> str:
     """Two identifiers with the same place cannot stand side by side: they differ in case or in Unicode form only."""
     normal = unicodedata.normalize("NFC", identifier)
-    return normal.casefold() if fold_case else normal
+    # The one letter that MariaDB folds and Unicode's own rules do not: U+0130 is `i` to it.
+    return normal.replace("\u0130", "i").casefold() if fold_case else normal
 
 
 def _cut(text: str, length: int) -> str:

@@ -27,17 +27,12 @@ def identifiers(
     known: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """As `names.identifiers`, within what these databases take as a name."""
-    possible = {name: _possible(name) for name in wanted}
-    held = {possible.get(name, name): identifier for name, identifier in (known or {}).items()}
-    called = names.identifiers(
-        list(possible.values()), max_length=LONGEST_NAME, fold_case=fold_case, reserved=reserved, known=held
+    return names.identifiers(
+        wanted, max_length=LONGEST_NAME, fold_case=fold_case, reserved=reserved, known=known, allowed=_allowed
     )
-    return {name: called[plain] for name, plain in possible.items()}
 
 
-def _possible(name: str) -> str:
-    """The name itself, or one that is allowed and ends in the name's hash."""
-    if not _FORBIDDEN.search(name) and not name.lower().startswith(PREFIX):
-        return name
-    plain = _FORBIDDEN.sub("_", name).encode()[: LONGEST_NAME - 9].decode(errors="ignore")
-    return f"{plain}_{names.digest(name)}"
+def _allowed(name: str) -> str:
+    """What these databases can't have in a name becomes `_`; a name that looks like one of ours begins with two."""
+    plain = _FORBIDDEN.sub("_", names.without_nul(name))
+    return f"_{plain}" if plain.lower().startswith(PREFIX) else plain

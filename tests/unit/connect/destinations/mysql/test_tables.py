@@ -10,6 +10,7 @@ import pytest
 
 from headwater.base.errors import InputError
 from headwater.connect import types
+from headwater.connect.destinations.mysql.called import identifiers
 
 USERS = pa.schema([("id", pa.int64()), ("name", pa.string())])
 NOPAD = "character set utf8mb4 collate utf8mb4_nopad_bin"
@@ -187,5 +188,11 @@ def test_names_that_the_server_does_not_take(shop):
     shop.load([dict.fromkeys(columns.names, 1)], columns, stream="_headwater_ledger")
     shop.load([dict.fromkeys(columns.names, 2)], columns, stream="_headwater_ledger", run_id="run-2", keys=("id",))
     ((table,),) = shop.sql("select table_name from _headwater_tables where stream = '_headwater_ledger'")
-    assert table.startswith("_headwater_ledger_")
+    assert table.startswith("__headwater_ledger_")
     assert len(shop.sql(f"select * from `{table}`")) == 2
+
+
+def test_a_name_that_looks_like_what_another_became_stays_apart():
+    taken = identifiers(["😈"], fold_case=True)["😈"]
+    assert len(set(identifiers(["😈", taken], fold_case=True).values())) == 2
+    assert len(set(identifiers(["😈"], fold_case=True, known={taken: taken}).values()) | {taken}) == 2
