@@ -38,6 +38,14 @@ _FORMATS: dict[str, Format] = {
 }
 
 
+# How many bytes a discovery looks at: of a file, of a stream, and of a file when those of the stream are used up.
+_SAMPLE = 8 << 20
+_SAMPLES = 64 << 20
+_LEAST_SAMPLE = 64 << 10
+# Marks a column of the catalog that had no value in what was looked at: any type may come yet.
+_UNSEEN = "no-value-seen"
+
+
 class _Work(Struct, frozen=True, kw_only=True):
     """A selected stream and what is to be read of it."""
 
@@ -48,18 +56,22 @@ class _Work(Struct, frozen=True, kw_only=True):
 
 
 def discover(settings: Settings) -> Catalog:
-    """Every stream with the types that hold all its values: each file is read as a whole, none by a sample.
+    """Every stream with the columns and types that the beginnings of its files show. A read looks at what it
+    delivers as a whole, so a column may turn out wider there, and a JSON lines file may have more of them.
 
     The same files give the same catalog. A stream without any column is left out.
     """
     found = []
     for stream in streams(settings):
         looks: dict[str, Look] = {}
+        left = _SAMPLES
         for file in stream.files:
-            _join(looks, _FORMATS[file.format].looks(file, lambda _name: True))
+            most = max(_LEAST_SAMPLE, min(_SAMPLE, left))
+            _join(looks, _FORMATS[file.format].looks(file, lambda _name: True, most))
+            left -= min(most, fingerprint(file).size)
         if looks:
             _require_keys(stream, looks)
-            found.append(_catalog_stream(stream, _arrow_schema(looks)))
+            found.append(_catalog_stream(stream, looks))
     return Catalog(streams=found)
 
 
@@ -187,9 +199,14 @@ def _arrow_schema(looks: dict[str, Look]) -> pa.Schema:
 
 
 def _forced(entry: CatalogStream) -> dict[str, Look]:
-    """Columns that the catalog says are text, be it by a person's word."""
+    """Columns that the catalog says are text, be it by a person's word; not those of which it knows no value."""
     properties: dict[str, Any] = entry.schema.get("properties", {})
-    return {name: TEXT for name, schema in properties.items() if _is_plain_text(schema)}
+    unseen = {mark.breadcrumb[-1] for mark in entry.metadata if mark.metadata.get(_UNSEEN)}
+    return {
+        name: TEXT
+        for name, schema in properties.items()
+        if _is_plain_text(schema) and not (name in unseen and schema["type"] == ["null", "string"])
+    }
 
 
 def _is_plain_text(schema: Any) -> bool:
@@ -210,17 +227,19 @@ def _require_keys(stream: StreamFiles, looks: dict[str, Look]) -> None:
             )
 
 
-def _catalog_stream(stream: StreamFiles, columns: pa.Schema) -> CatalogStream:
+def _catalog_stream(stream: StreamFiles, looks: dict[str, Look]) -> CatalogStream:
     top: dict[str, Any] = {"inclusion": "available", "selected-by-default": True}
     top["table-key-properties"] = list(stream.keys)
     entries = [Metadata(breadcrumb=[], metadata=top)]
-    for name in columns.names:
-        inclusion = "automatic" if name in stream.keys else "available"
-        entries.append(Metadata(breadcrumb=["properties", name], metadata={"inclusion": inclusion}))
+    for name, look in looks.items():
+        about: dict[str, Any] = {"inclusion": "automatic" if name in stream.keys else "available"}
+        if look.kind is Kind.NULL:
+            about[_UNSEEN] = True
+        entries.append(Metadata(breadcrumb=["properties", name], metadata=about))
     return CatalogStream(
         tap_stream_id=stream.name,
         stream=stream.name,
-        schema=json_schema(columns),
+        schema=json_schema(_arrow_schema(looks)),
         metadata=entries,
         key_properties=list(stream.keys),
     )

@@ -11,6 +11,7 @@ import codecs
 import csv
 import io
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -30,14 +31,23 @@ _BLOCK = 4 << 20
 _END = "\x1eend of headwater's file\x1e"
 
 
-def looks(file: DataFile, takes: Callable[[str], bool]) -> dict[str, Look]:
+def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
     """As in `files_format.Format`. Also the check of the whole file: `batches` looks for less."""
     seen: dict[str, Look] = {}
-    for batch, _ in _texts(file, takes, _BLOCK, strict=True):
-        for name, column in zip(batch.schema.names, batch.columns, strict=True):
-            before = seen.setdefault(name, text_types.NOTHING)
-            if before.kind is not text_types.Kind.TEXT:
-                seen[name] = text_types.joined(before, text_types.looked_at(column))
+
+    def look(name: str, column: pa.Array) -> None:
+        before = seen[name]
+        if before.kind is not text_types.Kind.TEXT:
+            seen[name] = text_types.joined(before, text_types.looked_at(column))
+
+    looked_at = 0
+    with ThreadPoolExecutor(pa.cpu_count()) as threads:
+        for batch, size in _texts(file, takes, min(_BLOCK, most or _BLOCK), strict=True):
+            seen = seen or dict.fromkeys(batch.schema.names, text_types.NOTHING)
+            list(threads.map(look, batch.schema.names, batch.columns))
+            looked_at += size
+            if most is not None and looked_at >= most:
+                break
     return seen
 
 
@@ -263,7 +273,9 @@ def _misplaced_quote(dialect: Dialect) -> Callable[[bytes], bool] | None:
 
     def is_found(data: bytes) -> bool:
         every = pa.Array.from_buffers(pa.uint8(), len(data), [None, pa.py_buffer(data)])
-        at = pc.indices_nonzero(pc.equal(every.slice(1, max(0, len(data) - 2)), mark))  # one less than where the quote is
+        at = pc.indices_nonzero(
+            pc.equal(every.slice(1, max(0, len(data) - 2)), mark)
+        )  # one less than where the quote is
         before, behind = every.take(at), every.take(pc.add(at, 2))
         is_edge = pc.or_(pc.is_in(before, edges), pc.is_in(behind, edges))
         return not pc.all(is_edge, min_count=0).as_py()

@@ -22,8 +22,9 @@ class Piece(Struct, frozen=True, kw_only=True):
 
 
 class Format(Protocol):
-    def looks(self, file: DataFile, takes: Callable[[str], bool]) -> dict[str, Look]:
-        """What the columns that are taken hold, seen over the whole file; in file order."""
+    def looks(self, file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
+        """What the columns that are taken hold, seen over the whole file; in file order. With `most`, over about so
+        many bytes at its start."""
         ...
 
     def batches(self, file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:

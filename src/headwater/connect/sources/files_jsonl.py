@@ -36,13 +36,17 @@ _ABSENT = msgspec.Raw(b"")
 _Fields = dict[str, pa.Array]
 
 
-def looks(file: DataFile, takes: Callable[[str], bool]) -> dict[str, Look]:
+def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
     """As in `files_format.Format`."""
     seen: dict[str, Look] = {}
-    for fields, _rows, _size in _blocks(file, _BLOCK):
+    looked_at = 0
+    for fields, _rows, size in _blocks(file, min(_BLOCK, most or _BLOCK)):
         for name, values in fields.items():
             if takes(name):
                 seen[name] = text_types.joined(seen.get(name, NOTHING), _looked_at(values))
+        looked_at += size
+        if most is not None and looked_at >= most:
+            break
     return seen
 
 

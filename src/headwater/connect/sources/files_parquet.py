@@ -25,7 +25,7 @@ _DIGITS = {8: 3, 16: 5, 32: 10, 64: 20}  # an integer's most digits, by its bits
 _EXACT_INTEGER = 2**53
 
 
-def looks(file: DataFile, takes: Callable[[str], bool]) -> dict[str, Look]:
+def looks(file: DataFile, takes: Callable[[str], bool], _most: int | None = None) -> dict[str, Look]:
     """As in `files_format.Format`; the footer says it all."""
     with _parquet(file) as parquet:
         schema = parquet.schema_arrow

@@ -153,9 +153,7 @@ def _any(condition: pa.Array) -> bool:
 
 def _leads_with_zero(values: pa.Array, whole_part: pa.Array) -> bool:
     """Whether a number has a zero too much at its start; `whole_part` is the length before the decimal point."""
-    return any(
-        _any(pc.and_(pc.starts_with(values, zero), pc.greater(whole_part, len(zero)))) for zero in ("0", "-0")
-    )
+    return any(_any(pc.and_(pc.starts_with(values, zero), pc.greater(whole_part, len(zero)))) for zero in ("0", "-0"))
 
 
 def _largest(values: pa.Array) -> int:

@@ -279,3 +279,20 @@ def test_a_state_of_another_source_is_refused(root: Path) -> None:
     with pytest.raises(InputError) as caught:
         Run(without_keys(root), b'{"bookmarks":{"x":1}}')
     assert caught.value.reference == "unreadable-state"
+
+
+def test_a_discovery_looks_at_the_beginning_and_a_read_at_everything(root, monkeypatch):
+    monkeypatch.setattr(files, "_SAMPLE", 1000)
+    monkeypatch.setattr(files, "_LEAST_SAMPLE", 1000)
+    rows = [f"{n},,{n}" for n in range(1000)] + ["1000,7,n/a"]
+    (root / "long.csv").write_text("id,late,code\n" + "\n".join(rows) + "\n")
+    settings = Settings(path="long.csv", root=str(root))
+    (stream,) = files.discover(settings).streams
+    assert {name: column["type"] for name, column in stream.schema["properties"].items()} == {
+        "id": ["null", "integer"],
+        "late": ["null", "string"],  # no value was seen yet
+        "code": ["null", "integer"],
+    }
+    request = ReadRequest(catalog=files.discover(settings), state=None, folder=root)
+    schema = next(message for message in files.read(settings, request) if isinstance(message, Schema))
+    assert [str(field.type) for field in schema.columns] == ["int64", "int64", "string"]
