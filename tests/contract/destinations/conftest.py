@@ -6,6 +6,7 @@ import datetime as dt
 import decimal
 import gzip
 import json
+import re
 from pathlib import Path
 
 import pyarrow as pa
@@ -20,7 +21,8 @@ OURS = ("__loaded_at", "__version")
 
 
 class Place:
-    """A destination in a temporary folder."""
+    """A destination in a temporary folder. `rows` and `shape` answer in the source's names; a column's shape is its
+    name at the source, its name there and its type there."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -54,7 +56,20 @@ class DuckDBPlace(Place):
         return self.folder / "w.duckdb"
 
     def settings(self, **more):
-        return duckdb.Settings(filepath=str(self.path), **more)
+        return duckdb.Settings(**{"filepath": str(self.path), "hard_delete": True, **more})
+
+    def shape(self, stream):
+        with warehouse.reading(self.path, who="test") as connection:
+            return [
+                tuple(row)
+                for row in connection.execute(
+                    "select source_name, column_name, data_type from _headwater.tables "
+                    "join _headwater.columns using (schema_name, table_name) "
+                    "join duckdb_columns() using (schema_name, table_name, column_name) "
+                    "where stream = ? order by column_index",
+                    [stream],
+                ).fetchall()
+            ]
 
     def rows(self, stream):
         if not self.path.exists():
@@ -108,8 +123,20 @@ class PostgresPlace(Place):
     def sql(self, statement):
         return self.server.sql(statement, "contract")
 
+    def shape(self, stream):
+        with self.server.connect("contract") as connection:
+            found = connection.execute(
+                "select source_name, column_name, format_type(atttypid, atttypmod) from _headwater.tables t "
+                "join _headwater.columns c using (schema_name, table_name) "
+                "join pg_attribute on attname = column_name "
+                "and attrelid = (quote_ident(t.schema_name) || '.' || quote_ident(t.table_name))::regclass "
+                "where stream = %s order by attnum",
+                [postgres.books.written(stream)],
+            ).fetchall()
+            return [(unwritten(source), name, sql) for source, name, sql in found]
+
     def rows(self, stream):
-        stream = "'" + stream.replace("'", "''") + "'"
+        stream = "'" + postgres.books.written(stream).replace("'", "''") + "'"
         if not self.sql("select 1 from pg_namespace where nspname = '_headwater'"):
             return None
         found = self.sql(f"select table_name from _headwater.tables where stream = {stream} and schema_name = 'shop'")
@@ -121,6 +148,7 @@ class PostgresPlace(Place):
         with self.server.connect("contract") as connection:
             cursor = connection.execute(f"select * from shop.{table}")
             names = [column.name for column in cursor.description]
+            back = {column: unwritten(source) for column, source in back.items()}
             return plain([dict(zip(names, row, strict=True)) for row in cursor], back)
 
 
@@ -142,6 +170,17 @@ class MariaDBPlace(Place):
         given = {"host": at.host, "port": at.port, "user": at.user, "password": at.password, "hard_delete": True}
         return mysql.Settings(**{**given, "database": "shop", **more})
 
+    def shape(self, stream):
+        with self.server.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(
+                "select source_name, c.column_name, column_type from shop._headwater_tables t "
+                "join shop._headwater_columns c using (table_name) join information_schema.columns i "
+                "on i.table_schema = 'shop' and i.table_name = t.table_name and i.column_name = c.column_name "
+                "where stream = %s order by ordinal_position",
+                [stream],
+            )
+            return [(source, name, mysql.sql_types.normal(sql)) for source, name, sql in cursor.fetchall()]
+
     def rows(self, stream):
         with self.server.connect() as connection, connection.cursor() as cursor:
             if not cursor.execute("show databases like 'shop'"):
@@ -158,6 +197,11 @@ class MariaDBPlace(Place):
             return plain([dict(zip(names, map(as_arrow, row), strict=True)) for row in cursor.fetchall()], back)
 
 
+def unwritten(name):
+    r"""A source's name from PostgreSQL's books: `\0` is NUL there."""
+    return re.sub(r"\\([\\0])", lambda match: "\0" if match[1] == "0" else "\\", name) if "\\0" in name else name
+
+
 def as_arrow(value):
     """MariaDB's times have no zone, those of a day may be longer than a day."""
     match value:
@@ -171,6 +215,11 @@ def as_arrow(value):
 class FolderPlace(Place):
     def settings(self, **more):
         return self.module.Settings(destination_path=str(self.folder / "out"), **more)
+
+    def shape(self, stream):
+        found = [manifest.read(path) for path in (self.folder / "out" / manifest.FOLDER).glob("*.json")]
+        (entry,) = [one.streams[stream] for one in found if stream in one.streams]
+        return [(source, column.name, column.type) for source, column in entry.columns.items()]
 
     def rows(self, stream):
         root = self.folder / "out"

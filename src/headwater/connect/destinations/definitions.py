@@ -7,6 +7,34 @@ from headwater.model.setting import Option, Setting, SettingKind
 
 VARIANT = "headwater"
 
+
+def _text(name: str, label: str, description: str, *, value: str | None = None, secret: bool = False) -> Setting:
+    return Setting(
+        name=name, kind=SettingKind.STRING, label=label, description=description, value=value, sensitive=secret
+    )
+
+
+def _switch(name: str, label: str, description: str, *, value: bool) -> Setting:
+    return Setting(name=name, kind=SettingKind.BOOLEAN, label=label, description=description, value=value)
+
+
+_DELETES = (
+    _switch(
+        "hard_delete",
+        "Delete rows",
+        "Whether rows of older table versions are deleted; else `__deleted_at` says since when they are gone.",
+        value=False,
+    ),
+    Setting(
+        name="max_delete_share",
+        kind=SettingKind.DECIMAL,
+        value=0.5,
+        label="Most that may be deleted",
+        description="The share (0 to 1) of a stream's rows that may go at once; more ends the run. 1 asks for nothing.",
+    ),
+)
+
+
 DUCKDB = Definition(
     plugin_type=PluginKind.LOADER,
     name="target-duckdb",
@@ -42,6 +70,7 @@ DUCKDB = Definition(
                 Option(value="overwrite", label="Each run replaces the whole content of its tables"),
             ),
         ),
+        *_DELETES,
     ),
 )
 
@@ -109,16 +138,6 @@ JSONL = Definition(
 )
 
 
-def _text(name: str, label: str, description: str, *, value: str | None = None, secret: bool = False) -> Setting:
-    return Setting(
-        name=name, kind=SettingKind.STRING, label=label, description=description, value=value, sensitive=secret
-    )
-
-
-def _switch(name: str, label: str, description: str, *, value: bool) -> Setting:
-    return Setting(name=name, kind=SettingKind.BOOLEAN, label=label, description=description, value=value)
-
-
 POSTGRES = Definition(
     plugin_type=PluginKind.LOADER,
     name="target-postgres",
@@ -161,12 +180,7 @@ POSTGRES = Definition(
             ),
         ),
         _switch("activate_version", "Table versions", "Whether a new table version retires older rows.", value=True),
-        _switch(
-            "hard_delete",
-            "Delete rows",
-            "Whether rows of older table versions are deleted; else `__deleted_at` says since when they are gone.",
-            value=False,
-        ),
+        *_DELETES,
         _switch("ssl_enable", "TLS", "Whether the connection must be encrypted as `ssl_mode` says.", value=False),
         Setting(
             name="ssl_mode",
@@ -241,12 +255,7 @@ MYSQL = Definition(
             ),
         ),
         _switch("activate_version", "Table versions", "Whether a new table version retires older rows.", value=True),
-        _switch(
-            "hard_delete",
-            "Delete rows",
-            "Whether rows of older table versions are deleted; else `__deleted_at` says since when they are gone.",
-            value=False,
-        ),
+        *_DELETES,
         _switch(
             "ssl", "TLS", "Whether the connection is encrypted; so it is when a certificate is given.", value=False
         ),

@@ -18,7 +18,7 @@ from headwater.connect.contract import (
     Schema,
     StreamReceipt,
 )
-from headwater.connect.destinations import bookkeeping
+from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.duckdb import books, replace, rows, tables, versions
 from headwater.connect.staging import InexactError, Part, StagedStream, Staging, as_text, with_rejects
 
@@ -26,10 +26,13 @@ from headwater.connect.staging import InexactError, Part, StagedStream, Staging,
 class DuckDBSession:
     """A load into one file. Rows wait outside the file; each commit opens it, writes one transaction, closes it."""
 
-    def __init__(self, filepath: str, *, schema: str, load_method: str, request: OpenRequest) -> None:
+    def __init__(
+        self, filepath: str, *, schema: str, load_method: str, rules: deletes.Rules, request: OpenRequest
+    ) -> None:
         self._path = Path(filepath).expanduser()
         self._schema = _schema_name(schema)
         self._load_method = load_method
+        self._rules = rules
         self._request = request
         self._who = f"load of {request.pipeline or request.source}"
         # The rest of the memory is DuckDB's while it commits.
@@ -177,7 +180,7 @@ class DuckDBSession:
         for activation in self._staging.activations[: part.activations]:
             stream_of = self._staging.streams.get(activation.stream)
             if stream_of is None or not self._is_replaced(stream_of):
-                changes.append(versions.activate(connection, held, self._schema, activation))
+                changes.append(versions.activate(connection, held, self._schema, activation, self._rules, loaded_at))
         return with_rejects(receipts, self._staging.rejects[: part.rejects]), changes
 
     def _reached(

@@ -17,6 +17,7 @@ from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import Change
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
+from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
 from headwater.connect.staging import MISSING, VERSION, grown
@@ -26,7 +27,8 @@ LOADED_AT = "__loaded_at"
 # A rider of incoming rows: the columns that a whole batch came without.
 ABSENT = "__absent"
 # Ours, or DuckDB's own pseudo column: a source's column of that name gets another one.
-RESERVED = frozenset((LOADED_AT, VERSION, MISSING, ABSENT, "rowid"))
+_OURS = (LOADED_AT, VERSION, DELETED_AT)
+RESERVED = frozenset((*_OURS, MISSING, ABSENT, "rowid"))
 # DuckDB sets no limit; other tools do.
 LONGEST_NAME = 255
 
@@ -163,7 +165,7 @@ def target(
                 widened.append(widening)
         reached.append(column)
     mine = {column.name.lower() for column in reached}
-    others = tuple(column.name for key, column in live.items() if key not in mine and key not in (LOADED_AT, VERSION))
+    others = tuple(column.name for key, column in live.items() if key not in mine and key not in _OURS)
     _refuse_not_null(stream, live, others)
     key_names = tuple(called[key] for key in keys)
     own = [(LOADED_AT, "TIMESTAMPTZ"), *([(VERSION, "BIGINT")] if versioned else [])]

@@ -14,11 +14,12 @@ from msgspec import Struct
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
+from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.mysql import text_format
 from headwater.connect.destinations.mysql.alter import column_sql
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection, DuplicateKeyError, UnfitError
-from headwater.connect.destinations.mysql.tables import DELETED_AT, LOADED_AT, ORDINAL, SENT, Target
+from headwater.connect.destinations.mysql.tables import LOADED_AT, ORDINAL, SENT, Target
 from headwater.connect.staging import MISSING, VERSION, InexactError, combined, conformed, rider
 
 _INCOMING = "_headwater_incoming"

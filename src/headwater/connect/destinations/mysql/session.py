@@ -21,6 +21,7 @@ from headwater.connect.contract import (
     Schema,
     StreamReceipt,
 )
+from headwater.connect.destinations import deletes
 from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
 from headwater.connect.destinations.mysql import alter, books, replace, rows, tables, versions
 from headwater.connect.destinations.mysql.called import identifiers
@@ -56,6 +57,7 @@ class MySQLSession:
         self._request = request
         self._schema = _schema_name(settings.default_target_schema or settings.database or request.source)
         self._staging = Staging(request.folder, request.memory_bytes // 2)
+        self._rules = deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-mysql")
         self._as_text: set[tuple[str, str]] = set()
         self._long_keys: set[str] = set()
         self._token: str | None = None
@@ -226,11 +228,12 @@ class MySQLSession:
             if not self._settings.hard_delete:
                 for activation in activations:
                     versions.make_room(connection, tables.look(connection, activation.stream))
+            moment = now()
             with connection.transaction():
-                receipts = self._load(connection, entry, part, ready, final=final)
+                receipts = self._load(connection, entry, part, ready, moment, final=final)
                 for activation in activations:
                     held = tables.look(connection, activation.stream)
-                    changes.append(versions.activate(connection, held, activation, hard=self._settings.hard_delete))
+                    changes.append(versions.activate(connection, held, activation, self._rules, moment))
                 receipts = with_rejects(receipts, self._staging.rejects[: part.rejects])
                 books.write_rejects(connection, entry, self._staging.rejects[: part.rejects])
                 books.write_ledger(connection, entry, receipts, state)
@@ -257,11 +260,11 @@ class MySQLSession:
         entry: Entry,
         part: Part,
         ready: list[_Ready],
+        moment: datetime,
         *,
         final: bool,
     ) -> dict[str, StreamReceipt]:
         receipts: dict[str, StreamReceipt] = {}
-        moment = now()
         for one in ready:
             name = one.stream.schema.stream
             count = part.batches[name]

@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct
 
+from headwater.connect.destinations.deletes import Share
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """Tables go into `default_target_schema`, else into `database`, else into one named as the extractor: to MySQL a
@@ -19,6 +21,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     load_method: Literal["append-only", "upsert", "overwrite"] = "upsert"
     activate_version: bool = True
     hard_delete: bool = False
+    max_delete_share: Share = 0.5
     ssl: bool = False
     ssl_ca: str | None = None
     ssl_cert: str | None = None

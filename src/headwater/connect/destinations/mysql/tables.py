@@ -16,6 +16,7 @@ from msgspec import Struct
 from headwater.base.errors import InputError
 from headwater.connect import types
 from headwater.connect.destinations.bookkeeping import NamedColumn
+from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import identifiers, quote
 from headwater.connect.destinations.mysql.connection import Connection
@@ -30,8 +31,6 @@ from headwater.connect.destinations.mysql.sql_types import (
 from headwater.connect.staging import VERSION, grown
 
 LOADED_AT = "__loaded_at"
-# When the source no longer had the row; only where rows are marked instead of deleted.
-DELETED_AT = "__deleted_at"
 # Stands for keys that are too long for an index.
 KEY_HASH = "__key_hash"
 # Riders of incoming rows: their order of arrival, and which of their columns were sent.

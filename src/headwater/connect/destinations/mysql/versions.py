@@ -6,60 +6,43 @@ alive again.
 
 from __future__ import annotations
 
+from datetime import datetime
+
 from headwater.connect.contract import ActivateVersion, Change
+from headwater.connect.destinations import deletes
+from headwater.connect.destinations.deletes import DELETED_AT
+from headwater.connect.destinations.history import VALID_TO
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection
-from headwater.connect.destinations.mysql.tables import DELETED_AT, Held
+from headwater.connect.destinations.mysql.tables import Held
 from headwater.connect.staging import VERSION
 
 
 def make_room(connection: Connection, held: Held) -> None:
     """Add the column that marks rows, where they are to be marked. Commits what is open."""
-    if held.keys is not None and VERSION in held.live and DELETED_AT not in held.live:
+    is_marked = held.keys is not None and VERSION in held.live and VALID_TO not in held.live
+    if is_marked and DELETED_AT not in held.live:
         connection.run(f"alter table {_at(held)} add column {DELETED_AT} datetime(6)")
 
 
-def activate(connection: Connection, held: Held, activation: ActivateVersion, *, hard: bool) -> Change:
-    """Delete (or mark) the stream's rows of older versions, in the caller's transaction and after its rows are in.
-
-    Nothing is touched, and the answer says why, when the table is unknown, when its rows carry no version, when it
-    holds a newer version, or when no row of the activated version has come: a message alone must not empty a table.
-    Rows without a version stay.
-    """
-    if held.keys is None or held.kind is None:
-        return _ignored(activation, "nothing was ever loaded for the stream")
-    if VERSION not in held.live:
-        return _ignored(activation, "its rows carry no version")
-    version = int(activation.version)
-    ((newest, of_this),) = connection.rows(f"select max({VERSION}), sum({VERSION} = {version}) from {_at(held)}")
-    if newest is not None and newest > version:
-        return _ignored(activation, f"the table holds version {newest}")
-    if not of_this:
-        return _ignored(activation, "no row of that version has come")
-    if hard:
-        count = connection.run(f"delete from {_at(held)} where {VERSION} < {version}")
-    else:
-        count = connection.run(
-            f"update {_at(held)} set {DELETED_AT} = utc_timestamp(6) where {VERSION} < {version} "
-            f"and {DELETED_AT} is null"
+def activate(
+    connection: Connection, held: Held, activation: ActivateVersion, rules: deletes.Rules, moment: datetime
+) -> Change:
+    """As `deletes.activate`. `held` is what the database holds once the commit's rows are in."""
+    loaded = None
+    if held.keys is not None and held.kind is not None:
+        loaded = deletes.Loaded(
+            at=_at(held),
+            columns=held.live,
+            has_keys=bool(held.keys),
+            moment=f"cast('{moment:%Y-%m-%d %H:%M:%S.%f}' as datetime(6))",
+            tick="interval 1 microsecond",
+            instant="datetime(6)",
         )
-    return Change(
-        stream=activation.stream,
-        column=None,
-        change="rows-deleted" if hard else "rows-marked",
-        detail=f"of versions before {version}",
-        count=count,
+    return deletes.activate(
+        activation, loaded, rules, fetch=lambda query: connection.rows(query)[0], run=connection.run
     )
 
 
 def _at(held: Held) -> str:
     return f"{quote(held.schema)}.{quote(held.table)}"
-
-
-def _ignored(activation: ActivateVersion, why: str) -> Change:
-    return Change(
-        stream=activation.stream,
-        column=None,
-        change="version-ignored",
-        detail=f"version {activation.version} is not activated: {why}",
-    )

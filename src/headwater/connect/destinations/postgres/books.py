@@ -46,8 +46,9 @@ create table _headwater.replacing (
 
 
 def written(name: str) -> str:
-    """A source's name as the books hold it: PostgreSQL's text can't hold NUL."""
-    return name.replace("\0", "\\0")
+    """A source's name as the books hold it: PostgreSQL's text can't hold NUL, so that is `\\0`; where that stands in a
+    name anyway, its backslashes are doubled."""
+    return name.replace("\\", "\\\\").replace("\0", "\\0") if "\0" in name or "\\0" in name else name
 
 
 def exist(connection: Connection) -> bool:

@@ -15,9 +15,10 @@ from msgspec import Struct, field
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import names, types
+from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.postgres import copy_format
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
-from headwater.connect.destinations.postgres.tables import DELETED_AT, LOADED_AT, ORDINAL, SENT, Target, add_key
+from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target, add_key
 from headwater.connect.staging import MISSING, VERSION, combined, conformed, rider
 
 _INCOMING = "pg_temp.headwater_incoming"

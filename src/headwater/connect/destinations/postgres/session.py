@@ -22,7 +22,7 @@ from headwater.connect.contract import (
     Schema,
     StreamReceipt,
 )
-from headwater.connect.destinations import bookkeeping
+from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.postgres import books, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
@@ -55,6 +55,9 @@ class PostgresSession:
         self._settings = settings
         self._request = request
         self._schema = _schema_name(settings.default_target_schema or request.source)
+        self._rules = deletes.Rules(
+            hard=settings.hard_delete, share=settings.max_delete_share, loader="target-postgres"
+        )
         self._address = address(settings, request.folder / "tls")
         self._staging = Staging(request.folder, request.memory_bytes // 2)
         self._as_text: set[tuple[str, str]] = set()
@@ -238,7 +241,7 @@ class PostgresSession:
             stream_of = self._staging.streams.get(activation.stream)
             if stream_of is None or not self._is_replaced(stream_of):
                 held = tables.look(connection, self._schema, activation.stream)
-                changes.append(versions.activate(connection, held, activation, hard=self._settings.hard_delete))
+                changes.append(versions.activate(connection, held, activation, self._rules, moment))
         return with_rejects(receipts, self._staging.rejects[: part.rejects]), changes
 
     def _lock_tables(self, connection: Connection, streams: set[str]) -> None:

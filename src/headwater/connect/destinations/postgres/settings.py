@@ -4,6 +4,8 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from headwater.connect.destinations.deletes import Share
+
 
 class Settings(Struct, frozen=True, kw_only=True):
     """Named as those of MeltanoLabs' target-postgres. `sqlalchemy_url` goes before the settings it repeats."""
@@ -19,6 +21,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     load_method: Literal["append-only", "upsert", "overwrite"] = "upsert"
     activate_version: bool = True
     hard_delete: bool = False
+    max_delete_share: Share = 0.5
     ssl_enable: bool = False
     ssl_mode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
     ssl_certificate_authority: str | None = None

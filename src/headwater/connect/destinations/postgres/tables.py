@@ -16,14 +16,13 @@ from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import Change
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
+from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.postgres import books
 from headwater.connect.destinations.postgres.connection import Connection, execute
 from headwater.connect.destinations.postgres.sql_types import conversion, field_of, reached_sql, sql_type
 from headwater.connect.staging import VERSION, grown
 
 LOADED_AT = "__loaded_at"
-# When the source no longer had the row; only where rows are marked instead of deleted.
-DELETED_AT = "__deleted_at"
 # Riders of incoming rows: their order of arrival, and which of their columns were sent.
 ORDINAL = "__ordinal"
 SENT = "__sent"
