@@ -58,6 +58,10 @@ class DuckDBPlace(Place):
     def settings(self, **more):
         return duckdb.Settings(**{"filepath": str(self.path), "hard_delete": True, **more})
 
+    def execute(self, statement):
+        with warehouse.writing(self.path, who="test") as connection:
+            connection.execute(statement)
+
     def shape(self, stream):
         with warehouse.reading(self.path, who="test") as connection:
             return [
@@ -123,6 +127,9 @@ class PostgresPlace(Place):
     def sql(self, statement):
         return self.server.sql(statement, "contract")
 
+    def execute(self, statement):
+        self.sql(statement)
+
     def shape(self, stream):
         with self.server.connect("contract") as connection:
             found = connection.execute(
@@ -169,6 +176,9 @@ class MariaDBPlace(Place):
         at = self.server
         given = {"host": at.host, "port": at.port, "user": at.user, "password": at.password, "hard_delete": True}
         return mysql.Settings(**{**given, "database": "shop", **more})
+
+    def execute(self, statement):
+        self.server.sql(statement)
 
     def shape(self, stream):
         with self.server.connect() as connection, connection.cursor() as cursor:

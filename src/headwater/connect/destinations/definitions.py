@@ -18,6 +18,19 @@ def _switch(name: str, label: str, description: str, *, value: bool) -> Setting:
     return Setting(name=name, kind=SettingKind.BOOLEAN, label=label, description=description, value=value)
 
 
+_LOAD_METHOD = Setting(
+    name="load_method",
+    kind=SettingKind.OPTIONS,
+    value="upsert",
+    label="Load method",
+    description="What happens to rows that are there already.",
+    options=(
+        Option(value="upsert", label="Rows with the same key are replaced; without keys rows are appended"),
+        Option(value="append-only", label="Rows are appended, keys or not"),
+        Option(value="overwrite", label="Each run replaces the whole content of its tables"),
+        Option(value="history", label="Every version of a row is kept, with the time when it was valid"),
+    ),
+)
 _DELETES = (
     _switch(
         "hard_delete",
@@ -58,18 +71,7 @@ DUCKDB = Definition(
             label="Schema",
             description="The schema of the tables. Without it, the extractor's namespace.",
         ),
-        Setting(
-            name="load_method",
-            kind=SettingKind.OPTIONS,
-            value="upsert",
-            label="Load method",
-            description="What happens to rows that are there already.",
-            options=(
-                Option(value="upsert", label="Rows with the same key are replaced; without keys rows are appended"),
-                Option(value="append-only", label="Rows are appended, keys or not"),
-                Option(value="overwrite", label="Each run replaces the whole content of its tables"),
-            ),
-        ),
+        _LOAD_METHOD,
         *_DELETES,
     ),
 )
@@ -167,18 +169,7 @@ POSTGRES = Definition(
             hidden=True,
         ),
         _text("default_target_schema", "Schema", "The schema of the tables. Without it, the extractor's namespace."),
-        Setting(
-            name="load_method",
-            kind=SettingKind.OPTIONS,
-            value="upsert",
-            label="Load method",
-            description="What happens to rows that are there already.",
-            options=(
-                Option(value="upsert", label="Rows with the same key are replaced; without keys rows are appended"),
-                Option(value="append-only", label="Rows are appended, keys or not"),
-                Option(value="overwrite", label="Each run replaces the whole content of its tables"),
-            ),
-        ),
+        _LOAD_METHOD,
         _switch("activate_version", "Table versions", "Whether a new table version retires older rows.", value=True),
         *_DELETES,
         _switch("ssl_enable", "TLS", "Whether the connection must be encrypted as `ssl_mode` says.", value=False),
@@ -242,18 +233,7 @@ MYSQL = Definition(
         _text(
             "default_target_schema", "Schema", "To MySQL a schema is a database: goes before `database` when it is set."
         ),
-        Setting(
-            name="load_method",
-            kind=SettingKind.OPTIONS,
-            value="upsert",
-            label="Load method",
-            description="What happens to rows that are there already.",
-            options=(
-                Option(value="upsert", label="Rows with the same key are replaced; without keys rows are appended"),
-                Option(value="append-only", label="Rows are appended, keys or not"),
-                Option(value="overwrite", label="Each run replaces the whole content of its tables"),
-            ),
-        ),
+        _LOAD_METHOD,
         _switch("activate_version", "Table versions", "Whether a new table version retires older rows.", value=True),
         *_DELETES,
         _switch(

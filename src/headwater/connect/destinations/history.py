@@ -8,6 +8,7 @@ turned back or stood still between two commits.
 from __future__ import annotations
 
 from headwater.base.errors import InputError
+from headwater.connect.contract import Change
 
 VALID_FROM = "__valid_from"
 VALID_TO = "__valid_to"
@@ -44,3 +45,8 @@ def not_convertible(place: str, stream: str, why: str, hint: str | None = None) 
         why=why,
         hint=hint or f"move `{place}` out of the way and load it anew",
     )
+
+
+def started(stream: str) -> Change:
+    detail = "rows that were there are valid since they were loaded"
+    return Change(stream=stream, column=None, change="history-started", detail=detail)

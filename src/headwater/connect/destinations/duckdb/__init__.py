@@ -12,13 +12,13 @@ from headwater.connect.destinations.deletes import Share
 from headwater.connect.destinations.duckdb.session import DuckDBSession
 
 # What the contract's tests may expect of it.
-CAPABILITIES = frozenset({"upsert", "replace", "evolve", "versions", "exactly-once"})
+CAPABILITIES = frozenset({"upsert", "replace", "evolve", "versions", "history", "exactly-once"})
 
 
 class Settings(Struct, frozen=True, kw_only=True):
     filepath: str = "warehouse.duckdb"
     default_target_schema: str | None = None
-    load_method: Literal["upsert", "append-only", "overwrite"] = "upsert"
+    load_method: Literal["upsert", "append-only", "overwrite", "history"] = "upsert"
     hard_delete: bool = False
     max_delete_share: Share = 0.5
 

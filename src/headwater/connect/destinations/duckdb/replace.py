@@ -33,7 +33,7 @@ def aside(
     place = f"_headwater.{names.quote(found[0])}"
     if found[1] == entry.run_id or (version is not None and version == found[2]):
         return place
-    _forget(connection, entry, table, place)
+    forget(connection, entry, table, place)
     return None
 
 
@@ -49,17 +49,18 @@ def load(
 ) -> int:
     """Take rows aside, or with `final` make them and those set aside before (in `place`) the table's content."""
     if not final:
-        return rows.load(connection, table, place or _begin(connection, entry, table, version), incoming)
+        return rows.load(connection, table, place or begin(connection, entry, table, version), incoming)
     connection.execute(f"delete from {table.sql}")
     if place is None:
         return rows.load(connection, table, table.sql, incoming)
     taken = rows.load(connection, table, place, incoming)
     connection.execute(f"insert into {table.sql} by name from {place}")
-    _forget(connection, entry, table, place)
+    forget(connection, entry, table, place)
     return taken
 
 
-def _begin(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str:
+def begin(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str:
+    """An empty table aside, like the stream's own; answers its quoted name."""
     name = f"aside_{names.digest(repr((entry.pipeline, table.schema, table.table)))}"
     place = f"_headwater.{names.quote(name)}"
     connection.execute(f"create table {place} as from {table.sql} limit 0")
@@ -70,7 +71,8 @@ def _begin(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, tabl
     return place
 
 
-def _forget(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, place: str) -> None:
+def forget(connection: duckdb.DuckDBPyConnection, entry: bookkeeping.Entry, table: Target, place: str) -> None:
+    """Drop the table aside."""
     connection.execute(f"drop table if exists {place}")
     connection.execute(
         "delete from _headwater.replacing where schema_name = ? and table_name = ? and pipeline is not distinct from ?",

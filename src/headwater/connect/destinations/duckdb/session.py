@@ -19,7 +19,8 @@ from headwater.connect.contract import (
     StreamReceipt,
 )
 from headwater.connect.destinations import bookkeeping, deletes
-from headwater.connect.destinations.duckdb import books, replace, rows, tables, versions
+from headwater.connect.destinations.duckdb import books, history, replace, rows, tables, versions
+from headwater.connect.destinations.history import refuse_without_keys
 from headwater.connect.staging import InexactError, Part, StagedStream, Staging, as_text, with_rejects
 
 
@@ -32,6 +33,7 @@ class DuckDBSession:
         self._path = Path(filepath).expanduser()
         self._schema = _schema_name(schema)
         self._load_method = load_method
+        self._keeps_history = load_method == "history"
         self._rules = rules
         self._request = request
         self._who = f"load of {request.pipeline or request.source}"
@@ -49,6 +51,8 @@ class DuckDBSession:
         return self._standing.state
 
     def prepare(self, schema: Schema) -> bool:
+        if self._keeps_history:
+            refuse_without_keys(schema.stream, schema.keys)
         stream = self._staging.prepare(schema)
         if stream.is_reshaped:
             self._target(self._held, stream)  # refuses now what the commit would refuse
@@ -116,7 +120,8 @@ class DuckDBSession:
             columns,
             () if self._load_method == "append-only" else stream.schema.keys,
             versioned=stream.version is not None,
-            rekey=self._is_replaced(stream),
+            rekey=self._is_replaced(stream) and not self._keeps_history,
+            keeps_history=self._keeps_history,
         )
 
     def _write(self, part: Part, state: bytes | None, *, final: bool) -> Receipt:
@@ -160,13 +165,10 @@ class DuckDBSession:
                 continue
             target, place = self._reached(connection, entry, held, stream)
             changes += tables.reach(connection, target, place)
+            if target.starts_history:
+                changes.append(history.start(connection, target, loaded_at))
             incoming = rows.Incoming(batches=stream.spool.first(count), loaded_at=loaded_at)
-            if replaced:
-                taken = replace.load(
-                    connection, entry, target, incoming, place=place, version=stream.version, final=final
-                )
-            else:
-                taken = rows.load(connection, target, target.sql, incoming)
+            taken = self._take(connection, entry, stream, target, place, incoming, final=final)
             staged = stream.spool.rows(count)
             if taken != staged:
                 raise RunFailedError(
@@ -182,6 +184,28 @@ class DuckDBSession:
             if stream_of is None or not self._is_replaced(stream_of):
                 changes.append(versions.activate(connection, held, self._schema, activation, self._rules, loaded_at))
         return with_rejects(receipts, self._staging.rejects[: part.rejects]), changes
+
+    def _take(
+        self,
+        connection: duckdb.DuckDBPyConnection,
+        entry: bookkeeping.Entry,
+        stream: StagedStream,
+        target: tables.Target,
+        place: str | None,
+        incoming: rows.Incoming,
+        *,
+        final: bool,
+    ) -> int:
+        version = stream.version
+        if not self._is_replaced(stream):
+            if self._keeps_history:
+                return history.load(connection, target, incoming)
+            return rows.load(connection, target, target.sql, incoming)
+        if self._keeps_history:
+            return history.load_snapshot(
+                connection, entry, target, incoming, place=place, version=version, rules=self._rules, final=final
+            )
+        return replace.load(connection, entry, target, incoming, place=place, version=version, final=final)
 
     def _reached(
         self,

@@ -16,10 +16,12 @@ from msgspec import Struct, field
 from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import Change
+from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
+from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.staging import MISSING, VERSION, grown
 from headwater.connect.warehouse import first_row
 
@@ -27,7 +29,7 @@ LOADED_AT = "__loaded_at"
 # A rider of incoming rows: the columns that a whole batch came without.
 ABSENT = "__absent"
 # Ours, or DuckDB's own pseudo column: a source's column of that name gets another one.
-_OURS = (LOADED_AT, VERSION, DELETED_AT)
+_OURS = (LOADED_AT, VERSION, DELETED_AT, VALID_FROM, VALID_TO)
 RESERVED = frozenset((*_OURS, MISSING, ABSENT, "rowid"))
 # DuckDB sets no limit; other tools do.
 LONGEST_NAME = 255
@@ -43,10 +45,12 @@ class LiveColumn(Struct, frozen=True, kw_only=True):
 
 class Snapshot(Struct, frozen=True, kw_only=True):
     """What the database holds. Outer keys of `live` are lower-case (schema, table), inner ones lower-case columns:
-    DuckDB tells names apart without regard to case. `streams`, `columns` and `keys` are the books' words."""
+    DuckDB tells names apart without regard to case. `unique` are tables with a unique index of their own.
+    `streams`, `columns` and `keys` are the books' words."""
 
     live: dict[tuple[str, str], dict[str, LiveColumn]] = field(default_factory=dict)
     views: frozenset[tuple[str, str]] = frozenset()
+    unique: frozenset[tuple[str, str]] = frozenset()
     streams: dict[tuple[str, str], str] = field(default_factory=dict)
     columns: dict[tuple[str, str], dict[str, NamedColumn]] = field(default_factory=dict)
     keys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
@@ -67,7 +71,8 @@ class Column(Struct, frozen=True, kw_only=True):
 class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `others` are columns that the table has and the
     stream hasn't; `keys` are names here. `own` are columns of ours
-    that it lacks; `is_noted` says that the books know names and keys already."""
+    that it lacks; `is_noted` says that the books know names and keys already. `starts_history` says that its rows
+    have to become versions first, `is_marked` that some may be marked as gone."""
 
     stream: str
     schema: str
@@ -83,6 +88,8 @@ class Target(Struct, frozen=True, kw_only=True):
     versioned: bool
     own: tuple[tuple[str, str], ...]
     is_noted: bool
+    starts_history: bool
+    is_marked: bool
 
     @property
     def is_reached(self) -> bool:
@@ -107,6 +114,12 @@ def snapshot(connection: duckdb.DuckDBPyConnection) -> Snapshot:
         "select lower(schema_name), lower(view_name) from duckdb_views() "
         "where database_name = current_database() and not internal"
     ).fetchall()
+    unique = connection.execute(
+        "select lower(schema_name), lower(table_name) from duckdb_constraints() "
+        "where database_name = current_database() and constraint_type in ('PRIMARY KEY', 'UNIQUE') union all "
+        "select lower(schema_name), lower(table_name) from duckdb_indexes() "
+        "where database_name = current_database() and is_unique"
+    ).fetchall()
     if not books.exist(connection):
         return Snapshot(live=live, views=frozenset(views))
     streams, keys = {}, {}
@@ -120,7 +133,14 @@ def snapshot(connection: duckdb.DuckDBPyConnection) -> Snapshot:
         "select schema_name, table_name, source_name, column_name, declared from _headwater.columns"
     ).fetchall():
         columns_of.setdefault((schema, table), {})[source] = NamedColumn(name=column, declared=declared)
-    return Snapshot(live=live, views=frozenset(views), streams=streams, columns=columns_of, keys=keys)
+    return Snapshot(
+        live=live,
+        views=frozenset(views),
+        unique=frozenset(unique),
+        streams=streams,
+        columns=columns_of,
+        keys=keys,
+    )
 
 
 def target(
@@ -132,6 +152,7 @@ def target(
     *,
     versioned: bool,
     rekey: bool = False,
+    keeps_history: bool = False,
 ) -> Target:
     """Work out the table for a stream whose columns, by source name, are of those types.
 
@@ -168,7 +189,14 @@ def target(
     others = tuple(column.name for key, column in live.items() if key not in mine and key not in _OURS)
     _refuse_not_null(stream, live, others)
     key_names = tuple(called[key] for key in keys)
+    starts_history = keeps_history and bool(live) and VALID_FROM not in live
+    if VALID_FROM in live and not keeps_history:
+        raise history.other_method(f"{schema}.{table}", stream)
+    if starts_history:
+        _refuse_history(held, schema, table, stream, key_names)
     own = [(LOADED_AT, "TIMESTAMPTZ"), *([(VERSION, "BIGINT")] if versioned else [])]
+    if keeps_history:
+        own += [(VALID_FROM, "TIMESTAMPTZ" if live else "TIMESTAMPTZ NOT NULL"), (VALID_TO, "TIMESTAMPTZ")]
     noted = {
         source: NamedColumn(name=called[source], declared=types.declared(wanted)) for source, wanted in columns.items()
     }
@@ -195,6 +223,8 @@ def target(
         versioned=versioned or VERSION in live,
         own=tuple(one for one in own if one[0] not in live),
         is_noted=known.items() >= noted.items() and held.keys.get((schema, table)) == key_names,
+        starts_history=starts_history,
+        is_marked=DELETED_AT in live,
     )
 
 
@@ -277,6 +307,14 @@ def _refuse_not_null(stream: str, live: Mapping[str, LiveColumn], others: tuple[
                 "the column is NOT NULL and the source does not send it",
                 f"allow nulls: alter table … alter column {names.quote(name)} drop not null",
             )
+
+
+def _refuse_history(held: Snapshot, schema: str, table: str, stream: str, keys: tuple[str, ...]) -> None:
+    place = f"{schema}.{table}"
+    if held.keys.get((schema, table)) != keys:
+        raise history.not_convertible(place, stream, f"`{place}` was not loaded with the key ({', '.join(keys)})")
+    if (schema.lower(), table.lower()) in held.unique:
+        raise history.not_convertible(place, stream, f"`{place}` has a unique index, so a key can't have two versions")
 
 
 def _table_name(held: Snapshot, schema: str, stream: str) -> str:

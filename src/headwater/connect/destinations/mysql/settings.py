@@ -18,7 +18,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     password: str | None = None
     database: str | None = None
     default_target_schema: str | None = None
-    load_method: Literal["append-only", "upsert", "overwrite"] = "upsert"
+    load_method: Literal["append-only", "upsert", "overwrite", "history"] = "upsert"
     activate_version: bool = True
     hard_delete: bool = False
     max_delete_share: Share = 0.5

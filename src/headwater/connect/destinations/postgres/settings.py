@@ -18,7 +18,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     sqlalchemy_url: str | None = None
     dialect_driver: str = field(name="dialect+driver", default="postgresql+psycopg")
     default_target_schema: str | None = None
-    load_method: Literal["append-only", "upsert", "overwrite"] = "upsert"
+    load_method: Literal["append-only", "upsert", "overwrite", "history"] = "upsert"
     activate_version: bool = True
     hard_delete: bool = False
     max_delete_share: Share = 0.5
