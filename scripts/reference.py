@@ -1,4 +1,4 @@
-"""Write `docs/reference/` from the code: commands, settings, events, errors.
+"""Write `docs/reference/` from the code: commands, settings, events, errors, types, names.
 
 `--check` writes nothing and fails when a page is out of step. The plugins' page comes from scripts/build_index.py.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import msgspec
+import reference_tables
 
 from headwater.base.errors import ExitCode
 from headwater.cli.main import root
@@ -33,6 +34,8 @@ def main() -> int:
         "settings.md": settings(),
         "events.md": events(),
         "errors.md": errors(),
+        "types.md": "\n".join([MADE, *reference_tables.types_page()]),
+        "names.md": "\n".join([MADE, *reference_tables.names_page()]),
     }
     stale = [name for name, text in pages.items() if not (OUT / name).exists() or (OUT / name).read_text() != text]
     if "--check" in sys.argv:

@@ -75,8 +75,7 @@ def _free(name: str, plain: str, taken: set[str], *, max_length: int, fold_case:
 def _place(identifier: str, *, fold_case: bool) -> str:
     """Two identifiers with the same place cannot stand side by side: they differ in case or in Unicode form only."""
     normal = unicodedata.normalize("NFC", identifier)
-    # The one letter that MariaDB folds and Unicode's own rules do not: U+0130 is `i` to it.
-    return normal.replace("\u0130", "i").casefold() if fold_case else normal
+    return normal.casefold() if fold_case else normal
 
 
 def _cut(text: str, length: int) -> str:

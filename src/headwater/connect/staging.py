@@ -16,9 +16,11 @@ from headwater.connect import types
 from headwater.connect.contract import ActivateVersion, Rejected, Rows, Schema, StreamReceipt
 from headwater.connect.spool import Spool
 
-# Riders of a staged batch: what the source did not send for a row, and the row's table version.
+# Riders of a staged batch: what the source did not send for a row, and the row's table version. They come after the
+# source's own columns and are known by their mark: a source may have columns of the same names.
 MISSING = "__missing"
 VERSION = "__version"
+_MARK = {b"headwater.rider": b"yes"}
 
 
 class StagedStream:
@@ -93,9 +95,10 @@ class Staging:
         stream = self.streams[rows.stream]
         batch = rows.batch
         if rows.missing is not None:
-            batch = batch.append_column(MISSING, rows.missing)
+            batch = batch.append_column(pa.field(MISSING, rows.missing.type, metadata=_MARK), rows.missing)
         if rows.version is not None:
-            batch = batch.append_column(VERSION, pa.repeat(pa.scalar(rows.version, pa.int64()), batch.num_rows))
+            versions = pa.repeat(pa.scalar(rows.version, types.INT64), batch.num_rows)
+            batch = batch.append_column(pa.field(VERSION, types.INT64, metadata=_MARK), versions)
             stream.version = rows.version
         stream.spool.add(batch)
         stream.repaired.append(sum(rows.repaired.values()))
@@ -191,8 +194,8 @@ def conformed(
     """
     arrays, absent = [], []
     for name, data_type in columns:
-        index = batch.schema.get_field_index(name)
-        if index < 0:
+        index = next(iter(batch.schema.get_all_field_indices(name)), -1)
+        if index < 0 or _is_rider(batch.schema.field(index)):
             arrays.append(pa.nulls(batch.num_rows, data_type))
             absent.append(name)
             continue
@@ -205,8 +208,21 @@ def conformed(
 
 def rider(batch: pa.RecordBatch, name: str, data_type: pa.DataType) -> pa.Array:
     """The values of a rider; nulls when the batch came without it."""
-    index = batch.schema.get_field_index(name)
+    index = _rider_at(batch, name)
     return pa.nulls(batch.num_rows, data_type) if index < 0 else batch.column(index).cast(data_type)
+
+
+def has_rider(batch: pa.RecordBatch, name: str) -> bool:
+    return _rider_at(batch, name) >= 0
+
+
+def _rider_at(batch: pa.RecordBatch, name: str) -> int:
+    places = batch.schema.get_all_field_indices(name)
+    return next((place for place in places if _is_rider(batch.schema.field(place))), -1)
+
+
+def _is_rider(field: pa.Field) -> bool:
+    return bool(field.metadata == _MARK)
 
 
 def as_text(field: pa.Field) -> pa.Field:

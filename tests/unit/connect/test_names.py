@@ -25,10 +25,6 @@ def test_152_names_that_differ_in_case_are_two_columns():
     assert names("foo", "Foo", fold_case=False) == {"foo": "foo", "Foo": "Foo"}
 
 
-def test_152_a_dotted_capital_i_is_an_i():
-    assert names("i", "İ") == {"i": "i", "İ": "İ__" + digest("İ")}
-
-
 def test_95_names_that_differ_in_unicode_form_are_two_columns():
     composed, decomposed = "\u00e9", "e\u0301"
     assert len(set(names(composed, decomposed, fold_case=False).values())) == 2

@@ -44,8 +44,8 @@ from headwater.connect.staging import (
 )
 
 LOADED_AT = "__loaded_at"
-_RESERVED = frozenset((LOADED_AT, VERSION))
-_LONGEST_NAME = 255
+RESERVED = frozenset((LOADED_AT, VERSION))
+LONGEST_NAME = 255
 
 
 class Format(Struct, frozen=True, kw_only=True):
@@ -212,9 +212,9 @@ class FolderSession:
             changes.append(Change(stream=name, column=None, change="table-created", detail=entry.folder))
         called = names.identifiers(
             list(stream.columns),
-            max_length=_LONGEST_NAME,
+            max_length=LONGEST_NAME,
             fold_case=False,
-            reserved=_RESERVED,
+            reserved=RESERVED,
             known={source: column.name for source, column in entry.columns.items()},
         )
         columns = dict(entry.columns)
@@ -272,7 +272,7 @@ class FolderSession:
 def _folder(stream: str, known: dict[str, str]) -> str:
     """A new stream's folder. Some file systems don't tell `Foo` from `foo`, so no two folders differ in case only."""
     safe = manifest.safe_name(stream)
-    return names.identifiers([safe], max_length=_LONGEST_NAME, fold_case=True, reserved=frozenset(known.values()))[safe]
+    return names.identifiers([safe], max_length=LONGEST_NAME, fold_case=True, reserved=frozenset(known.values()))[safe]
 
 
 def _reached(stream: str, name: str, held: ColumnEntry | None, wanted: pa.Field) -> ColumnEntry:

@@ -138,8 +138,8 @@ def write_rejects(connection: Connection, entry: Entry, rejects: Sequence[Reject
             [
                 *named,
                 written(one.stream),
-                written(one.record.decode(errors="backslashreplace")),
-                written(one.reason),
+                one.record.decode(errors="backslashreplace").replace("\0", "\\0"),
+                one.reason.replace("\0", "\\0"),
                 moment,
             ]
             for one in rejects

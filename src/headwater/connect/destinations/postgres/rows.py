@@ -19,7 +19,7 @@ from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.postgres import copy_format
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
 from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target, add_key
-from headwater.connect.staging import MISSING, VERSION, combined, conformed, rider
+from headwater.connect.staging import MISSING, VERSION, combined, conformed, has_rider, rider
 
 _INCOMING = "pg_temp.headwater_incoming"
 # Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
@@ -240,13 +240,13 @@ class _Outgoing:
 
     def _sent(self, batch: pa.RecordBatch, absent: list[str]) -> pa.Array:
         """A text for each row, with `0` at the position of a column that was not sent; null when all were."""
-        has_missing = MISSING in batch.schema.names
+        has_missing = has_rider(batch, MISSING)
         if not has_missing and not absent:
             return pa.nulls(batch.num_rows, pa.string())
         self.partial.update(absent)
         missing: dict[str, pa.Array] = {}
         if has_missing:
-            lists = batch.column(MISSING)
+            lists = rider(batch, MISSING, pa.list_(pa.string()))
             told, row_of = pc.list_flatten(lists), pc.list_parent_indices(lists)
             numbers = pa.arange(0, batch.num_rows)
             for source in pc.unique(told).to_pylist():
