@@ -1,0 +1,190 @@
+"""Pipelines that are hurt on purpose, and what must stand in their destination afterwards.
+
+A short form runs with all other tests. `HEADWATER_RELIABILITY=long` runs the long one, and `HEADWATER_FIGURES=FILE`
+writes down how much was tried (see scripts/reliability.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+IS_LONG = os.environ.get("HEADWATER_RELIABILITY") == "long"
+FIGURES = os.environ.get("HEADWATER_FIGURES")
+SEED = int(os.environ.get("HEADWATER_SEED", "1"))
+
+LAST = 1500  # the numbers that the source has
+EVERY = 25  # between two states
+PADDING = 200  # of each row's text, in characters
+DATABASES = ("duckdb", "postgres", "mysql")
+METHODS = {"append": "append-only", "upsert": "upsert", "replace": "overwrite"}
+
+
+def times(short: int, long: int) -> int:
+    return long if IS_LONG else short
+
+
+class Figures:
+    """How often each thing was tried, by figure and cell."""
+
+    def __init__(self) -> None:
+        self.tried: Counter[tuple[str, str]] = Counter()
+
+    def __call__(self, figure: str, cell: str, count: int = 1) -> None:
+        self.tried[figure, cell] += count
+
+
+@pytest.fixture(scope="session")
+def figures() -> Iterator[Figures]:
+    kept = Figures()
+    yield kept
+    if FIGURES:
+        lines = [{"figure": figure, "cell": cell, "tried": tried} for (figure, cell), tried in kept.tried.items()]
+        with Path(FIGURES).open("a") as file:
+            file.writelines(f"{json.dumps(line)}\n" for line in lines)
+
+
+class Warehouse:
+    """A database of the tests, as a loader is told of it and as a reader sees it."""
+
+    def __init__(self, name: str, server: Any, root: Path) -> None:
+        self.name = name
+        self.server = server
+        self._file = root / "warehouse.duckdb"
+        if name == "postgres":
+            server.sql("drop database if exists reliability with (force)")
+            server.sql("create database reliability")
+        elif name == "mysql":
+            server.sql("drop database if exists reliability")
+
+    def config(self, method: str) -> dict[str, Any]:
+        config: dict[str, Any] = {"load_method": METHODS[method]}
+        if self.name != "duckdb":
+            at = self.server
+            config |= {"host": at.host, "port": at.port, "user": at.user, "password": at.password}
+            config |= {"database": "reliability"}
+        return config
+
+    def query(self, sql: str) -> list[tuple]:
+        """Rows; none when what is asked for does not exist yet."""
+        if self.name == "duckdb":
+            if not self._file.exists():
+                return []
+            try:
+                with duckdb.connect(str(self._file), read_only=True) as connection:
+                    return connection.sql(sql).fetchall()
+            except duckdb.CatalogException:
+                return []
+        try:
+            return [tuple(row) for row in self.server.sql(sql, "reliability")]
+        except Exception as error:
+            if "exist" in str(error) or "Unknown database" in str(error):
+                return []
+            raise
+
+    def rows(self) -> list[tuple[int, str]]:
+        """`id` and `name` of each row, as often as it stands there, in order."""
+        table = "numbers" if self.name == "mysql" else "numbers.numbers"
+        return sorted((int(number), name) for number, name in self.query(f"select id, name from {table}"))
+
+    def reached(self) -> int:
+        """The number that the checkpoint beside the data vouches for; 0 when there is none."""
+        book = "_headwater_checkpoint" if self.name == "mysql" else "_headwater.checkpoint"
+        found = [row[0] for row in self.query(f"select state from {book}") if row[0]]
+        return json.loads(found[0])["bookmarks"]["numbers"]["id"] if found else 0
+
+
+class Pipeline:
+    """tap-numbers into a database by one load method, in a project of its own."""
+
+    def __init__(self, hw: Any, warehouse: Warehouse, method: str) -> None:
+        self.hw = hw
+        self.warehouse = warehouse
+        self.method = method
+        self.loader = f"target-{warehouse.name}"
+        self.state_id = f"dev:tap-numbers-to-{self.loader}"
+        hw.script("tap_numbers")
+        plugins = {
+            "extractors": [
+                {
+                    "name": "tap-numbers",
+                    "namespace": "numbers",
+                    "executable": "./bin/tap_numbers",
+                    "capabilities": ["discover", "catalog", "state"],
+                    "settings": [
+                        {"name": "upto", "kind": "integer"},
+                        {"name": "state_every", "kind": "integer"},
+                        {"name": "padding", "kind": "integer"},
+                        {"name": "pause"},
+                        {"name": "keyed", "kind": "boolean"},
+                        {"name": "edition"},
+                    ],
+                    "config": {
+                        "upto": LAST,
+                        "state_every": EVERY,
+                        "pause": 0.0001,
+                        "padding": PADDING,
+                        "keyed": method != "append",
+                    },
+                }
+            ],
+            "loaders": [
+                # A commit at nearly every state.
+                {"name": self.loader, "variant": "headwater", "commit_bytes": 5000, "config": warehouse.config(method)}
+            ],
+        }
+        text = {"default_environment": "dev", "environments": [{"name": "dev"}], "plugins": plugins}
+        hw.write("headwater.yml", json.dumps(text))
+
+    def argv(self, *, anew: bool) -> list[str]:
+        return ["run", *(["--full-refresh"] if anew else []), "tap-numbers", self.loader]
+
+    def expected(self, edition: str, upto: int = LAST) -> list[tuple[int, str]]:
+        return [(number, f"{edition} {number}{'x' * PADDING}") for number in range(1, upto + 1)]
+
+    def kept_state(self) -> int:
+        """The number in the state that the project keeps; 0 when it keeps none."""
+        done = self.hw("state", "get", self.state_id)
+        if done.code:
+            return 0
+        state = json.loads(done.out)["singer_state"]
+        return state.get("bookmarks", {}).get("numbers", {}).get("id", 0)
+
+
+@pytest.fixture
+def warehouse(request: pytest.FixtureRequest, hw: Any) -> Warehouse:
+    """Of the database that the test is parametrised with."""
+    name: str = request.param
+    server = None if name == "duckdb" else request.getfixturevalue("postgres" if name == "postgres" else "mariadb")
+    return Warehouse(name, server, hw.root)
+
+
+@pytest.fixture
+def pipeline(hw: Any, warehouse: Warehouse) -> Callable[[str], Pipeline]:
+    return lambda method: Pipeline(hw, warehouse, method)
+
+
+@pytest.fixture
+def chance(request: pytest.FixtureRequest) -> random.Random:
+    """Repeatable for a test and a seed."""
+    return random.Random(f"{SEED} {request.node.nodeid}")  # noqa: S311 - no secret
+
+
+def wait_for_end(process: Any, until: Callable[..., Any], members: Callable[[Path], list[str]], root: Path) -> int:
+    """The exit code, once the process and all that it started have gone."""
+    code = process.wait(60)
+    until(lambda: not members(root), what="the end of what the run had started")
+    return int(code)
+
+
+def rest(seconds: float) -> None:
+    time.sleep(seconds)
