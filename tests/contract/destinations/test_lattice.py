@@ -21,7 +21,7 @@ spec = importlib.util.spec_from_file_location("reference_tables", ROOT / "script
 tables = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(tables)
 
-TITLES = {"duckdb": "DuckDB", "postgres": "PostgreSQL", "mariadb": "MariaDB", "parquet": "Parquet"}
+TITLES = {"duckdb": "DuckDB", "postgres": "PostgreSQL", "mysql": "MariaDB", "parquet": "Parquet"}
 # Of each kind some values that every wider type holds, and some that only text is sure to hold.
 VALUES = {
     "bool": ([True, False, None], []),
@@ -62,7 +62,7 @@ PAGE = published()
 
 @pytest.fixture
 def title(place):
-    name = TITLES.get(type(place).__name__.removesuffix("Place").lower())
+    name = TITLES.get(place.kind)
     if name is None:
         pytest.skip("has no types")
     return name

@@ -7,10 +7,9 @@ import re
 from pathlib import Path
 
 import pyarrow as pa
-import pytest
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "names.md"
-COLUMN_OF = {"duckdb": 1, "postgres": 2, "mariadb": 3, "parquet": 4, "jsonl": 4}
+COLUMN_OF = {"duckdb": 1, "postgres": 2, "mysql": 3, "parquet": 4, "jsonl": 4}
 
 
 def spelled(cell):
@@ -28,21 +27,16 @@ EXAMPLES = published()
 NAMES = [row[0] for row in EXAMPLES]
 
 
-@pytest.fixture
-def kind(place):
-    return type(place).__name__.removesuffix("Place").lower()
-
-
 def test_the_page_has_its_examples():
     assert len(NAMES) == len(set(NAMES)) > 90
 
 
-def test_every_name_is_stored_as_the_page_says_and_read_back(place, send, kind):
+def test_every_name_is_stored_as_the_page_says_and_read_back(place, send):
     columns = pa.schema([(name, pa.string()) for name in NAMES])
     session = place.open()
     send(session, [{name: f"value of {name!r}" for name in NAMES}], columns=columns)
     session.commit(None, final=True)
-    called = {row[0]: row[COLUMN_OF[kind]] for row in EXAMPLES}
+    called = {row[0]: row[COLUMN_OF[place.kind]] for row in EXAMPLES}
     assert {source: name for source, name, _ in place.shape("users")} == called
     (found,) = place.rows("users")
     assert found == {name: f"value of {name!r}" for name in NAMES}
