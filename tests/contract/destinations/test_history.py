@@ -346,7 +346,8 @@ def random_rows(chance):
     rows = []
     for _ in range(chance.randrange(12)):
         row = {"id": chance.randrange(8), "name": chance.choice("ab"), "n": chance.choice((None, 1)), "Sum: %": "x"}
-        rows.append((row, [name for name in FIELDS if chance.random() < 0.3] or None))
+        missing = [name for name in FIELDS if chance.random() < 0.3]
+        rows.append((row | dict.fromkeys(missing), missing or None))
     return rows
 
 

@@ -10,7 +10,7 @@ __all__ = ["CAPABILITIES", "Settings", "open"]
 
 # What the contract's tests may expect of it.
 CAPABILITIES = frozenset(
-    {"upsert", "replace", "evolve", "versions", "exactly-once", "one-at-a-time", "no-nul", "jsonb"}
+    {"upsert", "replace", "evolve", "versions", "history", "exactly-once", "one-at-a-time", "no-nul", "jsonb"}
 )
 
 

@@ -30,7 +30,7 @@ def aside(connection: Connection, entry: bookkeeping.Entry, table: Target, versi
     place = f"_headwater.{names.quote(found[0])}"
     if found[1] == entry.run_id or (version is not None and version == found[2]):
         return place
-    _forget(connection, entry, table, place)
+    forget(connection, entry, table, place)
     return None
 
 
@@ -48,7 +48,7 @@ def load(
     if not final:
         if table.is_new and table.keys:
             add_key(connection, table, table.sql)
-        into = place or _begin(connection, entry, table, version)
+        into = place or begin(connection, entry, table, version)
         return rows.load(connection, table, into, incoming, is_keyed=place is not None)
     execute(connection, f"delete from {table.sql}")
     drop_stale_key(connection, table)
@@ -58,12 +58,13 @@ def load(
     rows.copy(connection, table, place, table.sql)
     if table.keys and not table.is_keyed:
         add_key(connection, table, table.sql)
-    _forget(connection, entry, table, place)
+    forget(connection, entry, table, place)
     return taken
 
 
-def _begin(connection: Connection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str:
-    """A logged table: what is set aside has been committed, and must outlive a crash of the server."""
+def begin(connection: Connection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str:
+    """An empty table aside, like the stream's own; answers its quoted name.
+    A logged one: what is set aside has been committed, and must outlive a crash of the server."""
     name = f"aside_{names.digest(repr((entry.pipeline, table.schema, table.table)))}"
     place = f"_headwater.{names.quote(name)}"
     execute(connection, f"create table {place} (like {table.sql})")
@@ -74,7 +75,8 @@ def _begin(connection: Connection, entry: bookkeeping.Entry, table: Target, vers
     return place
 
 
-def _forget(connection: Connection, entry: bookkeeping.Entry, table: Target, place: str) -> None:
+def forget(connection: Connection, entry: bookkeeping.Entry, table: Target, place: str) -> None:
+    """Drop the table aside."""
     execute(connection, f"drop table if exists {place}")
     connection.execute(
         "delete from _headwater.replacing "

@@ -3,6 +3,7 @@ transaction."""
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
@@ -16,6 +17,7 @@ from msgspec import Struct, field
 from headwater.base.errors import RunFailedError
 from headwater.connect import names, types
 from headwater.connect.destinations.deletes import DELETED_AT
+from headwater.connect.destinations.history import VALID_FROM
 from headwater.connect.destinations.postgres import copy_format
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
 from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target, add_key
@@ -43,84 +45,96 @@ class Taken(Struct, frozen=True, kw_only=True):
     repaired: dict[str, int] = field(default_factory=dict)
 
 
-def load(connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool) -> Taken:
+def load(
+    connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool, prior: str | None = None
+) -> Taken:
     """Insert the rows into `into`, or upsert them when the table has keys. `is_keyed` says whether `into` has its
-    unique index; one that has not must be empty and gets it.
+    unique index; one that has not must be empty and gets it. `prior` is SQL for the rows whose values stay where a
+    field was not sent, `into` when it is not given.
 
     Raises RunFailedError: `null-key` when a key column holds null, `value-rejected` for a value that can't be stored
     and must not be repaired; InexactError for one that its column's type can't hold exactly; psycopg.Error.
     """
     if not table.keys:
-        return _append(connection, table, into, incoming)
-    if _is_empty(connection, into):
-        # Straight in, which is right when no key comes twice; if one does, the index says so.
-        execute(connection, "savepoint straight")
-        try:
-            taken = _append(connection, table, into, incoming)
-            if not is_keyed:
-                add_key(connection, table, into)
-        except psycopg.errors.UniqueViolation:
-            execute(connection, "rollback to savepoint straight")
-            if not is_keyed:
-                add_key(connection, table, into)
-        else:
+        return _send(connection, into, _Outgoing(table, incoming, is_staged=False))
+    taken = straight(connection, table, into, incoming, is_keyed=is_keyed, is_first=prior is None)
+    return taken or _upsert(connection, table, into, incoming, prior or into)
+
+
+def straight(
+    connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool, is_first: bool = True
+) -> Taken | None:
+    """Insert the rows when `into` is empty and no key comes twice. None when it is otherwise; `into` then has its
+    unique index too. Unless they are the first rows of their keys, each must have come with all of its fields."""
+    if not _is_empty(connection, into):
+        return None
+    outgoing = _Outgoing(table, incoming, is_staged=False)
+    execute(connection, "savepoint straight")
+    try:
+        taken = _send(connection, into, outgoing)
+        if not is_keyed:
+            add_key(connection, table, into)
+    except psycopg.errors.UniqueViolation:
+        pass  # the index says that a key came twice
+    else:
+        if is_first or not outgoing.is_partial:
             execute(connection, "release savepoint straight")
             return taken
-    return _upsert(connection, table, into, incoming)
+    execute(connection, "rollback to savepoint straight")
+    if not is_keyed:
+        add_key(connection, table, into)
+    return None
 
 
 def copy(connection: Connection, table: Target, source: str, into: str) -> None:
     """Put all rows of one table into another."""
-    listed = ", ".join(map(names.quote, [*_own(table), LOADED_AT]))
+    listed = ", ".join(map(names.quote, [*table.own, LOADED_AT]))
     execute(connection, f"insert into {into} ({listed}) select {listed} from {source}")
 
 
-def _append(connection: Connection, table: Target, into: str, incoming: Incoming) -> Taken:
-    outgoing = _Outgoing(table, incoming, is_staged=False)
-    return _send(connection, into, outgoing)
-
-
-def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming) -> Taken:
+@contextlib.contextmanager
+def latest(connection: Connection, table: Target, incoming: Incoming, prior: str) -> Iterator[tuple[Taken, str]]:
+    """What came, and a query for it with one row a key: the last one. A field that was not sent has the value of the
+    row in `prior`."""
     outgoing = _Outgoing(table, incoming, is_staged=True)
     body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in outgoing.columns)
     execute(connection, f"create temp table {_INCOMING.removeprefix('pg_temp.')} ({body}) on commit drop")
     taken = _send(connection, _INCOMING, outgoing)
     if outgoing.partial:
         execute(connection, f"analyze {_INCOMING} ({', '.join(map(names.quote, table.keys))})")
-        rows = _folded(table, into, outgoing.partial)
+        yield taken, _folded(table, prior, outgoing.partial)
     else:
-        rows = _latest(table, is_unique=outgoing.is_unique())
+        yield taken, _latest(table, is_unique=outgoing.is_unique())
+    execute(connection, f"drop table {_INCOMING}")
+
+
+def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming, prior: str) -> Taken:
     moment = f"{literal(incoming.loaded_at.isoformat())}::timestamptz"
-    own = _own(table)
+    own = table.own
     listed = ", ".join(map(names.quote, [*own, LOADED_AT]))
     replaced = [name for name in [*own, LOADED_AT] if name not in table.keys]
     settings = [f"{names.quote(name)} = excluded.{names.quote(name)}" for name in replaced]
     if DELETED_AT in table.ours:
         settings.append(f"{DELETED_AT} = null")
     keys = ", ".join(map(names.quote, table.keys))
-    execute(
-        connection,
-        f"insert into {into} ({listed}) select i.*, {moment} from ({rows}) i "
-        f"on conflict ({keys}) do update set {', '.join(settings)}",
-    )
-    execute(connection, f"drop table {_INCOMING}")
+    with latest(connection, table, incoming, prior) as (taken, rows):
+        execute(
+            connection,
+            f"insert into {into} ({listed}) select i.*, {moment} from ({rows}) i "
+            f"on conflict ({keys}) do update set {', '.join(settings)}",
+        )
     return taken
 
 
-def _own(table: Target) -> list[str]:
-    """The columns that the rows bring."""
-    return [column.name for column in table.columns] + ([VERSION] if table.is_versioned else [])
-
-
 def _latest(table: Target, *, is_unique: bool) -> str:
-    listed = ", ".join(map(names.quote, _own(table)))
+    listed = ", ".join(map(names.quote, table.own))
     if is_unique:
         return f"select {listed} from {_INCOMING}"
     keys = ", ".join(map(names.quote, table.keys))
     return f"select distinct on ({keys}) {listed} from {_INCOMING} order by {keys}, {ORDINAL} desc"
 
 
-def _folded(table: Target, into: str, partial: set[str]) -> str:
+def _folded(table: Target, prior: str, partial: set[str]) -> str:
     """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
     the table has."""
     keys = ", ".join(map(names.quote, table.keys))
@@ -133,12 +147,12 @@ def _folded(table: Target, into: str, partial: set[str]) -> str:
         last = f"(array_agg({name} order by {ORDINAL} desc){{}})[1] as c{position}"
         if column.source not in partial:
             folded.append(last.format(""))
-            picked.append(f"f.c{position}")
+            picked.append(f"f.c{position} as {name}")
             continue
         sent = f"({SENT} is null or substr({SENT}, {position + 1}, 1) = '1')"
         folded.append(last.format(f" filter (where {sent})"))
         folded.append(f"bool_or({sent}) as s{position}")
-        picked.append(f"case when f.s{position} then f.c{position} else t.{name} end")
+        picked.append(f"case when f.s{position} then f.c{position} else t.{name} end as {name}")
     if table.is_versioned:
         folded.append(f"(array_agg({VERSION} order by {ORDINAL} desc))[1] as {VERSION}")
         picked.append(f"f.{VERSION}")
@@ -146,7 +160,7 @@ def _folded(table: Target, into: str, partial: set[str]) -> str:
     same = " and ".join(f"t.{names.quote(key)} = f.{names.quote(key)}" for key in table.keys)
     return (
         f"select {', '.join(picked)} from (select {inner} from {_INCOMING} group by {keys}) f "
-        f"left join {into} t on {same}"
+        f"left join {prior} t on {same}"
     )
 
 
@@ -188,14 +202,17 @@ class _Outgoing:
         self._count = 0
         self._keys: list[pa.Table] = []
         self.partial: set[str] = set()
+        self.is_partial = False
         self.repaired: dict[str, int] = {}
+        self.moments: list[str] = []
         self.columns = [(column.name, column.sql_type) for column in table.columns]
         if table.is_versioned:
             self.columns.append((VERSION, "bigint"))
         if is_staged:
             self.columns += [(ORDINAL, "bigint"), (SENT, "text")]
         else:
-            self.columns.append((LOADED_AT, "timestamp with time zone"))
+            self.moments = [LOADED_AT, *([VALID_FROM] if table.keeps_history else [])]
+            self.columns += [(name, "timestamp with time zone") for name in self.moments]
 
     def pieces(self) -> Iterator[bytes | memoryview]:
         yield copy_format.HEADER
@@ -233,7 +250,9 @@ class _Outgoing:
         if self._is_staged:
             arrays += [pa.arange(self._count, self._count + batch.num_rows), self._sent(batch, absent)]
         else:
-            arrays.append(pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows))
+            self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING)
+            moment = pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows)
+            arrays += [moment for _ in self.moments]
         self._count += batch.num_rows
         encoded = copy_format.rows([(values, sql) for values, (_, sql) in zip(arrays, self.columns, strict=True)])
         return memoryview(encoded)

@@ -23,7 +23,8 @@ from headwater.connect.contract import (
     StreamReceipt,
 )
 from headwater.connect.destinations import bookkeeping, deletes
-from headwater.connect.destinations.postgres import books, replace, rows, tables, versions
+from headwater.connect.destinations.history import refuse_without_keys
+from headwater.connect.destinations.postgres import books, history, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
     Backend,
@@ -55,6 +56,7 @@ class PostgresSession:
         self._settings = settings
         self._request = request
         self._schema = _schema_name(settings.default_target_schema or request.source)
+        self._keeps_history = settings.load_method == "history"
         self._rules = deletes.Rules(
             hard=settings.hard_delete, share=settings.max_delete_share, loader="target-postgres"
         )
@@ -77,6 +79,8 @@ class PostgresSession:
         return self._standing.state
 
     def prepare(self, schema: Schema) -> bool:
+        if self._keeps_history:
+            refuse_without_keys(schema.stream, schema.keys)
         stream = self._staging.prepare(schema)
         if stream.is_reshaped:  # refuse now what the commit would refuse
             self._steadily(lambda at: self._target(at, stream), doing="read the tables")
@@ -190,7 +194,8 @@ class PostgresSession:
             columns,
             () if self._settings.load_method == "append-only" else stream.schema.keys,
             is_versioned=stream.version is not None,
-            rekey=self._is_replaced(stream),
+            rekey=self._is_replaced(stream) and not self._keeps_history,
+            keeps_history=self._keeps_history,
         )
 
     def _write(self, connection: Connection, part: Part, state: bytes | None, *, final: bool) -> Receipt:
@@ -261,15 +266,12 @@ class PostgresSession:
     ) -> tuple[rows.Taken, list[Change]]:
         target, place = self._reached(connection, entry, stream)
         changes = tables.reach(connection, target, place)
+        if target.starts_history:
+            changes.append(history.start(connection, target, moment))
         exact = frozenset((*stream.schema.keys, *([stream.schema.cursor] if stream.schema.cursor else [])))
         incoming = rows.Incoming(batches=lambda: stream.spool.first(count), loaded_at=moment, exact=exact)
         try:
-            if self._is_replaced(stream):
-                taken = replace.load(
-                    connection, entry, target, incoming, place=place, version=stream.version, final=final
-                )
-            else:
-                taken = rows.load(connection, target, target.sql, incoming, is_keyed=target.is_keyed)
+            taken = self._take(connection, entry, stream, target, place, incoming, final=final)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
             raise value_rejected(self._address, error, f"{target.schema}.{target.table}", target.stream) from error
         staged = stream.spool.rows(count)
@@ -290,6 +292,28 @@ class PostgresSession:
             for source, number in taken.repaired.items()
         ]
         return taken, [*changes, *repaired]
+
+    def _take(
+        self,
+        connection: Connection,
+        entry: bookkeeping.Entry,
+        stream: StagedStream,
+        target: tables.Target,
+        place: str | None,
+        incoming: rows.Incoming,
+        *,
+        final: bool,
+    ) -> rows.Taken:
+        version = stream.version
+        if not self._is_replaced(stream):
+            if self._keeps_history:
+                return history.load(connection, target, incoming)
+            return rows.load(connection, target, target.sql, incoming, is_keyed=target.is_keyed)
+        if self._keeps_history:
+            return history.load_snapshot(
+                connection, entry, target, incoming, place=place, version=version, rules=self._rules, final=final
+            )
+        return replace.load(connection, entry, target, incoming, place=place, version=version, final=final)
 
     def _reached(
         self, connection: Connection, entry: bookkeeping.Entry, stream: StagedStream

@@ -15,8 +15,10 @@ from msgspec import Struct
 from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import Change
+from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.deletes import DELETED_AT
+from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO
 from headwater.connect.destinations.postgres import books
 from headwater.connect.destinations.postgres.connection import Connection, execute
 from headwater.connect.destinations.postgres.sql_types import conversion, field_of, reached_sql, sql_type
@@ -26,7 +28,7 @@ LOADED_AT = "__loaded_at"
 # Riders of incoming rows: their order of arrival, and which of their columns were sent.
 ORDINAL = "__ordinal"
 SENT = "__sent"
-_OURS = (LOADED_AT, VERSION, DELETED_AT)
+_OURS = (LOADED_AT, VERSION, DELETED_AT, VALID_FROM, VALID_TO)
 _SYSTEM = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
 RESERVED = frozenset((*_OURS, ORDINAL, SENT, *_SYSTEM))
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones without a word
@@ -35,11 +37,13 @@ _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "i"
 
 
 class LiveColumn(Struct, frozen=True, kw_only=True):
-    """A column as it is in the database. `is_required` ones have to be sent: NOT NULL without a default."""
+    """A column as it is in the database. `is_required` ones have to be sent: NOT NULL without a default. Those that are
+    `is_generated` can't be written."""
 
     name: str
     sql_type: str
     is_required: bool
+    is_generated: bool
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -70,7 +74,8 @@ class Column(Struct, frozen=True, kw_only=True):
 class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `keys` are names here. `is_keyed` says whether a
     unique index on the keys is there; `stale_key` is the constraint of former keys. `ours` are the columns of ours
-    that the table has or gets, beside the moment of the load."""
+    that the table has or gets, beside the moment of the load, `others` those that neither the stream nor we fill.
+    `keeps_history` says that a row is a version; with `starts_history` the rows have to become versions first."""
 
     stream: str
     schema: str
@@ -86,6 +91,9 @@ class Target(Struct, frozen=True, kw_only=True):
     is_noted: bool
     renamed: tuple[str, ...]
     ours: tuple[str, ...]
+    others: tuple[str, ...]
+    keeps_history: bool
+    starts_history: bool
 
     @property
     def sql(self) -> str:
@@ -95,13 +103,19 @@ class Target(Struct, frozen=True, kw_only=True):
     def is_versioned(self) -> bool:
         return VERSION in self.ours
 
+    @property
+    def own(self) -> list[str]:
+        """The columns that the rows bring."""
+        return [column.name for column in self.columns] + ([VERSION] if self.is_versioned else [])
+
 
 _OID = (
     "(select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace and nspname = %s where relname = %s)"
 )
 _NOTED = "select source_name, column_name, declared from _headwater.columns where schema_name = %s and table_name = %s"
 _LIVE = (
-    "select attname, format_type(atttypid, atttypmod), attnotnull and not atthasdef and attidentity = '' "
+    "select attname, format_type(atttypid, atttypmod), attnotnull and not atthasdef and attidentity = '', "
+    "attidentity <> '' or attgenerated <> '' "
     f"from pg_attribute where attrelid = {_OID} and attnum > 0 and not attisdropped order by attnum"
 )
 _UNIQUE = (
@@ -140,7 +154,10 @@ def look(connection: Connection, schema: str, stream: str) -> Held:
         stream=stream,
         table=table,
         kind=next((letter for (letter,) in kind), None),
-        live={name: LiveColumn(name=name, sql_type=sql, is_required=is_required) for name, sql, is_required in live},
+        live={
+            name: LiveColumn(name=name, sql_type=sql, is_required=is_required, is_generated=is_generated)
+            for name, sql, is_required, is_generated in live
+        },
         unique=tuple(frozenset(columns) for (columns,) in unique),
         primary=next((name for (name,) in primary), None),
         noted={source: NamedColumn(name=column, declared=declared) for source, column, declared in noted or ()},
@@ -155,6 +172,7 @@ def target(
     *,
     is_versioned: bool = False,
     rekey: bool = False,
+    keeps_history: bool = False,
 ) -> Target:
     """Work out the table for a stream whose columns, by source name, are of those types.
 
@@ -184,7 +202,13 @@ def target(
     _refuse_required(stream, [one for name, one in live.items() if name not in mine and name not in _OURS])
     key_names = tuple(called[key] for key in keys)
     is_other_key = held.keys is not None and held.keys != key_names
-    is_keyed = frozenset(key_names) in held.unique
+    starts_history = keeps_history and bool(live) and VALID_FROM not in live
+    if starts_history:
+        _refuse_history(held, key_names)
+    if VALID_FROM in live and not keeps_history:
+        raise history.other_method(place, stream)
+    on_key = (*key_names, VALID_FROM) if VALID_FROM in live else key_names
+    is_keyed = frozenset(on_key) in held.unique
     if live and is_other_key and not rekey:
         raise unsupported(
             stream,
@@ -193,7 +217,7 @@ def target(
             f"move `{place}` out of the way and load it anew, or set `load_method` to `overwrite`",
         )
     if live and key_names and not is_keyed and not rekey:
-        listed = ", ".join(map(names.quote, key_names))
+        listed = ", ".join(map(names.quote, on_key))
         raise unsupported(
             stream,
             None,
@@ -221,7 +245,7 @@ def target(
         keys=key_names,
         is_new=not live,
         is_keyed=is_keyed,
-        stale_key=held.primary if live and is_other_key and not is_keyed else None,
+        stale_key=held.primary if starts_history or (live and is_other_key and not is_keyed) else None,
         added=(*added, *_added_ours(live, ours)),
         widened=tuple(widened),
         noted=noted,
@@ -231,6 +255,11 @@ def target(
             source for source in columns if books.written(source) not in held.noted and called[source] != source
         ),
         ours=tuple(ours),
+        others=tuple(
+            name for name, one in live.items() if name not in mine and name not in _OURS and not one.is_generated
+        ),
+        keeps_history=keeps_history,
+        starts_history=starts_history,
     )
 
 
@@ -239,6 +268,8 @@ def reach(connection: Connection, table: Target, place: str | None) -> list[Chan
     table has no key yet: see `add_key`."""
     if table.is_new:
         kept = [*table.added, (LOADED_AT, "timestamp with time zone not null")]
+        if table.keeps_history:
+            kept += [(VALID_FROM, "timestamp with time zone not null"), (VALID_TO, "timestamp with time zone")]
         body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in kept)
         if not connection.execute("select 1 from pg_namespace where nspname = %s", [table.schema]).fetchone():
             execute(connection, f"create schema if not exists {names.quote(table.schema)}")
@@ -259,13 +290,32 @@ def reach(connection: Connection, table: Target, place: str | None) -> list[Chan
 
 
 def add_key(connection: Connection, table: Target, at: str) -> None:
-    """Give `at` the keys. Raises psycopg.errors.UniqueViolation when two rows have the same."""
-    execute(connection, f"alter table {at} add primary key ({', '.join(map(names.quote, table.keys))})")
+    """Give `at` the keys; where it keeps history, of a key's versions one is current. Raises
+    psycopg.errors.UniqueViolation when two rows have the same."""
+    listed = ", ".join(map(names.quote, table.keys))
+    if not table.keeps_history:
+        execute(connection, f"alter table {at} add primary key ({listed})")
+        return
+    execute(connection, f"alter table {at} add primary key ({listed}, {VALID_FROM})")
+    execute(connection, f"create unique index on {at} ({listed}) where {CURRENT}")
 
 
 def drop_stale_key(connection: Connection, table: Target) -> None:
     if table.stale_key:
         execute(connection, f"alter table {table.sql} drop constraint {names.quote(table.stale_key)}")
+
+
+def _refuse_history(held: Held, keys: tuple[str, ...]) -> None:
+    place, listed = f"{held.schema}.{held.table}", ", ".join(keys)
+    if held.keys != keys:
+        raise history.not_convertible(place, held.stream, f"`{place}` was not loaded with the key ({listed})")
+    if held.primary is None or any(columns != frozenset(keys) for columns in held.unique):
+        raise history.not_convertible(
+            place,
+            held.stream,
+            f"`{place}` has other unique indexes than a primary key on ({listed}), so a key can't have two versions",
+            "drop those indexes, or move the table out of the way and load it anew",
+        )
 
 
 def _alter(connection: Connection, table: Target, at: str) -> None:
