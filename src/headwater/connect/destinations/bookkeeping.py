@@ -59,7 +59,15 @@ def refuse_newer(version: int | None) -> None:
 
 
 def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | None) -> None:
-    """Raises RunFailedError (`another-writer`) unless the pipeline stands where this session left it."""
+    """Raises RunFailedError (`another-writer`, `lost-commits`) unless the pipeline stands where this session left
+    it."""
+    if found.sequence < expected.sequence:
+        raise RunFailedError(
+            "lost-commits",
+            f"`{pipeline}` stands at commit {found.sequence}, though the destination had confirmed {expected.sequence}",
+            why="it was restored from a backup meanwhile, or is set to forget its last commits in a crash",
+            hint="run it again: it goes on from what is there",
+        )
     if found.sequence != expected.sequence or (found.sequence and found.run_id != expected.run_id):
         raise another_writer(pipeline, found, expected.sequence)
 
