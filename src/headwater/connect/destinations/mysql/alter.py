@@ -11,6 +11,7 @@ import pymysql
 
 from headwater.connect import names
 from headwater.connect.contract import Change
+from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection
@@ -54,38 +55,48 @@ def column_sql(table: Target, sql_type: str, *, is_json: bool = False) -> str:
 
 
 def _create(connection: Connection, table: Target) -> None:
-    kept = [f"{quote(name)} {_declared(table, name, sql)}" for name, sql in table.added]
-    kept += [f"{quote(LOADED_AT)} datetime(6) not null", *_new_key(table, adds=False)]
+    kept = [f"{quote(name)} {declared(table, name, sql)}" for name, sql in table.added]
+    kept.append(f"{quote(LOADED_AT)} datetime(6) not null")
+    if table.keeps_history:
+        kept += [f"{VALID_FROM} datetime(6) not null", f"{VALID_TO} datetime(6)"]
+    kept += new_key(table, adds=False)
     connection.run(
         f"create table if not exists {table.sql} ({', '.join(kept)}) engine = InnoDB "
         f"character set utf8mb4 collate {table.collation}"
     )
 
 
-def _declared(table: Target, name: str, sql_type: str) -> str:
+def declared(table: Target, name: str, sql_type: str) -> str:
+    """A column's type in a definition."""
     field = next((column.type for column in table.columns if column.name == name), None)
     is_json = field is not None and bool(field.metadata) and b"headwater.type" in field.metadata
     return column_sql(table, sql_type, is_json=is_json and name not in table.keys)
 
 
-def _new_key(table: Target, *, adds: bool) -> list[str]:
+def new_key(table: Target, *, adds: bool) -> list[str]:
+    """What a table's definition says of a key that is to be made, or with `adds` the steps that add it."""
     if not table.new_key:
         return []
     add = "add " if adds else ""
     if not table.is_hashed:
-        return [f"{add}primary key ({', '.join(map(quote, table.keys))})"]
-    parts = ", '.', ".join(f"hex(cast({quote(key)} as binary))" for key in table.keys)
+        return [f"{add}primary key ({', '.join(map(quote, table.unique))})"]
     column = "add column " if adds else ""
     return [
-        f"{column}{quote(KEY_HASH)} binary(32) generated always as (unhex(sha2(concat({parts}), 256))) stored",
-        f"{add}unique key {quote(KEY_HASH)} ({quote(KEY_HASH)})",
+        f"{column}{quote(KEY_HASH)} binary(32) generated always as ({key_hash(table)}) stored",
+        f"{add}unique key {quote(KEY_HASH)} ({', '.join(map(quote, table.unique))})",
     ]
 
 
+def key_hash(table: Target) -> str:
+    """SQL for the hash that stands for a row's keys."""
+    parts = ", '.', ".join(f"hex(cast({quote(key)} as binary))" for key in table.keys)
+    return f"unhex(sha2(concat({parts}), 256))"
+
+
 def _alter(connection: Connection, table: Target) -> None:
-    steps = [f"add column {quote(name)} {_declared(table, name, sql)}" for name, sql in table.added]
+    steps = [f"add column {quote(name)} {declared(table, name, sql)}" for name, sql in table.added]
     before: list[str] = []
-    old_key, new_key = table.old_key, _new_key(table, adds=True)
+    old_key, added_key = table.old_key, new_key(table, adds=True)
     for one in table.widened:
         if one.how.expression is None:
             steps.append(f"modify column {quote(one.column.name)} {_kept(table, one)}")
@@ -96,18 +107,18 @@ def _alter(connection: Connection, table: Target) -> None:
             f"drop column {quote(one.column.name)}",
             f"change column {quote(aside)} {quote(one.column.name)} {_kept(table, one)}",
         ]
-        if one.column.name in table.keys and table.key_index and not new_key:
+        if one.column.name in table.keys and table.key_index and not added_key:
             old_key = table.key_index
-            listed = ", ".join(map(quote, table.keys))
-            new_key = [f"add {'primary key' if old_key == 'PRIMARY' else 'unique key'} ({listed})"]
+            listed = ", ".join(map(quote, table.unique))
+            added_key = [f"add {'primary key' if old_key == 'PRIMARY' else 'unique key'} ({listed})"]
     if old_key:
         before.append("drop primary key" if old_key == "PRIMARY" else f"drop index {quote(old_key)}")
     if table.drops_hash:
         before.append(f"drop column {quote(KEY_HASH)}")
-    if not (before or steps or new_key):
+    if not (before or steps or added_key):
         return
     try:
-        connection.run(f"alter table {table.sql} {', '.join([*before, *steps, *new_key])}")
+        connection.run(f"alter table {table.sql} {', '.join([*before, *steps, *added_key])}")
     except pymysql.err.Error as error:
         if error.args and error.args[0] in _IN_USE:
             changed = ", ".join(one.column.name for one in table.widened) or None
@@ -127,7 +138,7 @@ _IN_USE = frozenset((1832, 1833, 1829, 1828, 3108, 1553, 1901, 4025, 3959))
 def _kept(table: Target, one: Widening) -> str:
     nullable = "" if one.column.is_nullable else " not null"
     comment = f" comment '{_text(one.column.comment)}'" if one.column.comment else ""
-    return f"{_declared(table, one.column.name, one.after)}{nullable}{comment}"
+    return f"{declared(table, one.column.name, one.after)}{nullable}{comment}"
 
 
 def _text(words: str) -> str:

@@ -15,8 +15,10 @@ from msgspec import Struct
 
 from headwater.base.errors import InputError
 from headwater.connect import types
+from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn
 from headwater.connect.destinations.deletes import DELETED_AT
+from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import identifiers, quote
 from headwater.connect.destinations.mysql.connection import Connection
@@ -36,7 +38,7 @@ KEY_HASH = "__key_hash"
 # Riders of incoming rows: their order of arrival, and which of their columns were sent.
 ORDINAL = "__ordinal"
 SENT = "__sent"
-_OURS = (LOADED_AT, VERSION, DELETED_AT, KEY_HASH)
+_OURS = (LOADED_AT, VERSION, DELETED_AT, KEY_HASH, VALID_FROM, VALID_TO)
 RESERVED = frozenset((*_OURS, ORDINAL, SENT))
 _MOST_COLUMNS = 1017
 # An index of InnoDB holds 3,072 bytes, and a character has up to 4.
@@ -44,7 +46,8 @@ _MOST_KEY_CHARACTERS = 700
 
 
 class LiveColumn(Struct, frozen=True, kw_only=True):
-    """A column as it is in the database. `is_required` ones have to be sent: NOT NULL without a default."""
+    """A column as it is in the database. `is_required` ones have to be sent: NOT NULL without a default. Those that are
+    `is_generated` can't be written."""
 
     name: str
     sql_type: str
@@ -52,6 +55,7 @@ class LiveColumn(Struct, frozen=True, kw_only=True):
     collation: str | None
     is_nullable: bool
     is_required: bool
+    is_generated: bool
     comment: str
 
 
@@ -91,7 +95,8 @@ class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `keys` are names here; `is_hashed` says that the
     unique index is (to be) on their hash, `key_index` is its name. `old_key` is an index to drop, `new_key` says that
     one is to be made, `drops_hash` that the hash is one of other keys. `ours` are the columns of ours that the table
-    has or gets, beside the moment of the load."""
+    has or gets, beside the moment of the load, `others` those that neither the stream nor we fill. `keeps_history` says
+    that a row is a version; with `starts_history` the rows have to become versions first."""
 
     stream: str
     schema: str
@@ -111,6 +116,9 @@ class Target(Struct, frozen=True, kw_only=True):
     is_noted: bool
     renamed: tuple[str, ...]
     ours: tuple[str, ...]
+    others: tuple[str, ...]
+    keeps_history: bool
+    starts_history: bool
 
     @property
     def sql(self) -> str:
@@ -119,6 +127,12 @@ class Target(Struct, frozen=True, kw_only=True):
     @property
     def is_versioned(self) -> bool:
         return VERSION in self.ours
+
+    @property
+    def unique(self) -> tuple[str, ...]:
+        """The columns of the unique index."""
+        keys = (KEY_HASH,) if self.is_hashed else self.keys
+        return (*keys, VALID_FROM) if self.keeps_history else keys
 
     @property
     def own(self) -> list[str]:
@@ -199,6 +213,7 @@ def _live(found: tuple[Any, ...]) -> LiveColumn:
         collation=collation,
         is_nullable=nullable == "YES",
         is_required=nullable == "NO" and not is_filled,
+        is_generated=any(word in extra.lower() for word in ("virtual", "stored", "persistent", "auto_increment")),
         comment=comment,
     )
 
@@ -212,6 +227,7 @@ def target(
     has_long_keys: bool = False,
     replaced: bool = False,
     rekey: bool = False,
+    keeps_history: bool = False,
 ) -> Target:
     """Work out the table for a stream whose columns, by source name, are of those types.
 
@@ -248,6 +264,13 @@ def target(
     mine = {column.name for column in reached}
     _refuse_required(held, [one for name, one in live.items() if name not in mine and name not in _OURS])
     own_index = _key_index(held, key_names)
+    if VALID_FROM in live and not keeps_history:
+        raise history.other_method(f"{held.schema}.{held.table}", stream)
+    starts_history = keeps_history and bool(live) and (VALID_FROM not in live or own_index is not None)
+    if starts_history:
+        _refuse_history(held, key_names, own_index)
+    elif keeps_history and live:
+        own_index = _key_index(held, key_names, VALID_FROM)
     old_key, new_key = None, bool(keys) and not live
     if is_other_key and rekey:
         old_key, new_key = _key_index(held, held.keys or ()), bool(keys)
@@ -287,6 +310,11 @@ def target(
         is_noted=held.keys == key_names and all(held.noted.get(source) == one for source, one in noted.items()),
         renamed=tuple(source for source in columns if source not in held.noted and called[source] != source),
         ours=tuple(ours),
+        others=tuple(
+            name for name, one in live.items() if name not in mine and name not in _OURS and not one.is_generated
+        ),
+        keeps_history=keeps_history and not starts_history,
+        starts_history=starts_history,
     )
 
 
@@ -308,10 +336,10 @@ def _is_unbounded(column: LiveColumn | None) -> bool:
     return column is not None and column.sql_type.endswith(("text", "blob"))
 
 
-def _key_index(held: Held, keys: tuple[str, ...]) -> str | None:
+def _key_index(held: Held, keys: tuple[str, ...], *more: str) -> str | None:
     if not keys:
         return None
-    wanted = {KEY_HASH} if KEY_HASH in held.live else set(keys)
+    wanted = {*([KEY_HASH] if KEY_HASH in held.live else keys), *more}
     return next((name for name, on in held.unique.items() if set(on) == wanted), None)
 
 
@@ -408,7 +436,7 @@ def _refuse_key(held: Held, keys: tuple[str, ...], index: str | None, *, is_othe
     if not keys:
         return
     if index is None:
-        listed = ", ".join(map(quote, keys))
+        listed = ", ".join(map(quote, [*keys, *([VALID_FROM] if VALID_FROM in held.live else [])]))
         raise unsupported(
             held.stream,
             None,
@@ -431,6 +459,20 @@ def _refuse_key(held: Held, keys: tuple[str, ...], index: str | None, *, is_othe
             None,
             f"`{place}` has a second unique index, `{others[0]}`, so an upsert could overwrite rows of other keys",
             f"make it an ordinary one: alter table {at} drop index {quote(others[0])}, add index …",
+        )
+
+
+def _refuse_history(held: Held, keys: tuple[str, ...], index: str | None) -> None:
+    place, listed = f"{held.schema}.{held.table}", ", ".join(keys)
+    if held.keys != keys:
+        raise history.not_convertible(place, held.stream, f"`{place}` was not loaded with the key ({listed})")
+    others = [name for name in held.unique if name != index]
+    if index is None or others:
+        raise history.not_convertible(
+            place,
+            held.stream,
+            f"`{place}` has other unique indexes than one on ({listed}), so a key can't have two versions",
+            "drop those indexes, or move the table out of the way and load it anew",
         )
 
 
