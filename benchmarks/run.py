@@ -17,6 +17,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import results
 from measure import Median, alternating
 
 HERE = Path(__file__).parent
@@ -74,7 +75,7 @@ def main() -> None:
     report += small(places, {**env, "BENCH_RECORDS": "3"}, options.rounds)
     report += start(places, env, options.rounds)
     text = "\n".join(report) + "\n"
-    (HERE / "RESULTS.md").write_text(text)
+    results.write("runner", text)
     sys.stdout.write(text)
 
 
