@@ -24,10 +24,12 @@ _MARK = {b"headwater.rider": b"yes"}
 
 
 class StagedStream:
-    """A stream of this session: its shape so far and its rows."""
+    """A stream of this session: its shape so far and its rows. `texts` are columns that hold a value which their type
+    does not."""
 
-    def __init__(self, schema: Schema, spool: Spool) -> None:
+    def __init__(self, schema: Schema, spool: Spool, load_method: str) -> None:
         self.schema = schema
+        self._load_method = load_method
         # Every column that any of the stream's schemas named, in the widest type it had.
         self.columns: dict[str, pa.Field] = {}
         self.spool = spool
@@ -35,6 +37,25 @@ class StagedStream:
         self.boundary = 0
         self.version: int | None = None
         self.is_reshaped = True
+        self.texts: set[str] = set()
+        self.has_long_keys = False
+
+    @property
+    def name(self) -> str:
+        return self.schema.stream
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """What tells its rows apart; () when they are appended."""
+        return () if self._load_method == "append-only" else self.schema.keys
+
+    @property
+    def is_replaced(self) -> bool:
+        return self.schema.replace or self._load_method == "overwrite"
+
+    def fields(self) -> dict[str, pa.Field]:
+        """Its columns, as the destination has to hold them."""
+        return {name: as_text(field) if name in self.texts else field for name, field in self.columns.items()}
 
     def reshape(self, schema: Schema) -> None:
         """Take a new schema beside the ones before. Raises InputError (`unsupported-change`)."""
@@ -70,8 +91,9 @@ class Part(Struct, frozen=True, kw_only=True):
 
 
 class Staging:
-    def __init__(self, folder: Path, memory_bytes: int) -> None:
+    def __init__(self, folder: Path, memory_bytes: int, load_method: str = "upsert") -> None:
         self._folder = folder
+        self.load_method = load_method
         self._memory_bytes = memory_bytes
         self._touched: set[str] = set()
         self._boundary = (0, 0)
@@ -84,7 +106,7 @@ class Staging:
         stream = self.streams.get(schema.stream)
         if stream is None:
             spool = Spool(self._folder, f"stream-{len(self.streams)}")
-            stream = StagedStream(schema, spool)
+            stream = StagedStream(schema, spool, self.load_method)
             stream.reshape(schema)
             self.streams[schema.stream] = stream
         elif not _same(stream.schema, schema):
@@ -183,6 +205,14 @@ class InexactError(Exception):
         super().__init__(f"{stream}.{column}")
         self.stream = stream
         self.column = column
+
+
+class LongKeyError(Exception):
+    """A value of a key is too long for an index: the table has to be keyed by a hash."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self.stream = stream
 
 
 def conformed(

@@ -9,7 +9,9 @@ from msgspec import Struct
 from headwater.connect.contract import OpenRequest
 from headwater.connect.destinations import deletes
 from headwater.connect.destinations.deletes import Share
-from headwater.connect.destinations.duckdb.session import DuckDBSession
+from headwater.connect.destinations.duckdb.session import DuckDBWriter
+from headwater.connect.destinations.staged import StagedSession
+from headwater.connect.staging import Staging
 
 # What the contract's tests may expect of it.
 CAPABILITIES = frozenset({"upsert", "replace", "evolve", "versions", "history", "exactly-once"})
@@ -23,12 +25,15 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_delete_share: Share = 0.5
 
 
-def open(settings: Settings, request: OpenRequest) -> DuckDBSession:  # noqa: A001 - the contract's word
+def open(settings: Settings, request: OpenRequest) -> StagedSession:  # noqa: A001 - the contract's word
     """Read where the pipeline stands. The file is opened only for that and while committing."""
-    return DuckDBSession(
+    writer = DuckDBWriter(
         settings.filepath,
         schema=settings.default_target_schema or request.source,
-        load_method=settings.load_method,
+        keeps_history=settings.load_method == "history",
         rules=deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-duckdb"),
         request=request,
     )
+    # The rest of the memory is DuckDB's while it commits.
+    staging = Staging(request.folder, request.memory_bytes // 4, settings.load_method)
+    return StagedSession(writer, staging, request)

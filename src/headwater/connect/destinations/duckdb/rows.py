@@ -12,6 +12,7 @@ from msgspec import Struct
 from headwater.base.errors import RunFailedError
 from headwater.connect import names
 from headwater.connect.destinations.duckdb.tables import ABSENT, LOADED_AT, Target
+from headwater.connect.destinations.outgoing import null_key
 from headwater.connect.staging import MISSING, VERSION, combined, conformed, has_rider, rider
 from headwater.connect.warehouse import first_row
 
@@ -125,13 +126,8 @@ def _folded(table: Target, prior: str) -> str:
 def _refuse_null_keys(connection: duckdb.DuckDBPyConnection, table: Target) -> None:
     for key in table.keys:
         query = f"select count(*) from {_INCOMING} where {names.quote(key)} is null"
-        if found := _count(connection, query):
-            raise RunFailedError(
-                "null-key",
-                f"{found} rows of stream `{table.stream}` have no value in the key column `{key}`",
-                why="a row without its key can't be told from others",
-                hint="choose other keys, or set `load_method` to `append-only`",
-            )
+        if _count(connection, query):
+            raise null_key(table.stream, key)
 
 
 @contextlib.contextmanager

@@ -10,7 +10,9 @@ from headwater.connect.destinations.mysql.settings import Settings
 __all__ = ["CAPABILITIES", "Settings", "open"]
 
 # What the contract's tests may expect of it.
-CAPABILITIES = frozenset({"upsert", "replace", "evolve", "versions", "exactly-once", "one-at-a-time", "nan-is-text"})
+CAPABILITIES = frozenset(
+    {"upsert", "replace", "evolve", "versions", "history", "exactly-once", "one-at-a-time", "nan-is-text"}
+)
 
 
 def open(settings: Settings, request: OpenRequest) -> Session:  # noqa: A001 - the contract's word
@@ -20,7 +22,7 @@ def open(settings: Settings, request: OpenRequest) -> Session:  # noqa: A001 - t
     """
     try:
         # The driver is an extra: who does not load into MySQL does without.
-        from headwater.connect.destinations.mysql.session import MySQLSession  # noqa: PLC0415 - see above
+        from headwater.connect.destinations.mysql.session import open_session  # noqa: PLC0415 - see above
     except ModuleNotFoundError as error:
         if error.name != "pymysql":
             raise
@@ -29,4 +31,4 @@ def open(settings: Settings, request: OpenRequest) -> Session:  # noqa: A001 - t
             "`target-mysql` needs the package `pymysql`, which is not installed",
             hint="install it where headwater is: pip install 'headwater[mysql]'",
         ) from error
-    return MySQLSession(settings, request)
+    return open_session(settings, request)

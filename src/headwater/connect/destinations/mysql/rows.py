@@ -4,9 +4,7 @@ wins. Each runs inside the caller's transaction. A server that takes no LOAD DAT
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,12 +13,23 @@ from msgspec import Struct
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
 from headwater.connect.destinations.deletes import DELETED_AT
+from headwater.connect.destinations.history import CURRENT, VALID_FROM
 from headwater.connect.destinations.mysql import text_format
-from headwater.connect.destinations.mysql.alter import column_sql
+from headwater.connect.destinations.mysql.alter import column_sql, key_hash
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection, DuplicateKeyError, UnfitError
-from headwater.connect.destinations.mysql.tables import LOADED_AT, ORDINAL, SENT, Target
-from headwater.connect.staging import MISSING, VERSION, InexactError, combined, conformed, has_rider, rider
+from headwater.connect.destinations.mysql.tables import KEY_HASH, LOADED_AT, ORDINAL, SENT, Target
+from headwater.connect.destinations.outgoing import ahead, null_key, sent
+from headwater.connect.staging import (
+    MISSING,
+    VERSION,
+    InexactError,
+    LongKeyError,
+    combined,
+    conformed,
+    has_rider,
+    rider,
+)
 
 _INCOMING = "_headwater_incoming"
 # Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
@@ -34,17 +43,10 @@ class Incoming(Struct, frozen=True, kw_only=True):
     loaded_at: datetime
 
 
-class LongKeyError(Exception):
-    """A value of a key is too long for an index: the table has to be keyed by a hash."""
-
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
-        self.stream = stream
-
-
-def load(connection: Connection, table: Target, incoming: Incoming) -> int:
+def load(connection: Connection, table: Target, incoming: Incoming, *, prior: Target | None = None) -> int:
     """Insert the rows, or upsert them when the table has keys. The number of rows that the database took in (for an
-    upsert that is before rows of one key were folded).
+    upsert that is before rows of one key were folded). A field that was not sent for a key new to the table has the
+    value of its current version in `prior`.
 
     Raises RunFailedError: `null-key` when a key column holds null, `row-too-large`, `value-rejected` for a value that
     the table does not take; InexactError for one that its column's type can't hold exactly; LongKeyError;
@@ -53,16 +55,31 @@ def load(connection: Connection, table: Target, incoming: Incoming) -> int:
     try:
         if not table.keys:
             return _send(connection, table.sql, _Outgoing(connection, table, incoming, is_staged=False))
-        if not connection.rows(f"select 1 from {table.sql} limit 1"):
-            # Straight in, which is right when no key comes twice; if one does, the index says so.
-            connection.run("savepoint straight")
-            try:
-                return _send(connection, table.sql, _Outgoing(connection, table, incoming, is_staged=False))
-            except DuplicateKeyError:
-                connection.run("rollback to savepoint straight")
-        return _upsert(connection, table, incoming)
+        taken = straight(connection, table, incoming, is_first=prior is None)
+        return _upsert(connection, table, incoming, prior) if taken is None else taken
     except (DuplicateKeyError, UnfitError) as error:
         raise value_rejected(table, str(error)) from error
+
+
+def straight(connection: Connection, table: Target, incoming: Incoming, *, is_first: bool = True) -> int | None:
+    """Insert the rows when the table is empty and no key comes twice, and answer their number; None when it is
+    otherwise. Unless they are the first rows of their keys, each must have come with all of its fields.
+
+    Raises UnfitError, and as `load` does.
+    """
+    if connection.rows(f"select 1 from {table.sql} limit 1"):
+        return None
+    outgoing = _Outgoing(connection, table, incoming, is_staged=False)
+    connection.run("savepoint straight")
+    try:
+        taken = _send(connection, table.sql, outgoing)
+    except DuplicateKeyError:
+        pass  # the index says that a key came twice
+    else:
+        if is_first or not outgoing.is_partial:
+            return taken
+    connection.run("rollback to savepoint straight")
+    return None
 
 
 def copy(connection: Connection, table: Target, source: str) -> None:
@@ -78,7 +95,7 @@ def value_rejected(table: Target, why: str) -> RunFailedError:
     )
 
 
-def _upsert(connection: Connection, table: Target, incoming: Incoming) -> int:
+def _upsert(connection: Connection, table: Target, incoming: Incoming, prior: Target | None) -> int:
     outgoing = _Outgoing(connection, table, incoming, is_staged=True)
     at = f"{quote(connection.schema)}.{quote(_INCOMING)}"
     body = ", ".join(f"{quote(name)} {column_sql(table, sql)}" for name, sql in outgoing.columns)
@@ -89,13 +106,17 @@ def _upsert(connection: Connection, table: Target, incoming: Incoming) -> int:
         f"engine = InnoDB character set utf8mb4 collate {table.collation}"
     )
     taken = _send(connection, at, outgoing)
+    if prior is not None and outgoing.partial:
+        _seed(connection, table, prior, at)
     settings = []
     for position, column in enumerate(table.columns):
         if column.name not in table.keys:
             name, held = quote(column.name), f"{table.sql}.{quote(column.name)}"
             new = f"i.{name}"
             if column.source in outgoing.partial:
-                new = f"if(i.{SENT} is null or substr(i.{SENT}, {position + 1}, 1) = '1', i.{name}, {held})"
+                # A column with JSON has another collation than one with text, and IF takes no two.
+                sent = f"i.{name} collate {table.collation}" if _has_collation(column.sql_type) else f"i.{name}"
+                new = f"if(i.{SENT} is null or substr(i.{SENT}, {position + 1}, 1) = '1', {sent}, {held})"
             settings.append(f"{held} = {new}")
     if table.is_versioned:
         settings.append(f"{table.sql}.{VERSION} = i.{VERSION}")
@@ -112,12 +133,34 @@ def _upsert(connection: Connection, table: Target, incoming: Incoming) -> int:
     return taken
 
 
+def _has_collation(sql_type: str) -> bool:
+    return sql_type.endswith("text") or sql_type.startswith(("varchar(", "char("))
+
+
+def _seed(connection: Connection, table: Target, prior: Target, at: str) -> None:
+    """Give the table the current versions of keys that it has not and that are about to come."""
+    key = f"{key_hash(table)} as {quote(KEY_HASH)}" if table.is_hashed else ", ".join(map(quote, table.keys))
+    names = [quote(name) for name in (*table.own, LOADED_AT)]
+    kept = quote(table.keys[0])
+    connection.run_exactly(
+        f"insert into {table.sql} ({', '.join(names)}) select {', '.join(f'c.{name}' for name in names)} "
+        f"from (select distinct {key} from {at}) i straight_join {prior.sql} c on {same_key(table, 'c', 'i')} "
+        f"where c.{CURRENT} on duplicate key update {table.sql}.{kept} = {table.sql}.{kept}"
+    )
+
+
+def same_key(table: Target, one: str, other: str) -> str:
+    """The condition that a row of one relation has the key of a row of the other."""
+    on = (KEY_HASH,) if table.is_hashed else table.keys
+    return " and ".join(f"{one}.{quote(name)} = {other}.{quote(name)}" for name in on)
+
+
 def _send(connection: Connection, into: str, outgoing: _Outgoing) -> int:
     names = ", ".join(quote(name) for name, _ in outgoing.columns)
     if connection.server.takes_files:
         return connection.run_exactly(
             f"load data local infile 'rows' into table {into} {text_format.LOAD_DATA_CLAUSE} ({names})",
-            _ahead(text_format.data(lines) for lines in outgoing.lines(text_format.LOAD_DATA, _PIECE_BYTES)),
+            ahead(text_format.data(lines) for lines in outgoing.lines(text_format.LOAD_DATA, _PIECE_BYTES)),
         )
     # Half a packet, for what is quoted gets longer.
     taken = 0
@@ -143,19 +186,6 @@ def _pieces(lines: pa.Array, limit: int) -> Iterator[memoryview]:
             yield text_format.data(piece)
 
 
-_Item = TypeVar("_Item")
-
-
-def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items; each is made in a thread of its own while the one before is in use. Arrow and sockets both work
-    outside of Python's lock."""
-    with ThreadPoolExecutor(1, "encode") as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
-
-
 class _Outgoing:
     """Staged batches on their way to the server: the table's columns in its types, whatever the stream's schema was
     when they were staged. Staged ones carry which of their columns were sent."""
@@ -169,7 +199,9 @@ class _Outgoing:
         self.columns = [(column.name, column.sql_type) for column in table.columns]
         if table.is_versioned:
             self.columns.append((VERSION, "bigint"))
-        self.columns.append((SENT, "longtext") if is_staged else (LOADED_AT, "datetime(6)"))
+        self.is_partial = False
+        self.moments = [LOADED_AT, *([VALID_FROM] if table.keeps_history else [])]
+        self.columns += [(SENT, "longtext")] if is_staged else [(name, "datetime(6)") for name in self.moments]
 
     def lines(self, form: text_format.Form, size: int) -> Iterator[pa.Array]:
         for batch in combined(self._incoming.batches()):
@@ -186,9 +218,13 @@ class _Outgoing:
         if table.is_versioned:
             arrays.append(rider(batch, VERSION, pa.int64()))
         if self._is_staged:
-            arrays.append(self._sent(batch, absent))
+            marks, partial = sent(batch, absent, [column.source for column in table.columns])
+            arrays.append(marks)
+            self.partial |= partial
         else:
-            arrays.append(pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows))
+            self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING)
+            moment = pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows)
+            arrays += [moment for _ in self.moments]
         try:
             lines = text_format.rows(arrays, form)
         except text_format.OutOfRangeError as error:
@@ -198,39 +234,10 @@ class _Outgoing:
             raise _row_too_large(table, longest, self._packet)
         return lines
 
-    def _sent(self, batch: pa.RecordBatch, absent: list[str]) -> pa.Array:
-        """A text for each row, with `0` at the position of a column that was not sent; null when all were."""
-        has_missing = has_rider(batch, MISSING)
-        if not has_missing and not absent:
-            return pa.nulls(batch.num_rows, pa.string())
-        self.partial.update(absent)
-        missing: dict[str, pa.Array] = {}
-        if has_missing:
-            lists = rider(batch, MISSING, pa.list_(pa.string()))
-            told, row_of = pc.list_flatten(lists), pc.list_parent_indices(lists)
-            numbers = pa.arange(0, batch.num_rows)
-            for source in pc.unique(told).to_pylist():
-                missing[source] = pc.is_in(numbers, row_of.filter(pc.equal(told, source)))
-        self.partial.update(missing)
-        marks = [
-            pa.scalar("0")
-            if one.source in absent
-            else pc.if_else(missing[one.source], "0", "1")
-            if one.source in missing
-            else pa.scalar("1")
-            for one in self._table.columns
-        ]
-        return pc.binary_join_element_wise(pa.repeat("", batch.num_rows), *marks, "")
-
 
 def _check_key(table: Target, key: str, sql_type: str, values: pa.Array) -> None:
     if values.null_count:
-        raise RunFailedError(
-            "null-key",
-            f"rows of stream `{table.stream}` have no value in the key column `{key}`",
-            why="a row without its key can't be told from others",
-            hint="choose other keys, or set `load_method` to `append-only`",
-        )
+        raise null_key(table.stream, key)
     if sql_type.startswith("var"):
         length = pc.binary_length if pa.types.is_binary(values.type) else pc.utf8_length
         if (pc.max(length(values)).as_py() or 0) > int(sql_type.partition("(")[2].rstrip(")")):

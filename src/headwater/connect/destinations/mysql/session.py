@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import random
-import time
 from collections.abc import Callable
 from datetime import datetime
 from typing import TypeVar
@@ -10,128 +8,78 @@ import pymysql
 from msgspec import Struct
 
 from headwater.base.clock import now
-from headwater.base.errors import EnvironmentProblemError, InputError, RunFailedError
-from headwater.connect.contract import (
-    ActivateVersion,
-    Change,
-    OpenRequest,
-    Receipt,
-    Rejected,
-    Rows,
-    Schema,
-    StreamReceipt,
-)
+from headwater.base.errors import InputError
+from headwater.connect.contract import Change, OpenRequest, Receipt, StreamReceipt
 from headwater.connect.destinations import deletes
-from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
-from headwater.connect.destinations.mysql import alter, books, replace, rows, tables, versions
+from headwater.connect.destinations.bookkeeping import Entry, Standing
+from headwater.connect.destinations.mysql import alter, books, history, replace, rows, tables, versions
 from headwater.connect.destinations.mysql.called import identifiers
 from headwater.connect.destinations.mysql.connection import Connection, end, hold_pipeline
 from headwater.connect.destinations.mysql.settings import Settings
 from headwater.connect.destinations.mysql.sql_types import is_too_fine
 from headwater.connect.destinations.mysql.trouble import cannot_connect, is_lock_wait, is_of_value, is_passing, trouble
-from headwater.connect.staging import InexactError, Part, StagedStream, Staging, as_text, with_rejects
+from headwater.connect.destinations.staged import Commit, StagedSession, StreamPart, already_durable, enter, steadily
+from headwater.connect.staging import StagedStream, Staging, as_text
 
-_MOST_ATTEMPTS = 8
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
 _DRIVER_ERRORS = (pymysql.err.Error, OSError)
 _Answer = TypeVar("_Answer")
 
 
-class _Ready(Struct, frozen=True):
-    """A stream whose tables can take its rows: its own table, and that in which rows are collected when they replace
-    its content. `is_bound` says that the own table has to stay where it is."""
+def open_session(settings: Settings, request: OpenRequest) -> StagedSession:
+    staging = Staging(request.folder, request.memory_bytes // 2, settings.load_method)
+    return StagedSession(MySQLWriter(settings, request), staging, request, takes_versions=settings.activate_version)
 
-    stream: StagedStream
+
+class _Ready(Struct, frozen=True):
+    """A part whose tables can take its rows: the stream's own table, and that in which rows are collected when they
+    replace its content. `is_bound` says that the own table has to stay where it is; so has one that keeps history."""
+
+    part: StreamPart
     table: tables.Target
     aside: tables.Target | None
     is_bound: bool
 
 
-class MySQLSession:
-    """A load into one database. Its session there holds the pipeline's lock from the start to the end; rows wait on
-    this side. A commit first changes tables, which can't be undone and does no harm, and is one transaction then. What
-    fails for a passing reason (deadlock, lost connection) is done again from the spool, at most eight times."""
+class MySQLWriter:
+    """Writes commits into one database. Its session there holds the pipeline's lock from the start to the end. A commit
+    first changes tables, which can't be undone and does no harm, and is one transaction then. What fails for a passing
+    reason (deadlock, lost connection) is done again from the spool, at most eight times."""
 
     def __init__(self, settings: Settings, request: OpenRequest) -> None:
         self._settings = settings
         self._request = request
         self._schema = _schema_name(settings.default_target_schema or settings.database or request.source)
-        self._staging = Staging(request.folder, request.memory_bytes // 2)
         self._rules = deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-mysql")
-        self._as_text: set[tuple[str, str]] = set()
-        self._long_keys: set[str] = set()
+        self._keeps_history = settings.load_method == "history"
         self._token: str | None = None
         self._connection: Connection | None = None
+
+    def standing(self) -> Standing:
+        pipeline = self._request.pipeline
         try:
-            connection = self._connected()
-            replace.finish(connection, request.pipeline)
-            self._standing = books.standing(connection, request.pipeline)
+            connection = self.connected()
+            replace.finish(connection, pipeline)
+            return books.standing(connection, pipeline)
         except _DRIVER_ERRORS as error:
-            self.close()
             doing = "read where the pipeline stands"
-            raise trouble(settings, error, schema=self._schema, doing=doing) from error
-        except BaseException:
-            self.close()
-            raise
+            raise trouble(self._settings, error, schema=self._schema, doing=doing) from error
 
-    def checkpoint(self) -> bytes | None:
-        return self._standing.state
+    def check(self, stream: StagedStream) -> None:
+        self._steadily(
+            lambda at: self._target(tables.look(at, stream.name), stream, replaced=stream.is_replaced),
+            doing="read the tables",
+        )
 
-    def prepare(self, schema: Schema) -> bool:
-        stream = self._staging.prepare(schema)
-        if stream.is_reshaped:  # refuse now what the commit would refuse
-            self._steadily(
-                lambda at: self._target(tables.look(at, schema.stream), stream, replaced=self._is_replaced(stream)),
-                doing="read the tables",
-            )
-        return self._is_replaced(stream)
-
-    def stage(self, rows: Rows) -> None:
-        self._staging.stage(rows)
-
-    def reject(self, rejected: Rejected) -> None:
-        self._staging.reject(rejected)
-
-    def activate(self, version: ActivateVersion) -> None:
-        if self._settings.activate_version:
-            self._staging.activations.append(version)
-
-    def staged_bytes(self) -> int:
-        return self._staging.staged_bytes()
-
-    def boundary(self) -> None:
-        self._staging.boundary()
-
-    def commit(self, checkpoint: bytes | None, *, final: bool = False, to_boundary: bool = False) -> Receipt:
-        part = self._staging.part(to_boundary=to_boundary)
-        state = self._standing.state if checkpoint is None else checkpoint
-        if self._is_idle(part, state, final=final):
-            return Receipt(sequence=self._standing.sequence, streams={}, checkpoint=state)
-        while True:
-            try:
-                receipt = self._steadily(
-                    lambda at: self._write(at, part, state, final=final), doing=f"load into `{self._schema}`"
-                )
-            except InexactError as error:
-                # A value does not survive the type its column has: the column becomes text, and the commit starts over.
-                self._as_text.add((error.stream, error.column))
-            except rows.LongKeyError as error:
-                self._long_keys.add(error.stream)
-            else:
-                break
-        self._standing = Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=state)
-        self._staging.drop(part)
-        for stream in self._staging.streams.values():
-            stream.is_reshaped = False
-        return receipt
+    def write(self, commit: Commit) -> Receipt:
+        return self._steadily(lambda at: self._write(at, commit), doing=f"load into `{self._schema}`")
 
     def close(self) -> None:
-        self._staging.clear()
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
-    def _connected(self) -> Connection:
+    def connected(self) -> Connection:
         """The session at the server, renewed when it was lost: then the former one is ended first, so that it is
         settled what it committed, and so that it gives the pipeline free."""
         if self._connection is not None and self._connection.is_open:
@@ -156,140 +104,62 @@ class MySQLSession:
         return connection
 
     def _steadily(self, work: Callable[[Connection], _Answer], *, doing: str) -> _Answer:
-        """Do it, again after an error that passes. A connection that can't be renewed is one of those."""
-        for attempt in range(1, _MOST_ATTEMPTS + 1):
-            try:
-                connection = self._connected()
-                return work(connection)
-            except EnvironmentProblemError as error:
-                if attempt == _MOST_ATTEMPTS or error.reference not in ("cannot-connect", "unknown-host"):
-                    raise
-            except _DRIVER_ERRORS as error:
-                is_open = self._connection is not None and self._connection.is_open
-                if attempt == _MOST_ATTEMPTS or not is_passing(error, is_open=is_open):
-                    raise trouble(self._settings, error, schema=self._schema, doing=doing) from error
-                if is_lock_wait(error):
-                    self._request.on_wait("another session that uses the tables")
-            # Not all at once after an outage.
-            time.sleep(random.uniform(0.5, 1.0) * min(0.1 * 2**attempt, 5))  # noqa: S311 - spread, not secrecy
-        raise AssertionError
+        try:
+            return steadily(lambda: work(self.connected()), self._passes)
+        except _DRIVER_ERRORS as error:
+            raise trouble(self._settings, error, schema=self._schema, doing=doing) from error
 
-    def _is_idle(self, part: Part, state: bytes | None, *, final: bool) -> bool:
-        return (
-            part.is_empty()
-            and state == self._standing.state
-            and not any(
-                stream.is_reshaped or (final and self._is_replaced(stream)) for stream in self._staging.streams.values()
-            )
-        )
+    def _passes(self, error: Exception) -> bool:
+        if not isinstance(error, _DRIVER_ERRORS):
+            return False
+        if is_lock_wait(error):
+            self._request.on_wait("another session that uses the tables")
+        return is_passing(error, is_open=self._connection is not None and self._connection.is_open)
 
-    def _is_replaced(self, stream: StagedStream) -> bool:
-        return stream.schema.replace or self._settings.load_method == "overwrite"
-
-    def _target(
-        self, held: tables.Held, stream: StagedStream, *, replaced: bool = False, rekey: bool = False
-    ) -> tables.Target:
-        name = stream.schema.stream
-        columns = {
-            source: as_text(field) if (name, source) in self._as_text or is_too_fine(field) else field
-            for source, field in stream.columns.items()
-        }
-        return tables.target(
-            held,
-            columns,
-            () if self._settings.load_method == "append-only" else stream.schema.keys,
-            is_versioned=stream.version is not None,
-            has_long_keys=name in self._long_keys,
-            replaced=replaced,
-            rekey=rekey,
-        )
-
-    def _write(self, connection: Connection, part: Part, state: bytes | None, *, final: bool) -> Receipt:
-        """Changes of tables, then one transaction, then swaps. A commit whose answer got lost is found in the books
-        and not written again."""
-        entry = Entry(
-            pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
-        )
+    def _write(self, connection: Connection, commit: Commit) -> Receipt:
+        """Changes of tables, then one transaction, then swaps."""
+        entry = commit.entry
         books.make(connection)
         replace.finish(connection, entry.pipeline)
-        if (receipts := books.recorded(connection, entry)) is not None:
-            return Receipt(sequence=entry.sequence, streams=receipts, checkpoint=state)
-        refuse_another_writer(books.standing(connection, entry.pipeline), self._standing, entry.pipeline)
-        taking_part = [
-            stream
-            for name, stream in self._staging.streams.items()
-            if part.batches[name] or stream.is_reshaped or (final and self._is_replaced(stream))
-        ]
-        activations = self._activations(part)
-        touched = {one.schema.stream for one in taking_part} | {one.stream for one in activations}
-        with connection.locked(tables.look(connection, stream).table for stream in sorted(touched)):
+        if (durable := already_durable(books, connection, commit)) is not None:
+            return durable
+        with connection.locked(tables.look(connection, stream).table for stream in sorted(commit.touched())):
             changes: list[Change] = []
-            ready = [self._ready(connection, entry, stream, changes) for stream in taking_part]
+            ready = [self._ready(connection, entry, part, changes) for part in commit.streams]
             if not self._settings.hard_delete:
-                for activation in activations:
+                for activation in commit.activations:
                     versions.make_room(connection, tables.look(connection, activation.stream))
             moment = now()
             with connection.transaction():
-                receipts = self._load(connection, entry, part, ready, moment, final=final)
-                for activation in activations:
+                receipts: dict[str, StreamReceipt] = {}
+                for one in ready:
+                    taken = self._load(connection, commit, one, moment)
+                    if taken.rows_in:
+                        receipts[one.part.stream.name] = taken
+                for activation in commit.activations:
                     held = tables.look(connection, activation.stream)
                     changes.append(versions.activate(connection, held, activation, self._rules, moment))
-                receipts = with_rejects(receipts, self._staging.rejects[: part.rejects])
-                books.write_rejects(connection, entry, self._staging.rejects[: part.rejects])
-                books.write_ledger(connection, entry, receipts, state)
-                books.write_checkpoint(connection, entry, state)
+                receipt = enter(books, connection, commit, receipts, changes)
                 connection.run("commit")
-            if final:
+            if commit.final:
                 for one in ready:
                     if one.aside is not None and one.is_bound:
                         replace.drop(connection, entry, one.table)
         replace.finish(connection, entry.pipeline)
-        return Receipt(sequence=entry.sequence, streams=receipts, changes=tuple(changes), checkpoint=state)
+        return receipt
 
-    def _activations(self, part: Part) -> list[ActivateVersion]:
-        found = []
-        for activation in self._staging.activations[: part.activations]:
-            stream = self._staging.streams.get(activation.stream)
-            if stream is None or not self._is_replaced(stream):
-                found.append(activation)
-        return found
-
-    def _load(
-        self,
-        connection: Connection,
-        entry: Entry,
-        part: Part,
-        ready: list[_Ready],
-        moment: datetime,
-        *,
-        final: bool,
-    ) -> dict[str, StreamReceipt]:
-        receipts: dict[str, StreamReceipt] = {}
-        for one in ready:
-            name = one.stream.schema.stream
-            count = part.batches[name]
-            taken = _load_stream(connection, one.stream, one.aside or one.table, count, moment)
-            if one.aside is not None and final:
-                if one.is_bound:
-                    connection.run(f"delete from {one.table.sql}")
-                    rows.copy(connection, one.table, one.aside.sql)
-                    replace.forget(connection, entry, one.table)
-                else:
-                    replace.wait(connection, entry, one.table)
-            if taken:
-                repaired = sum(one.stream.repaired[:count])
-                receipts[name] = StreamReceipt(rows_in=taken, rows_out=taken, repaired=repaired)
-        return receipts
-
-    def _ready(self, connection: Connection, entry: Entry, stream: StagedStream, changes: list[Change]) -> _Ready:
+    def _ready(self, connection: Connection, entry: Entry, part: StreamPart, changes: list[Change]) -> _Ready:
         """Change the stream's tables so that they can take its rows."""
-        is_replaced = self._is_replaced(stream)
-        held = tables.look(connection, stream.schema.stream)
+        if self._keeps_history:
+            return self._ready_for_history(connection, entry, part, changes)
+        stream = part.stream
+        is_replaced = stream.is_replaced
+        held = tables.look(connection, stream.name)
         table = self._exactly(connection, held, stream, replaced=is_replaced)
         had = (held.keys or held.unique.get("PRIMARY", ())) if held.live else table.keys
         changes += alter.reach(connection, table, notes_keys=had if is_replaced else table.keys)
         if not is_replaced:
-            return _Ready(stream, table, None, is_bound=False)
+            return _Ready(part, table, None, is_bound=False)
         collected = replace.aside(connection, entry, table, stream.version)
         is_fresh = collected is None
         if collected is None:
@@ -306,7 +176,50 @@ class MySQLSession:
                 f"triggers or foreign keys hang on `{table.schema}.{table.table}`, and its key changes",
                 "drop them, or move the table out of the way and load it anew",
             )
-        return _Ready(stream, table, aside, is_bound)
+        return _Ready(part, table, aside, is_bound)
+
+    def _ready_for_history(
+        self, connection: Connection, entry: Entry, part: StreamPart, changes: list[Change]
+    ) -> _Ready:
+        stream = part.stream
+        table = self._exactly(connection, tables.look(connection, stream.name), stream)
+        if table.starts_history:
+            changes.append(history.start(connection, table, now()))
+            table = self._exactly(connection, tables.look(connection, stream.name), stream)
+        changes += alter.reach(connection, table, notes_keys=table.keys)
+        if not stream.is_replaced:
+            return _Ready(part, table, None, is_bound=True)
+        collected = replace.aside(connection, entry, table, stream.version)
+        is_fresh = collected is None
+        if collected is None:
+            table = self._exactly(connection, tables.look(connection, stream.name), stream)
+            collected = history.begin(connection, entry, table)
+        aside = self._exactly(connection, collected, stream, keeps_history=False)
+        alter.reach(connection, aside, notes_keys=None)
+        if is_fresh:
+            replace.note(connection, entry, aside, table.table, stream.version)
+        return _Ready(part, table, aside, is_bound=True)
+
+    def _target(
+        self,
+        held: tables.Held,
+        stream: StagedStream,
+        *,
+        replaced: bool = False,
+        rekey: bool = False,
+        keeps_history: bool | None = None,
+    ) -> tables.Target:
+        fields = stream.fields().items()
+        return tables.target(
+            held,
+            {source: as_text(field) if is_too_fine(field) else field for source, field in fields},
+            stream.keys,
+            is_versioned=stream.version is not None,
+            has_long_keys=stream.has_long_keys,
+            replaced=replaced and not self._keeps_history,
+            rekey=rekey,
+            keeps_history=self._keeps_history if keeps_history is None else keeps_history,
+        )
 
     def _exactly(
         self,
@@ -316,33 +229,52 @@ class MySQLSession:
         *,
         replaced: bool = False,
         rekey: bool = False,
+        keeps_history: bool | None = None,
     ) -> tables.Target:
         """The target; where a stored value would not survive the type its column should get, that is text."""
-        table = self._target(held, stream, replaced=replaced, rekey=rekey)
+        table = self._target(held, stream, replaced=replaced, rekey=rekey, keeps_history=keeps_history)
         lossy = alter.lossy_widenings(connection, table)
         if not lossy:
             return table
-        self._as_text |= {(table.stream, column) for column in lossy}
-        return self._target(held, stream, replaced=replaced, rekey=rekey)
+        stream.texts.update(lossy)
+        return self._target(held, stream, replaced=replaced, rekey=rekey, keeps_history=keeps_history)
 
+    def _load(self, connection: Connection, commit: Commit, ready: _Ready, moment: datetime) -> StreamReceipt:
+        table = ready.aside or ready.table
+        incoming = rows.Incoming(batches=ready.part.batches, loaded_at=moment)
+        try:
+            if self._keeps_history and ready.aside is None:
+                taken = history.load(connection, table, incoming)
+            else:
+                taken = rows.load(connection, table, incoming, prior=ready.table if self._keeps_history else None)
+            if ready.aside is not None and commit.final:
+                self._put_in_place(connection, commit.entry, ready.table, ready.aside, moment, is_bound=ready.is_bound)
+        except pymysql.err.Error as error:
+            if not is_of_value(error):
+                raise
+            raise rows.value_rejected(table, str(error.args[-1])) from error
+        return ready.part.receipt(taken, f"{table.schema}.{table.table}")
 
-def _load_stream(
-    connection: Connection, stream: StagedStream, table: tables.Target, count: int, moment: datetime
-) -> int:
-    incoming = rows.Incoming(batches=lambda: stream.spool.first(count), loaded_at=moment)
-    try:
-        taken = rows.load(connection, table, incoming)
-    except pymysql.err.Error as error:
-        if not is_of_value(error):
-            raise
-        raise rows.value_rejected(table, str(error.args[-1])) from error
-    staged = stream.spool.rows(count)
-    if taken != staged:
-        raise RunFailedError(
-            "count-mismatch",
-            f"{staged} rows of stream `{table.stream}` were staged, but `{table.schema}.{table.table}` took {taken}",
-        )
-    return taken
+    def _put_in_place(
+        self,
+        connection: Connection,
+        entry: Entry,
+        table: tables.Target,
+        aside: tables.Target,
+        moment: datetime,
+        *,
+        is_bound: bool,
+    ) -> None:
+        """What was collected becomes the stream's content, now or with a swap after the commit."""
+        if not is_bound:
+            replace.wait(connection, entry, table)
+            return
+        if self._keeps_history:
+            history.take_snapshot(connection, table, aside, moment, self._rules)
+        else:
+            connection.run(f"delete from {table.sql}")
+            rows.copy(connection, table, aside.sql)
+        replace.forget(connection, entry, table)
 
 
 def _schema_name(wanted: str) -> str:

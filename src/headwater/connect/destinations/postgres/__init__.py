@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from headwater.connect.contract import OpenRequest
-from headwater.connect.destinations.postgres.session import PostgresSession
+from headwater.connect.destinations.postgres.session import PostgresWriter
 from headwater.connect.destinations.postgres.settings import Settings
+from headwater.connect.destinations.staged import StagedSession
+from headwater.connect.staging import Staging
 
 __all__ = ["CAPABILITIES", "Settings", "open"]
 
@@ -14,6 +16,7 @@ CAPABILITIES = frozenset(
 )
 
 
-def open(settings: Settings, request: OpenRequest) -> PostgresSession:  # noqa: A001 - the contract's word
+def open(settings: Settings, request: OpenRequest) -> StagedSession:  # noqa: A001 - the contract's word
     """Connect, take the pipeline and read where it stands. The session at the server lives until `close`."""
-    return PostgresSession(settings, request)
+    staging = Staging(request.folder, request.memory_bytes // 2, settings.load_method)
+    return StagedSession(PostgresWriter(settings, request), staging, request, takes_versions=settings.activate_version)

@@ -5,9 +5,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
-from typing import TypeVar
 
 import psycopg
 import pyarrow as pa
@@ -18,6 +16,7 @@ from headwater.base.errors import RunFailedError
 from headwater.connect import names, types
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import VALID_FROM
+from headwater.connect.destinations.outgoing import ahead, null_key, sent
 from headwater.connect.destinations.postgres import copy_format
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
 from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target, add_key
@@ -173,22 +172,9 @@ def _send(connection: Connection, into: str, outgoing: _Outgoing) -> Taken:
     listed = ", ".join(names.quote(name) for name, _ in outgoing.columns)
     with connection.cursor() as cursor:
         with cursor.copy(f"copy {into} ({listed}) from stdin (format binary)".encode()) as sink:
-            for piece in _ahead(outgoing.pieces()):
+            for piece in ahead(outgoing.pieces()):
                 sink.write(piece)
         return Taken(rows=cursor.rowcount, repaired=outgoing.repaired)
-
-
-_Item = TypeVar("_Item")
-
-
-def _ahead(items: Iterator[_Item]) -> Iterator[_Item]:
-    """The same items; each is made in a thread of its own while the one before is in use. Arrow and libpq both work
-    outside of Python's lock."""
-    with ThreadPoolExecutor(1, "encode") as thread:
-        coming = thread.submit(next, items, None)
-        while (item := coming.result()) is not None:
-            coming = thread.submit(next, items, None)
-            yield item
 
 
 class _Outgoing:
@@ -239,7 +225,7 @@ class _Outgoing:
         arrays, absent = conformed(batch, table.stream, [(one.source, one.type.type) for one in table.columns])
         for position, column in enumerate(table.columns):
             if column.name in table.keys and arrays[position].null_count:
-                raise _null_key(table, column.name)
+                raise null_key(table.stream, column.name)
             if pa.types.is_string(column.type.type):
                 arrays[position] = self._without_nul(column.source, arrays[position], column.sql_type)
         if self._is_staged:
@@ -248,7 +234,9 @@ class _Outgoing:
         if table.is_versioned:
             arrays.append(rider(batch, VERSION, pa.int64()))
         if self._is_staged:
-            arrays += [pa.arange(self._count, self._count + batch.num_rows), self._sent(batch, absent)]
+            marks, partial = sent(batch, absent, [column.source for column in table.columns])
+            self.partial |= partial
+            arrays += [pa.arange(self._count, self._count + batch.num_rows), marks]
         else:
             self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING)
             moment = pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows)
@@ -256,30 +244,6 @@ class _Outgoing:
         self._count += batch.num_rows
         encoded = copy_format.rows([(values, sql) for values, (_, sql) in zip(arrays, self.columns, strict=True)])
         return memoryview(encoded)
-
-    def _sent(self, batch: pa.RecordBatch, absent: list[str]) -> pa.Array:
-        """A text for each row, with `0` at the position of a column that was not sent; null when all were."""
-        has_missing = has_rider(batch, MISSING)
-        if not has_missing and not absent:
-            return pa.nulls(batch.num_rows, pa.string())
-        self.partial.update(absent)
-        missing: dict[str, pa.Array] = {}
-        if has_missing:
-            lists = rider(batch, MISSING, pa.list_(pa.string()))
-            told, row_of = pc.list_flatten(lists), pc.list_parent_indices(lists)
-            numbers = pa.arange(0, batch.num_rows)
-            for source in pc.unique(told).to_pylist():
-                missing[source] = pc.is_in(numbers, row_of.filter(pc.equal(told, source)))
-        self.partial.update(missing)
-        marks = [
-            pa.scalar("0")
-            if one.source in absent
-            else pc.if_else(missing[one.source], "0", "1")
-            if one.source in missing
-            else pa.scalar("1")
-            for one in self._table.columns
-        ]
-        return pc.binary_join_element_wise(pa.repeat("", batch.num_rows), *marks, "")
 
     def _without_nul(self, source: str, values: pa.Array, sql: str) -> pa.Array:
         """PostgreSQL's text and jsonb can't hold U+0000: U+FFFD takes its place, and is counted."""
@@ -317,12 +281,3 @@ def _json_without_nul(values: pa.Array) -> pa.Array:
     character, which JSON text never has, stands for them meanwhile."""
     aside = pc.replace_substring(values, "\\\\", "\x01")
     return pc.replace_substring(pc.replace_substring(aside, "\\u0000", "\\ufffd"), "\x01", "\\\\")
-
-
-def _null_key(table: Target, key: str) -> RunFailedError:
-    return RunFailedError(
-        "null-key",
-        f"rows of stream `{table.stream}` have no value in the key column `{key}`",
-        why="a row without its key can't be told from others",
-        hint="choose other keys, or set `load_method` to `append-only`",
-    )

@@ -151,7 +151,7 @@ def test_a_server_that_asks_for_a_file_gets_none(shop):
     secret = shop.folder / "secret"
     secret.write_text("secret\n")
     with pytest.raises(RuntimeError, match="LOAD_LOCAL"):
-        session._connection.run(f"load data local infile '{secret}' into table shop.stolen")
+        session.writer.connected().run(f"load data local infile '{secret}' into table shop.stolen")
     session.close()
     assert shop.sql("select * from stolen") == []
 
@@ -160,7 +160,7 @@ def test_what_is_sent_is_never_the_file_that_the_server_names(shop):
     shop.sql("create table stolen (line text)")
     session = shop.open()
     statement = "load data local infile '/etc/passwd' into table shop.stolen"
-    assert session._connection.run_exactly(statement, [b"ours\n"]) == 1
+    assert session.writer.connected().run_exactly(statement, [b"ours\n"]) == 1
     with pytest.raises(connection.UnfitError):
-        session._connection.run_exactly("insert ignore into shop.stolen select repeat('x', 70000)")
+        session.writer.connected().run_exactly("insert ignore into shop.stolen select repeat('x', 70000)")
     assert shop.sql("select line from stolen limit 1") == [("ours",)]

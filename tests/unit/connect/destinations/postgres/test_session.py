@@ -15,7 +15,8 @@ import pytest
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
 from headwater.connect.destinations import bookkeeping
-from headwater.connect.destinations.postgres import books, connection
+from headwater.connect.destinations.postgres import Settings, books, connection
+from headwater.connect.destinations.postgres.address import address
 
 A, B = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}
 
@@ -236,7 +237,8 @@ def test_a_user_without_rights_is_told_which(shop):
     assert caught.value.why == "permission denied for database unit"
 
 
-def test_a_full_disk_is_said_to_be_one(shop):
+def test_a_full_disk_is_said_to_be_one(tmp_path):
     error = psycopg.errors.DiskFull("could not extend file")
-    found = connection.trouble(shop.open()._address, error, doing="load")
-    assert (found.reference, found.what.startswith("the disk of PostgreSQL at 127.0.0.1:")) == ("disk-full", True)
+    at = address(Settings(host="db.example", user="me", database="shop"), tmp_path)
+    found = connection.trouble(at, error, doing="load")
+    assert (found.reference, found.what) == ("disk-full", "the disk of PostgreSQL at db.example:5432 is full")

@@ -1,0 +1,248 @@
+"""A load into a database: its rows wait on this side, and each commit writes them, the books and the checkpoint at
+once. What holds for every database is here; a `Writer` is what is one database's own."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol, TypeVar
+
+import pyarrow as pa
+from msgspec import Struct
+
+from headwater.base.errors import EnvironmentProblemError, RunFailedError
+from headwater.connect.contract import (
+    ActivateVersion,
+    Change,
+    OpenRequest,
+    Receipt,
+    Rejected,
+    Rows,
+    Schema,
+    StreamReceipt,
+)
+from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
+from headwater.connect.destinations.history import refuse_without_keys
+from headwater.connect.staging import InexactError, LongKeyError, Part, StagedStream, Staging, with_rejects
+
+_MOST_ATTEMPTS = 8
+_Answer = TypeVar("_Answer")
+_Connection_contra = TypeVar("_Connection_contra", contravariant=True)
+
+
+class StreamPart(Struct, frozen=True):
+    """What a commit takes of a stream: its first `count` batches, which may be none."""
+
+    stream: StagedStream
+    count: int
+
+    @property
+    def rows(self) -> int:
+        return self.stream.spool.rows(self.count)
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Can be asked for again."""
+        return self.stream.spool.first(self.count)
+
+    def receipt(self, taken: int, place: str, *, repaired: int = 0) -> StreamReceipt:
+        """That the table `place` took so many rows, `repaired` values of them changed on the way. Raises RunFailedError
+        (`count-mismatch`) when others were staged."""
+        if taken != self.rows:
+            raise RunFailedError(
+                "count-mismatch",
+                f"{self.rows} rows of stream `{self.stream.name}` were staged, but `{place}` took {taken}",
+            )
+        repaired += sum(self.stream.repaired[: self.count])
+        return StreamReceipt(rows_in=taken, rows_out=taken, repaired=repaired)
+
+
+class Commit(Struct, frozen=True, kw_only=True):
+    """What is to become durable together. `expected` is where the pipeline stands unless someone else loaded it;
+    `streams` are those that have rows, a new shape, or (when it is `final`) a content to be replaced."""
+
+    entry: Entry
+    expected: Standing
+    streams: tuple[StreamPart, ...]
+    activations: tuple[ActivateVersion, ...]
+    rejects: list[Rejected]
+    state: bytes | None
+    final: bool
+
+    def touched(self) -> set[str]:
+        """The streams whose tables it changes."""
+        return {part.stream.name for part in self.streams} | {one.stream for one in self.activations}
+
+    def receipt(self, streams: dict[str, StreamReceipt], changes: list[Change] | None = None) -> Receipt:
+        return Receipt(
+            sequence=self.entry.sequence, streams=streams, changes=tuple(changes or ()), checkpoint=self.state
+        )
+
+
+class Writer(Protocol):
+    """What a database does its own way. It holds the connection, where there is one to be held."""
+
+    def standing(self) -> Standing:
+        """Where the pipeline stands; asked once, at the start."""
+        ...
+
+    def check(self, stream: StagedStream) -> None:
+        """Refuse what `write` would refuse of the stream's shape. Raises InputError (`unsupported-change`)."""
+        ...
+
+    def write(self, commit: Commit) -> Receipt:
+        """Make the commit durable, or nothing of it. One that is durable already, because only its answer got lost, is
+        not written again. Raises InexactError and LongKeyError, after which it is called again."""
+        ...
+
+    def close(self) -> None:
+        """Safe to call twice."""
+        ...
+
+
+class StagedSession:
+    """The contract's Session for a database: keeps the books of what is staged, and has `writer` make it durable."""
+
+    def __init__(self, writer: Writer, staging: Staging, request: OpenRequest, *, takes_versions: bool = True) -> None:
+        self.writer = writer
+        self._staging = staging
+        self._request = request
+        self._takes_versions = takes_versions
+        try:
+            self._standing = writer.standing()
+        except BaseException:
+            writer.close()
+            raise
+
+    def checkpoint(self) -> bytes | None:
+        return self._standing.state
+
+    def prepare(self, schema: Schema) -> bool:
+        if self._staging.load_method == "history":
+            refuse_without_keys(schema.stream, schema.keys)
+        stream = self._staging.prepare(schema)
+        if stream.is_reshaped:
+            self.writer.check(stream)
+        return stream.is_replaced
+
+    def stage(self, rows: Rows) -> None:
+        self._staging.stage(rows)
+
+    def reject(self, rejected: Rejected) -> None:
+        self._staging.reject(rejected)
+
+    def activate(self, version: ActivateVersion) -> None:
+        if self._takes_versions:
+            self._staging.activations.append(version)
+
+    def staged_bytes(self) -> int:
+        return self._staging.staged_bytes()
+
+    def boundary(self) -> None:
+        self._staging.boundary()
+
+    def commit(self, checkpoint: bytes | None, *, final: bool = False, to_boundary: bool = False) -> Receipt:
+        part = self._staging.part(to_boundary=to_boundary)
+        commit = self._commit(part, self._standing.state if checkpoint is None else checkpoint, final=final)
+        if part.is_empty() and commit.state == self._standing.state and not commit.streams:
+            return Receipt(sequence=self._standing.sequence, streams={}, checkpoint=commit.state)
+        receipt = self._written(commit)
+        self._standing = Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=commit.state)
+        self._staging.drop(part)
+        for stream in self._staging.streams.values():
+            stream.is_reshaped = False
+        return receipt
+
+    def close(self) -> None:
+        self._staging.clear()
+        self.writer.close()
+
+    def _commit(self, part: Part, state: bytes | None, *, final: bool) -> Commit:
+        streams = self._staging.streams
+        return Commit(
+            entry=Entry(
+                pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
+            ),
+            expected=self._standing,
+            streams=tuple(
+                StreamPart(stream, part.batches[name])
+                for name, stream in streams.items()
+                if part.batches[name] or stream.is_reshaped or (final and stream.is_replaced)
+            ),
+            activations=tuple(
+                one
+                for one in self._staging.activations[: part.activations]
+                if one.stream not in streams or not streams[one.stream].is_replaced
+            ),
+            rejects=self._staging.rejects[: part.rejects],
+            state=state,
+            final=final,
+        )
+
+    def _written(self, commit: Commit) -> Receipt:
+        while True:
+            try:
+                return self.writer.write(commit)
+            except InexactError as error:
+                # A value does not survive the type its column has: the column becomes text, and the commit starts over.
+                self._staging.streams[error.stream].texts.add(error.column)
+            except LongKeyError as error:
+                self._staging.streams[error.stream].has_long_keys = True
+
+
+class Books(Protocol[_Connection_contra]):
+    """A database's module of that name; the functions that every commit calls."""
+
+    def standing(self, connection: _Connection_contra, pipeline: str | None) -> Standing: ...
+
+    def recorded(self, connection: _Connection_contra, entry: Entry) -> dict[str, StreamReceipt] | None: ...
+
+    def write_rejects(self, connection: _Connection_contra, entry: Entry, rejects: list[Rejected]) -> None: ...
+
+    def write_ledger(
+        self, connection: _Connection_contra, entry: Entry, receipts: dict[str, StreamReceipt], state: bytes | None
+    ) -> None: ...
+
+    def write_checkpoint(self, connection: _Connection_contra, entry: Entry, state: bytes | None) -> None: ...
+
+
+def already_durable(books: Books[_Connection_contra], connection: _Connection_contra, commit: Commit) -> Receipt | None:
+    """The receipt of this very commit when it is in the books. Raises RunFailedError (`another-writer`)."""
+    receipts = books.recorded(connection, commit.entry)
+    if receipts is not None:
+        return commit.receipt(receipts)
+    refuse_another_writer(books.standing(connection, commit.entry.pipeline), commit.expected, commit.entry.pipeline)
+    return None
+
+
+def enter(
+    books: Books[_Connection_contra],
+    connection: _Connection_contra,
+    commit: Commit,
+    receipts: dict[str, StreamReceipt],
+    changes: list[Change],
+) -> Receipt:
+    """Write the commit into the books, in the transaction that its rows are in."""
+    receipts = with_rejects(receipts, commit.rejects)
+    books.write_rejects(connection, commit.entry, commit.rejects)
+    books.write_ledger(connection, commit.entry, receipts, commit.state)
+    books.write_checkpoint(connection, commit.entry, commit.state)
+    return commit.receipt(receipts, changes)
+
+
+def steadily(work: Callable[[], _Answer], passes: Callable[[Exception], bool]) -> _Answer:
+    """Do it, again after an error that passes, at most eight times. That the server can't be reached is one of those:
+    it may be starting."""
+    attempt = 1
+    while True:
+        try:
+            return work()
+        except EnvironmentProblemError as error:
+            if attempt == _MOST_ATTEMPTS or error.reference not in ("cannot-connect", "unknown-host"):
+                raise
+        except Exception as error:
+            if attempt == _MOST_ATTEMPTS or not passes(error):
+                raise
+        # Not all at once after an outage.
+        time.sleep(random.uniform(0.5, 1.0) * min(0.1 * 2**attempt, 5))  # noqa: S311 - spread, not secrecy
+        attempt += 1
