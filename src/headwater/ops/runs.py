@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from msgspec import Struct
 from headwater.base import failpoint
 from headwater.base.errors import ExitCode, InputError
 from headwater.base.redact import MASK
-from headwater.model.event import Emit, Event, Outcome, Problem, StepFinished, StreamFigures
+from headwater.model.event import Emit, Event, Level, Notice, Outcome, Problem, StepFinished, StreamFigures
 from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Plan, Step
 from headwater.model.plugin import Plugin
 from headwater.ops import planning, plugins
@@ -107,8 +107,12 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
     if install:
         plugins.install_missing(workspace, wanted, emit=emit)
     plan = _plan(workspace, request)
-    with _kept(workspace, plan, " ".join(request.blocks)) as (keeping, log):
-        problems: list[Problem] = []
+    problems: list[Problem] = []
+
+    def warn(text: str) -> None:
+        tell(Notice(step=None, level=Level.WARNING, text=text))
+
+    with _kept(workspace, plan, " ".join(request.blocks), warn=warn) as (keeping, log):
 
         def tell(event: Event) -> None:
             log.append(event)
@@ -171,16 +175,20 @@ def _build(step: Build, run: Run) -> tuple[StreamFigures, ...]:
 
 
 @contextmanager
-def _kept(workspace: Workspace, plan: Plan, name: str) -> Iterator[tuple[Keeping, RunLog]]:
+def _kept(
+    workspace: Workspace, plan: Plan, name: str, *, warn: Callable[[str], None]
+) -> Iterator[tuple[Keeping, RunLog]]:
     with closing(SystemDb(workspace.home)) as db:
         log = Runs(db, workspace.home).begin(plan.run_id, name, trigger=plan.trigger, environment=plan.environment)
-        yield keeping(workspace, plan.state_uri, db), log
+        yield keeping(workspace, plan.state_uri, db, warn=warn), log
 
 
-def keeping(workspace: Workspace, state_uri: str, db: SystemDb) -> Keeping:
-    """The stores that steps read and write."""
+def keeping(
+    workspace: Workspace, state_uri: str, db: SystemDb, *, warn: Callable[[str], None] = lambda _text: None
+) -> Keeping:
+    """The stores that steps read and write. `warn` hears of damaged states."""
     return Keeping(
-        states=states.open_backend(state_uri, db),
+        states=states.open_backend(state_uri, db, warn=warn),
         catalogs=Catalogs(workspace.home),
         folders=RunFolders(workspace.home),
         locks=workspace.home / "locks",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 
@@ -15,27 +15,29 @@ from headwater.store import states
 from headwater.store.states import StateBackend
 from headwater.store.system_db import SystemDb
 
+Warn = Callable[[str], None]
+
 
 @contextmanager
-def opened(workspace: Workspace) -> Iterator[StateBackend]:
-    """The project's state backend."""
+def opened(workspace: Workspace, *, warn: Warn = lambda _text: None) -> Iterator[StateBackend]:
+    """The project's state backend. `warn` hears of damaged states that an older generation stands in for."""
     with closing(SystemDb(workspace.home)) as db:
-        yield states.open_backend(planning.state_uri(workspace), db)
+        yield states.open_backend(planning.state_uri(workspace), db, warn=warn)
 
 
-def listing(workspace: Workspace, pattern: str = "*") -> list[State]:
+def listing(workspace: Workspace, pattern: str = "*", *, warn: Warn) -> list[State]:
     """The states whose id matches the glob, by id."""
-    with opened(workspace) as backend:
+    with opened(workspace, warn=warn) as backend:
         found = [backend.read(state_id) for state_id in backend.ids() if fnmatchcase(state_id, pattern)]
         return [state for state in found if state is not None]
 
 
-def get(workspace: Workspace, state_id: str) -> str:
+def get(workspace: Workspace, state_id: str, *, warn: Warn) -> str:
     """`{"singer_state": …}` with the state as the plugin wrote it, or `{}` when it was cleared.
 
     Raises InputError (`unknown-state`).
     """
-    with opened(workspace) as backend:
+    with opened(workspace, warn=warn) as backend:
         state = _known(backend, state_id)
         text = states.merged(state)
         return "{}" if text is None else f'{{"singer_state":{text}}}'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -40,18 +41,12 @@ class FolderStates:
             except OSError as error:
                 raise cannot_write(path, error) from error
             try:
-                state = _from_file(state_id, text)
-            except (msgspec.DecodeError, UnicodeDecodeError):
-                self._warn(f"`{path}` is damaged; going on from the generation before it")
+                return _from_file(state_id, text)
+            except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+                self._warn(damaged_text(f"`{path}`"))
                 damaged = True
-                continue
-            return state
         if damaged:
-            raise EnvironmentProblemError(
-                "damaged-state",
-                f"no readable state of `{state_id}` is left at `{file.parent}`",
-                hint=f"headwater state set '{state_id}' JSON, or headwater state clear '{state_id}'",
-            )
+            raise none_left(state_id, f"`{file.parent}`")
         return None
 
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
@@ -88,26 +83,50 @@ class FolderStates:
         return self._root / folder / "state.json"
 
 
-class _Wrapped(Struct):
+def digest(state: State) -> str:
+    """Tells whether a state is still the one that was kept: a flipped bit may well leave it readable."""
+    kept = (state.value, state.partial, state.by_user, state.with_data, state.run_id, state.updated_at)
+    return hashlib.blake2b(msgspec.json.encode(kept), digest_size=16).hexdigest()
+
+
+def damaged_text(place: str) -> str:
+    return (
+        f"{place} is damaged, or was edited without `headwater state`: going on from the generation before it, so "
+        "rows may come again"
+    )
+
+
+def none_left(state_id: str, place: str) -> EnvironmentProblemError:
+    return EnvironmentProblemError(
+        "damaged-state",
+        f"no readable state of `{state_id}` is left at {place}",
+        hint=f"headwater state set '{state_id}' JSON, or headwater state clear '{state_id}'",
+    )
+
+
+class _Wrapped(Struct, forbid_unknown_fields=True):
     singer_state: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
 
-class _Kept(Struct, omit_defaults=True):
+class _Kept(Struct, omit_defaults=True, forbid_unknown_fields=True):
     by_user: bool = False
     with_data: bool = False
     run_id: str | None = None
     updated_at: str = ""
+    digest: str | None = None
 
 
-class _File(Struct):
+class _File(Struct, forbid_unknown_fields=True):
     completed: _Wrapped = msgspec.field(default_factory=_Wrapped)
     partial: _Wrapped = msgspec.field(default_factory=_Wrapped)
     headwater: _Kept = msgspec.field(default_factory=_Kept)
 
 
 def _from_file(state_id: str, text: bytes) -> State:
+    """Raises ValueError for a text that is not what was once written. One without a digest, as Meltano or a person
+    writes it, is taken as it is."""
     file = msgspec.json.decode(text, type=_File)
-    return State(
+    state = State(
         state_id=state_id,
         value=_unwrapped(file.completed),
         partial=_unwrapped(file.partial),
@@ -116,10 +135,19 @@ def _from_file(state_id: str, text: bytes) -> State:
         run_id=file.headwater.run_id,
         updated_at=file.headwater.updated_at,
     )
+    if file.headwater.digest not in (None, digest(state)):
+        raise ValueError("the digest is that of another state")
+    return state
 
 
 def _to_file(state: State) -> bytes:
-    kept = _Kept(by_user=state.by_user, with_data=state.with_data, run_id=state.run_id, updated_at=state.updated_at)
+    kept = _Kept(
+        by_user=state.by_user,
+        with_data=state.with_data,
+        run_id=state.run_id,
+        updated_at=state.updated_at,
+        digest=digest(state),
+    )
     return msgspec.json.encode(_File(completed=_wrapped(state.value), partial=_wrapped(state.partial), headwater=kept))
 
 

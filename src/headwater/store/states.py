@@ -19,7 +19,14 @@ from headwater.base import clock
 from headwater.base.errors import InputError
 from headwater.base.failpoint import reach
 from headwater.model.run import State
-from headwater.store.state_folder import GENERATIONS, FolderStates, is_same_generation
+from headwater.store.state_folder import (
+    GENERATIONS,
+    FolderStates,
+    damaged_text,
+    digest,
+    is_same_generation,
+    none_left,
+)
 from headwater.store.system_db import SystemDb
 
 
@@ -41,9 +48,9 @@ class StateBackend(Protocol):
 
 
 def open_backend(uri: str, db: SystemDb, *, warn: Callable[[str], None] = lambda _text: None) -> StateBackend:
-    """`systemdb` or `file:///folder`. `warn` hears of damaged files that an older generation stood in for."""
+    """`systemdb` or `file:///folder`. `warn` hears of damaged states that an older generation stood in for."""
     if uri == "systemdb":
-        return SystemDbStates(db)
+        return SystemDbStates(db, warn)
     parts = urlsplit(uri)
     if parts.scheme == "file" and parts.path:
         return FolderStates(Path(unquote(parts.netloc + parts.path)), warn)
@@ -163,12 +170,20 @@ class SystemDbStates:
 
     label = "system database"
 
-    def __init__(self, db: SystemDb) -> None:
+    def __init__(self, db: SystemDb, warn: Callable[[str], None] = lambda _text: None) -> None:
         self._db = db
+        self._warn = warn
 
     def read(self, state_id: str) -> State | None:
-        rows = self._db.rows(f"{_SELECT} where state_id = ? order by generation desc limit 1", state_id)
-        return _from_row(state_id, rows[0]) if rows else None
+        rows = self._db.rows(f"{_SELECT} where state_id = ? order by generation desc", state_id)
+        for row in rows:
+            state = _from_row(state_id, row)
+            if row[-1] in (None, digest(state)):  # those of former releases have none
+                return state
+            self._warn(damaged_text(f"the state of `{state_id}` in `{self._db.path}`"))
+        if rows:
+            raise none_left(state_id, f"`{self._db.path}`")
+        return None
 
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         with self._db.transaction() as connection:
@@ -183,7 +198,7 @@ class SystemDbStates:
             if not (old and is_same_generation(old, new)):
                 generation += 1
             connection.execute(
-                "insert or replace into states values (?, ?, ?, ?, ?, ?, ?, ?)",
+                "insert or replace into states values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     state_id,
                     generation,
@@ -193,6 +208,7 @@ class SystemDbStates:
                     int(new.with_data),
                     new.run_id,
                     new.updated_at,
+                    digest(new),
                 ),
             )
             connection.execute(
@@ -208,11 +224,11 @@ class SystemDbStates:
         return [cast("str", state_id) for (state_id,) in rows]
 
 
-_SELECT = "select generation, value, partial, by_user, with_data, run_id, updated_at from states"
+_SELECT = "select generation, value, partial, by_user, with_data, run_id, updated_at, digest from states"
 
 
 def _from_row(state_id: str, row: tuple[Any, ...]) -> State:
-    _, value, partial, by_user, with_data, run_id, updated_at = row
+    _, value, partial, by_user, with_data, run_id, updated_at, _ = row
     return State(
         state_id=state_id,
         value=value,

@@ -52,6 +52,9 @@ MIGRATIONS = (
       primary key (plugin, name)
     ) strict, without rowid;
     """,
+    """
+    alter table states add column digest text;
+    """,
 )
 
 

@@ -130,3 +130,21 @@ def test_a_file_that_meltano_wrote_is_read(tmp_path):
 def test_an_unknown_backend_is_refused(tmp_path):
     with pytest.raises(InputError, match="`s3://bucket`"):
         states.open_backend("s3://bucket", SystemDb(tmp_path))
+
+
+@pytest.mark.parametrize("kind", ["systemdb", "folder"])
+def test_a_state_whose_value_was_tampered_with_gives_way_to_the_one_before(tmp_path, kind):
+    db, told = SystemDb(tmp_path / "home"), []
+    uri = "systemdb" if kind == "systemdb" else f"file://{tmp_path}/states"
+    backend = states.open_backend(uri, db, warn=told.append)
+    save(backend, '{"n":1}', "r1")
+    save(backend, '{"n":2}', "r2")
+    if kind == "systemdb":
+        with db.transaction() as connection:
+            connection.execute("""update states set value = '{"n":9}' where generation = 2""")
+    else:
+        (file,) = (tmp_path / "states").glob("*/state.json")
+        file.write_text(file.read_text().replace('{"n":2}', '{"n":9}'))
+    assert value(backend) == '{"n":1}'
+    assert ["is damaged" in text for text in told] == [True]
+    db.close()

@@ -24,7 +24,7 @@ def list_(settings: Settings, pattern: str, as_json: bool) -> None:
     """The state ids."""
     from headwater.ops import states
 
-    rows = states.listing(settings.workspace(default_environment=False), pattern)
+    rows = states.listing(settings.workspace(default_environment=False), pattern, warn=_warn)
     if as_json:
         print_json([{"state_id": row.state_id, "updated_at": row.updated_at, "run_id": row.run_id} for row in rows])
         return
@@ -43,7 +43,7 @@ def get(settings: Settings, state_id: str, form: str) -> None:
     """Print a state."""
     from headwater.ops import states
 
-    text = states.get(settings.workspace(default_environment=False), state_id)
+    text = states.get(settings.workspace(default_environment=False), state_id, warn=_warn)
     if form == "pretty":
         import json
 
@@ -108,3 +108,7 @@ def move(settings: Settings, source: str, destination: str, force: bool) -> None
     if not force:
         click.confirm(f"move the state of `{source}` to `{destination}`?", abort=True)
     states.move(settings.workspace(default_environment=False), source, destination)
+
+
+def _warn(text: str) -> None:
+    click.echo(f"warning: {text}", err=True)

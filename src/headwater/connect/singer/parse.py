@@ -247,6 +247,12 @@ class _Parser:
                     yield Rejected(stream=name, record=_original(texts[row], marked=marked), reason=reason)
                 texts = [text for row, text in enumerate(texts) if row not in bad.reasons]
                 continue
+            if built.batch.num_rows != len(texts):
+                raise RunFailedError(
+                    "bad-message",
+                    f"a RECORD message of stream `{name}` has no `record`",
+                    hint="the tap breaks the Singer specification; report it to the tap's author",
+                )
             into = stream.builder.shape.extra_name or ""
             for path in built.extras:
                 dotted = schema.SEPARATOR.join(path)
@@ -355,7 +361,11 @@ def _state(message: Envelope) -> bytes:
 def _json(message: Envelope, text: Raw) -> Any:
     if not bytes(text):
         return None
-    return msgspec.json.decode(repair.mended(bytes(text))[0] if isinstance(message, Marked) else text)
+    try:
+        return msgspec.json.decode(repair.mended(bytes(text))[0] if isinstance(message, Marked) else text)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        of = f" of stream `{message.stream}`" if message.stream else ""
+        raise RunFailedError("bad-message", f"a {message.type} message{of} cannot be read", why=str(error)) from None
 
 
 def _version(version: float | str | None, stream: str) -> int | None:

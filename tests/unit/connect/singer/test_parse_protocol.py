@@ -282,3 +282,14 @@ def test_114_a_required_field_that_is_missing_fails(tap):
     assert tap.error.why == "the required field `id` is missing"
     tap.error = None
     assert tap.rows(line, tap.record("{}"), check_required=False) == [{"id": None}]
+
+
+def test_a_record_message_without_a_record_is_not_passed_over(tap, shown):
+    found = tap.read(tap.schema(id=INT), tap.state("1"), '{"type": "RECORD", "stream": "s", "rekord": {"id": 1}}')
+    assert shown(found) == ["Schema s", "Checkpoint 1"]
+    assert tap.error.what == "a RECORD message of stream `s` has no `record`"
+
+
+def test_a_schema_with_a_number_that_nobody_can_hold_is_refused(tap):
+    tap.read('{"type": "SCHEMA", "stream": "s", "schema": {}, "key_properties": 1e400}')
+    assert tap.error.what == "a SCHEMA message of stream `s` cannot be read"
