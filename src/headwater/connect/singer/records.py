@@ -113,17 +113,17 @@ def _columns(known: Shape, members: Members, rows: int, *, marked: bool) -> Buil
     for index in loose:
         known.columns[index].loose = True
         known.revision += 1
-    absent = dict(members.absent)
+    without_extra = None
     if known.extra_name is not None:
         extra, changed = _extra(members.extras, rows, marked=marked)
         arrays.append(extra)
         if known.keys and extra.null_count:
             # A record without unknown fields says nothing of those that came before.
-            absent[known.extra_name] = extra.is_null().to_pylist()
+            without_extra = extra.is_null().to_pylist()
         if changed:
             repaired[known.extra_name] = changed
     batch = pa.RecordBatch.from_arrays(arrays, schema=shape.arrow_schema(known))
-    return Built(batch, _missing(known, absent), repaired)
+    return Built(batch, _missing(known, members.absent, without_extra), repaired)
 
 
 def _require(known: Shape, arrays: list[pa.Array], absent: dict[str, list[bool]], bad: dict[int, str]) -> None:
@@ -137,14 +137,13 @@ def _require(known: Shape, arrays: list[pa.Array], absent: dict[str, list[bool]]
             bad.setdefault(row, f"the required field `{name}` is missing")
 
 
-def _missing(known: Shape, absent: dict[str, list[bool]]) -> pa.Array | None:
+def _missing(known: Shape, absent: dict[str, list[bool]], without_extra: list[bool] | None) -> pa.Array | None:
     """For each record the columns it did not send. There are few patterns, so they are built once and taken."""
     if not known.keys:
         return None
-    groups = [
-        (flags, [top] if top == known.extra_name else [c.name for c in known.columns if c.path[0] == top])
-        for top, flags in absent.items()
-    ]
+    groups = [(flags, [c.name for c in known.columns if c.path[0] == top]) for top, flags in absent.items()]
+    if without_extra is not None:
+        groups.append((without_extra, [shape.EXTRA]))
     if not groups:
         return None
     patterns = list(zip(*(flags for flags, _ in groups), strict=True))

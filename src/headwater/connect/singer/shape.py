@@ -73,7 +73,7 @@ def adopt(
     names = {column.path: column.name for column in shape.columns}
     for leaf in sorted(leaves, key=lambda leaf: len(leaf.path)):
         if leaf.path not in names:
-            names[leaf.path] = column_name(leaf.path, [*names.values(), *filter(None, [shape.extra_name])])
+            names[leaf.path] = column_name(leaf.path, [*names.values(), EXTRA])
     for leaf in leaves:
         column = known.get(leaf.path)
         if column is None:
@@ -84,11 +84,11 @@ def adopt(
         elif (column.family, column.first) != (leaf.family, leaf.type):
             _redeclare(column, leaf)
             shape.revision += 1
-    shape.keys, shape.required = keys, required
-    shape.cursor = cursor if cursor in {column.name for column in shape.columns} else None
+    shape.keys, shape.required = tuple(names[(key,)] for key in keys), required
+    shape.cursor = None if cursor is None else names.get((cursor,))
     for column in shape.columns:
-        column.exact = column.name in (*keys, shape.cursor)
-    shape.revision += (keys, required) != before[1:3]
+        column.exact = column.name in (*shape.keys, shape.cursor)
+    shape.revision += (shape.keys, required) != before[1:3]
     return before[1:] != (shape.keys, shape.required, shape.cursor) or not same(before[0], arrow_schema(shape))
 
 
@@ -113,13 +113,10 @@ def column_name(path: Path, taken: Collection[str]) -> str:
 
 
 def add_extras(shape: Shape, paths: Iterable[Path]) -> None:
-    """Remember unknown fields. The first of all makes the `_extra` column."""
+    """Remember unknown fields. The first of all makes the `_extra` column, whose name no property gets."""
     fresh = sorted(set(paths) - shape.extras)
-    if fresh and shape.extra_name is None:
-        names = {column.name for column in shape.columns}
+    if fresh:
         shape.extra_name = EXTRA
-        while shape.extra_name in names:
-            shape.extra_name += "_"
     if len(shape.extras) + len(fresh) > MOST_EXTRAS:
         shape.walk = True
         fresh = fresh[: MOST_EXTRAS - len(shape.extras)]

@@ -33,8 +33,13 @@ def test_110_and_111_unknown_fields_are_kept_and_told_once(tap):
     ]
 
 
-def test_a_source_column_named_extra_keeps_its_name(tap):
-    assert tap.rows(tap.schema(_extra=INT), tap.record('{"_extra":1,"x":2}')) == [{"_extra": 1, "_extra_": '{"x":2}'}]
+def test_a_property_named_extra_never_meets_the_unknown_fields(tap):
+    lines = [tap.schema(_extra=INT, keys=["_extra"]), tap.record('{"_extra":1,"x":2}'), tap.record('{"_extra":2}')]
+    schema, rows = tap.read(*lines)
+    (key,) = schema.keys
+    assert rows.batch.to_pylist() == [{key: 1, "_extra": '{"x":2}'}, {key: 2, "_extra": None}]
+    assert rows.missing.to_pylist() == [None, ["_extra"]]
+    assert key == "_extra__23339f47"
 
 
 def test_an_unknown_field_that_a_schema_names_later_gets_its_column(tap):
