@@ -50,7 +50,7 @@ def test_explain_leaves_only_what_was_adjusted(project):
 def test_a_state_is_set_shown_and_forgotten(project):
     states.set_value(project.workspace(), "dev:a-to-b", '{"singer_state": {"x": 1.50}}')
     assert states.get(project.workspace(), "dev:a-to-b", warn=print) == '{"singer_state":{"x": 1.50}}'
-    (row,) = states.listing(project.workspace(), "dev:*")
+    (row,) = states.listing(project.workspace(), "dev:*", warn=print)
     assert (row.state_id, row.by_user) == ("dev:a-to-b", True)
     states.clear(project.workspace(), "dev:a-to-b")
     assert states.get(project.workspace(), "dev:a-to-b", warn=print) == "{}"
