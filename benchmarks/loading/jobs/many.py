@@ -60,7 +60,8 @@ def many_duckdb(bench: Bench) -> Job:
 
 def in_file(bench: Bench, file: Path, schema: str) -> Check:
     """All tables taken together."""
-    union = " union all ".join(f"(select {', '.join(EVENTS)} from {schema}.{table})" for table in TABLES)
+    columns = ", ".join(f'"{name}"' for name in EVENTS)
+    union = " union all ".join(f"(select {columns} from {schema}.{table})" for table in TABLES)
 
     def expected() -> Fingerprint:
         return in_duckdb(f"(from '{bench.events.parquet}' where id <= {ROWS})", EVENTS)

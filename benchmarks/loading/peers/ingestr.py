@@ -8,7 +8,7 @@ from pathlib import Path
 from loading.arrivals import Check
 from loading.bench import Bench, Role, Way, shell
 from loading.places import empty_folder, empty_schemas, first
-from loading.venvs import binaries
+from loading.venvs import binaries, duckdb_driver
 
 NAME = "ingestr"
 SCHEMA = "ingestr"
@@ -33,7 +33,7 @@ def copy(
         cwd=place,
         check=check,
         before=first(empty_folder(place), empty_schemas(bench.server, SCHEMA, f"{SCHEMA}_staging", "_bruin_staging")),
-        env={"INGESTR_DISABLE_TELEMETRY": "true", "PROGRESS": "log"},
+        env={"INGESTR_DISABLE_TELEMETRY": "true", "PROGRESS": "log", "ADBC_DRIVER_PATH": str(duckdb_driver())},
     )
 
 

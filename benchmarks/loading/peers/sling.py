@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 from loading.arrivals import Check
-from loading.bench import Bench, Role, Way
+from loading.bench import Bench, Role, Way, environment
 from loading.places import empty_folder, empty_schemas, first
 from loading.venvs import binaries
 
@@ -63,6 +64,16 @@ def program() -> str:
     return str(found)
 
 
+def home(bench: Bench) -> Path:
+    """A home folder with the extensions in it that DuckDB would fetch from elsewhere."""
+    place = bench.scratch("sling-home")
+    if not (place / ".duckdb").exists():
+        add = "from duckdb_extensions import import_extension as add; add('json'); add('httpfs')"
+        env = environment({"HOME": str(place)})
+        subprocess.run([binaries(NAME) / "python", "-c", add], check=True, env=env, stdout=subprocess.DEVNULL)
+    return place
+
+
 def duckdb_file(bench: Bench, job: str) -> Path:
     return bench.scratch(f"{job}-{NAME}") / "out.duckdb"
 
@@ -71,7 +82,7 @@ def connections(bench: Bench, place: Path) -> dict[str, str]:
     return {
         "BENCH": f"{bench.server.url}?sslmode=disable",
         "FILE": f"duckdb://{place / 'out.duckdb'}",
-        "SLING_HOME_DIR": str(bench.scratch("sling-home")),
+        "HOME": str(home(bench)),
         "DUCKDB_PATH": str(binaries(NAME) / "duckdb"),
         "SLING_DISABLE_TELEMETRY": "TRUE",
     }

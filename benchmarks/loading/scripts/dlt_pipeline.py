@@ -27,7 +27,7 @@ def tables(options):
     from dlt.sources.sql_database import sql_database
 
     source = sql_database(
-        options["url"],
+        options["url"].replace("postgresql:", "postgresql+psycopg2:"),
         schema=options.get("source_schema", "truth"),
         table_names=options["tables"],
         backend="connectorx",
