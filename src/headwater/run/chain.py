@@ -175,8 +175,8 @@ class Chain:
             return self._failure
         return verdict([_end(link) for link in self._links])
 
-    def close(self) -> None:
-        """End what still runs and free everything; idempotent."""
+    def end(self) -> None:
+        """End what still runs. A thread that reads from `outlet` comes to its end then; idempotent."""
         self._watch.close()
         for link in self._links:
             link.stop()
@@ -184,6 +184,11 @@ class Chain:
         for link in self._links:
             if link.child.code is None:
                 link.child.terminate(max(0.0, until - monotonic()))
+
+    def close(self) -> None:
+        """End what still runs and free everything; nobody may read from `outlet` any more. Idempotent."""
+        self.end()
+        for link in self._links:
             _close(link.joint)
             link.joint = None
         self.close_inlet()

@@ -15,14 +15,15 @@ from typing import Any
 
 import msgspec
 
+from headwater.base.ahead import Beat, ahead
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session, Stage
+from headwater.connect.contract import Message, OpenRequest, ReadRequest, Rows, Session, Stage
 from headwater.connect.singer import batch, parse
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
 from headwater.run import native
-from headwater.run.chain import Chain, Start
+from headwater.run.chain import TICK, Chain, Start
 from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.feed import Feeder
 from headwater.run.keeping import Keeping
@@ -34,6 +35,9 @@ from headwater.run.state import start_state, state_saver
 from headwater.store.states import merged
 
 Json = dict[str, Any]
+
+# Of a load's memory, for what was read and not yet handed to the session.
+_AHEAD_SHARE = 0.125
 
 
 def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[StreamFigures, ...]:
@@ -51,6 +55,7 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
         try:
             for message in source.messages:
                 load.take(message)
+                load.idle()
                 if run.cancel.is_aborted():
                     run.cancel.check()
             source.raise_failure()
@@ -88,17 +93,20 @@ class _Source:
         self._load = load
         self._chain: Chain | None = None
         self._feeder: Feeder | None = None
-        self.messages: Iterator[Message]
+        messages: Iterator[Message]
         mappers = [Start(block=block, args=config_arguments(block, folder)) for block in step.mappers]
         if step.extractor.native is not None and not mappers:
-            self.messages = _read(step, run, folder, catalog, state, run.cancel.is_set)
-            return
-        self._chain, self._feeder = _chain(step, run, folder, catalog, state, mappers)
-        self.messages = parse.messages(
-            self._chain.chunks(load.idle),
-            _parse_options(step, Path(run.plan.root)),
-            lambda text: run.tell(step.name, Level.WARNING, text),
-        )
+            messages = _read(step, run, folder, catalog, state, run.cancel.is_set)
+        else:
+            self._chain, self._feeder = _chain(step, run, folder, catalog, state, mappers)
+            messages = parse.messages(
+                self._chain.chunks(lambda: None),
+                _parse_options(step, Path(run.plan.root)),
+                lambda text: run.tell(step.name, Level.WARNING, text),
+            )
+        # Reading goes on while the destination commits.
+        budget = int(step.memory_bytes * _AHEAD_SHARE)
+        self.messages = ahead(messages, budget_bytes=budget, size_of=_size, beat=Beat(TICK, load.idle))
 
     def raise_failure(self) -> None:
         """Wait until all have ended; raise when one did not end well or the run was cancelled."""
@@ -117,8 +125,17 @@ class _Source:
         return error
 
     def close(self) -> None:
+        # In this order: the thread that reads comes to its end when the programs have ended, and must have done so
+        # before its pipe is closed.
+        if self._chain is not None:
+            self._chain.end()
+        self.messages.close()
         if self._chain is not None:
             self._chain.close()
+
+
+def _size(message: Message) -> int:
+    return message.batch.nbytes if isinstance(message, Rows) else 0
 
 
 def _to_target(
@@ -226,7 +243,7 @@ def _session(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         run_id=run.plan.run_id,
         source=str(step.extractor.extras.get("load_schema") or step.extractor.namespace),
         folder=folder,
-        memory_bytes=step.memory_bytes,
+        memory_bytes=int(step.memory_bytes * (1 - _AHEAD_SHARE)),
         on_wait=lambda who: run.tell(step.name, Level.INFO, f"waiting for {who}"),
     )
     session = native.open_session(step.loader, root=Path(run.plan.root), request=request)

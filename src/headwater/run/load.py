@@ -102,7 +102,7 @@ class Load:
         self.tell()
 
     def idle(self) -> None:
-        """Nothing came for a moment: commit what has waited long enough, so that a slow source is seen too."""
+        """To be called every moment: commits what has waited long enough, so that a slow source is seen too."""
         if self._pending is not None and self._is_due() and not self._is_replacing:
             self._commit(to_boundary=True)
         self.tell()
