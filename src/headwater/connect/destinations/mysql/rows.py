@@ -8,7 +8,7 @@ from datetime import datetime
 
 import pyarrow as pa
 import pyarrow.compute as pc
-from msgspec import Struct
+from msgspec import Struct, field
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
@@ -37,10 +37,13 @@ _PIECE_BYTES = 8 << 20
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
-    """Rows of one commit (`batches` gives them as often as it is called), and the moment they are stamped with."""
+    """Rows of one commit (`batches` gives them as often as it is called), and the moment they are stamped with. `fresh`
+    are the tables that were empty when the session began, and of whose keys none came twice so far; it is kept up to
+    date."""
 
     batches: Callable[[], Iterable[pa.RecordBatch]]
     loaded_at: datetime
+    fresh: set[str] = field(default_factory=set)
 
 
 def load(connection: Connection, table: Target, incoming: Incoming, *, prior: Target | None = None) -> int:
@@ -55,20 +58,30 @@ def load(connection: Connection, table: Target, incoming: Incoming, *, prior: Ta
     try:
         if not table.keys:
             return _send(connection, table.sql, _Outgoing(connection, table, incoming, is_staged=False))
-        taken = straight(connection, table, incoming, is_first=prior is None)
-        return _upsert(connection, table, incoming, prior) if taken is None else taken
+        may_be_new = table.sql in incoming.fresh or _is_empty(connection, table)
+        taken = _inserted(connection, table, incoming, is_first=prior is None) if may_be_new else None
+        if taken is None:
+            incoming.fresh.discard(table.sql)
+            return _upsert(connection, table, incoming, prior)
     except (DuplicateKeyError, UnfitError) as error:
         raise value_rejected(table, str(error)) from error
+    incoming.fresh.add(table.sql)
+    return taken
 
 
-def straight(connection: Connection, table: Target, incoming: Incoming, *, is_first: bool = True) -> int | None:
+def straight(connection: Connection, table: Target, incoming: Incoming) -> int | None:
     """Insert the rows when the table is empty and no key comes twice, and answer their number; None when it is
-    otherwise. Unless they are the first rows of their keys, each must have come with all of its fields.
+    otherwise. Raises UnfitError, and as `load` does."""
+    return _inserted(connection, table, incoming, is_first=True) if _is_empty(connection, table) else None
 
-    Raises UnfitError, and as `load` does.
-    """
-    if connection.rows(f"select 1 from {table.sql} limit 1"):
-        return None
+
+def _is_empty(connection: Connection, table: Target) -> bool:
+    return not connection.rows(f"select 1 from {table.sql} limit 1")
+
+
+def _inserted(connection: Connection, table: Target, incoming: Incoming, *, is_first: bool) -> int | None:
+    """Insert the rows when they have new keys, each its own; None when it is otherwise. Unless they are the first rows
+    of their keys anywhere, each must have come with all of its fields."""
     outgoing = _Outgoing(connection, table, incoming, is_staged=False)
     connection.run("savepoint straight")
     try:

@@ -52,6 +52,7 @@ class MySQLWriter:
         self._schema = _schema_name(settings.default_target_schema or settings.database or request.source)
         self._rules = deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-mysql")
         self._keeps_history = settings.load_method == "history"
+        self._fresh: set[str] = set()
         self._token: str | None = None
         self._connection: Connection | None = None
 
@@ -241,7 +242,7 @@ class MySQLWriter:
 
     def _load(self, connection: Connection, commit: Commit, ready: _Ready, moment: datetime) -> StreamReceipt:
         table = ready.aside or ready.table
-        incoming = rows.Incoming(batches=ready.part.batches, loaded_at=moment)
+        incoming = rows.Incoming(batches=ready.part.batches, loaded_at=moment, fresh=self._fresh)
         try:
             if self._keeps_history and ready.aside is None:
                 taken = history.load(connection, table, incoming)

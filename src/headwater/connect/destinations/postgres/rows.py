@@ -29,11 +29,13 @@ _PIECE_BYTES = 8 << 20
 
 class Incoming(Struct, frozen=True, kw_only=True):
     """Rows of one commit (`batches` gives them as often as it is called), and the moment they are stamped with.
-    Values of the source's columns in `exact` are never repaired."""
+    Values of the source's columns in `exact` are never repaired. `fresh` are the tables that were empty when the
+    session began, and of whose keys none came twice so far; it is kept up to date."""
 
     batches: Callable[[], Iterable[pa.RecordBatch]]
     loaded_at: datetime
     exact: frozenset[str] = frozenset()
+    fresh: set[str] = field(default_factory=set)
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -56,17 +58,29 @@ def load(
     """
     if not table.keys:
         return _send(connection, into, _Outgoing(table, incoming, is_staged=False))
-    taken = straight(connection, table, into, incoming, is_keyed=is_keyed, is_first=prior is None)
-    return taken or _upsert(connection, table, into, incoming, prior or into)
+    is_first = prior is None
+    may_be_new = into in incoming.fresh or _is_empty(connection, into)
+    taken = _inserted(connection, table, into, incoming, is_keyed=is_keyed, is_first=is_first) if may_be_new else None
+    if taken is None:
+        incoming.fresh.discard(into)
+        return _upsert(connection, table, into, incoming, prior or into)
+    incoming.fresh.add(into)
+    return taken
 
 
-def straight(
-    connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool, is_first: bool = True
-) -> Taken | None:
+def straight(connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool) -> Taken | None:
     """Insert the rows when `into` is empty and no key comes twice. None when it is otherwise; `into` then has its
-    unique index too. Unless they are the first rows of their keys, each must have come with all of its fields."""
+    unique index too."""
     if not _is_empty(connection, into):
         return None
+    return _inserted(connection, table, into, incoming, is_keyed=is_keyed, is_first=True)
+
+
+def _inserted(
+    connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool, is_first: bool
+) -> Taken | None:
+    """Insert the rows when they have new keys, each its own. None when it is otherwise; `into` then has its unique
+    index too. Unless they are the first rows of their keys anywhere, each must have come with all of its fields."""
     outgoing = _Outgoing(table, incoming, is_staged=False)
     execute(connection, "savepoint straight")
     try:

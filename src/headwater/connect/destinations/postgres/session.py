@@ -48,6 +48,7 @@ class PostgresWriter:
             hard=settings.hard_delete, share=settings.max_delete_share, loader="target-postgres"
         )
         self._address = address(settings, request.folder / "tls")
+        self._fresh: set[str] = set()
         self._backend: Backend | None = None
         self._connection: Connection | None = None
 
@@ -153,7 +154,7 @@ class PostgresWriter:
         if target.starts_history:
             changes.append(history.start(connection, target, moment))
         exact = frozenset((*stream.schema.keys, *([stream.schema.cursor] if stream.schema.cursor else [])))
-        incoming = rows.Incoming(batches=part.batches, loaded_at=moment, exact=exact)
+        incoming = rows.Incoming(batches=part.batches, loaded_at=moment, exact=exact, fresh=self._fresh)
         table = f"{target.schema}.{target.table}"
         try:
             taken = self._take(connection, commit, stream, target, place, incoming)
