@@ -18,6 +18,10 @@ test *arguments:
 unit *arguments:
     pytest -m "not e2e" {{arguments}}
 
+# List the cases of loading and the tests that hold them
+cases:
+    python tests/contract/cases.py
+
 # Put right what can be put right by machine
 fix:
     ruff check --fix .
