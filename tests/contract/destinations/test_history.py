@@ -139,6 +139,25 @@ def test_keys_of_several_columns_and_of_any_length(place, run):
     assert found == [("x", 1, True), ("y", 1, False), ("y", 2, True), ("z", 1, True)]
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_key_may_become_text_and_long(place, run, replace):
+    run([A, B])
+    text = USERS.set(0, pa.field("id", pa.string()))
+    long = "k" * 1000
+    run([{"id": "1", "name": "b"}, {"id": "2", "name": "b"}, {"id": "x", "name": "c"}], columns=text, replace=replace)
+    run([{"id": "2", "name": "d"}, {"id": long, "name": None}], columns=text, missing=[None, ["name"]])
+    run([{"id": "2", "name": "d"}, {"id": long, "name": "e"}], columns=text, replace=True)
+    assert versions(place) == [
+        ("1", "a", False),
+        ("1", "b", False),
+        ("2", "b", False),
+        ("2", "d", True),
+        (long, None, False),
+        (long, "e", True),
+        ("x", "c", False),
+    ]
+
+
 def test_a_stream_without_keys_is_refused(place):
     place.need("history")
     with pytest.raises(InputError) as caught:

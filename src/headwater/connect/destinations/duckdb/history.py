@@ -76,10 +76,11 @@ def _open(connection: duckdb.DuckDBPyConnection, table: Target, latest: str, mom
     values = [names.quote(column.name) for column in table.columns if column.name not in table.keys]
     differs = " or ".join(f"c.{name} is distinct from i.{name}" for name in values) or "false"
     picked = [f"i.{names.quote(name)}" for name in own] + [f"c.{names.quote(name)}" for name in table.others]
-    ended = f"select max(coalesce(e.{VALID_TO}, e.{VALID_FROM} + {_TICK})) from {table.sql} e"
+    # What is current is the last version; where there is none the others have to be looked at.
+    ended = f"select max(e.{VALID_TO}) from {table.sql} e where {rows.same_key(table, 'e', 'i')}"
     connection.execute(
         f"create temp table {_CHANGED} as select {', '.join(picked)}, timestamptz '{moment}' as {LOADED_AT}, "
-        f"greatest(timestamptz '{moment}', ({ended} where {rows.same_key(table, 'e', 'i')})) as {VALID_FROM} "
+        f"greatest(timestamptz '{moment}', c.{VALID_FROM} + {_TICK}, ({ended})) as {VALID_FROM} "
         f"from {latest} i left join (from {table.sql} where {CURRENT}) c on {rows.same_key(table, 'c', 'i')} "
         f"where c.{VALID_FROM} is null or {differs}"
     )

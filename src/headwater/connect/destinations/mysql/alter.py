@@ -15,7 +15,7 @@ from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection
-from headwater.connect.destinations.mysql.tables import KEY_HASH, LOADED_AT, Target, Widening, unsupported
+from headwater.connect.destinations.mysql.tables import KEY, KEY_HASH, LOADED_AT, Target, Widening, unsupported
 
 
 def reach(connection: Connection, table: Target, *, notes_keys: tuple[str, ...] | None) -> list[Change]:
@@ -79,12 +79,19 @@ def new_key(table: Target, *, adds: bool) -> list[str]:
         return []
     add = "add " if adds else ""
     if not table.is_hashed:
-        return [f"{add}primary key ({', '.join(map(quote, table.unique))})"]
+        return [f"{add}{one}" for one in ordered_keys(table, "primary key")]
     column = "add column " if adds else ""
     return [
         f"{column}{quote(KEY_HASH)} binary(32) generated always as ({key_hash(table)}) stored",
         f"{add}unique key {quote(KEY_HASH)} ({', '.join(map(quote, table.unique))})",
     ]
+
+
+def ordered_keys(table: Target, kind: str) -> list[str]:
+    """The unique index, of that kind, and for versions one that finds those of a key."""
+    unique = f"{kind} ({', '.join(map(quote, table.unique))})"
+    found = f"key {quote(KEY)} ({', '.join(map(quote, table.keys))})"
+    return [unique, found] if table.keeps_history else [unique]
 
 
 def key_hash(table: Target) -> str:
@@ -109,10 +116,13 @@ def _alter(connection: Connection, table: Target) -> None:
         ]
         if one.column.name in table.keys and table.key_index and not added_key:
             old_key = table.key_index
-            listed = ", ".join(map(quote, table.unique))
-            added_key = [f"add {'primary key' if old_key == 'PRIMARY' else 'unique key'} ({listed})"]
+            added_key = [
+                f"add {one}" for one in ordered_keys(table, "primary key" if old_key == "PRIMARY" else "unique key")
+            ]
     if old_key:
         before.append("drop primary key" if old_key == "PRIMARY" else f"drop index {quote(old_key)}")
+    if old_key and table.keeps_history:
+        before.append(f"drop index {quote(KEY)}")
     if table.drops_hash:
         before.append(f"drop column {quote(KEY_HASH)}")
     if not (before or steps or added_key):

@@ -19,7 +19,7 @@ from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO
 from headwater.connect.destinations.mysql import alter, replace, rows
 from headwater.connect.destinations.mysql.called import PREFIX, quote
 from headwater.connect.destinations.mysql.connection import Connection, DuplicateKeyError, UnfitError
-from headwater.connect.destinations.mysql.tables import KEY_HASH, LOADED_AT, Column, Held, Target, inspect
+from headwater.connect.destinations.mysql.tables import KEY, KEY_HASH, LOADED_AT, Column, Held, Target, inspect
 from headwater.connect.staging import VERSION
 
 _LATEST = f"{PREFIX}latest"
@@ -40,12 +40,8 @@ def start(connection: Connection, table: Target, moment: datetime) -> Change:
     until = f"greatest({DELETED_AT}, {since} + {_TICK})"
     ended = f", {VALID_TO} = case when {DELETED_AT} is not null then {until} end" if DELETED_AT in table.ours else ""
     connection.run(f"update {table.sql} set {VALID_FROM} = {since}{ended} where {VALID_FROM} is null")
-    index = quote(table.key_index or "PRIMARY")
-    on = ", ".join(map(quote, (*table.unique, VALID_FROM)))
-    drops, adds = f"drop index {index}", f"add unique key {index} ({on})"
-    if table.key_index == "PRIMARY":
-        drops, adds = "drop primary key", f"add primary key ({on})"
-    connection.run(f"alter table {table.sql} modify column {VALID_FROM} datetime(6) not null, {drops}, {adds}")
+    steps = [f"modify column {VALID_FROM} datetime(6) not null", *_rekey(table, changed(table, keeps_history=True))]
+    connection.run(f"alter table {table.sql} {', '.join(steps)}")
     return started(table.stream)
 
 
@@ -53,12 +49,12 @@ def begin(connection: Connection, entry: Entry, table: Target) -> Held:
     """An empty table aside, like the stream's own, with one row a key. Commits what is open."""
     made = replace.begin(connection, entry, table, table.keys)
     at = f"{quote(made.schema)}.{quote(made.table)}"
-    index = quote(table.key_index or "PRIMARY")
-    on = ", ".join(map(quote, table.unique[:-1]))
-    drops, adds = f"drop index {index}", f"add unique key {index} ({on})"
-    if table.key_index == "PRIMARY":
-        drops, adds = "drop primary key", f"add primary key ({on})"
-    connection.run(f"alter table {at} {drops}, drop column {VALID_FROM}, drop column {VALID_TO}, {adds}")
+    steps = [
+        f"drop column {VALID_FROM}",
+        f"drop column {VALID_TO}",
+        *_rekey(table, changed(table, keeps_history=False)),
+    ]
+    connection.run(f"alter table {at} {', '.join(steps)}")
     return inspect(connection, made.table, stream=table.stream, keys=table.keys, noted=table.noted)
 
 
@@ -97,6 +93,19 @@ def take_snapshot(
         raise rows.value_rejected(table, str(error)) from error
 
 
+def _rekey(table: Target, after: Target) -> list[str]:
+    """The steps from one's indexes to those of the other."""
+    if table.key_index == "PRIMARY":
+        steps = ["drop primary key", *(f"add {one}" for one in alter.ordered_keys(after, "primary key"))]
+    elif table.is_hashed:
+        on = ", ".join(map(quote, after.unique))
+        return [f"drop index {quote(KEY_HASH)}", f"add unique key {quote(KEY_HASH)} ({on})"]
+    else:
+        index = quote(table.key_index or "")
+        steps = [f"drop index {index}", *(f"add {one}" for one in alter.ordered_keys(after, f"unique key {index}"))]
+    return [f"drop index {quote(KEY)}", *steps] if table.keeps_history else steps
+
+
 def _make_latest(connection: Connection, table: Target) -> Target:
     """A temporary table for one row a key; making it ends no transaction."""
     latest = changed(table, table=_LATEST, keeps_history=False, is_new=True, new_key=True, ours=tuple(_version(table)))
@@ -117,8 +126,10 @@ def _open(connection: Connection, table: Target, latest: Target, moment: datetim
     kept = [*(f"i.{quote(name)}" for name in table.own), *(f"c.{name}" for name in others)]
     if table.is_hashed:
         kept.append(f"i.{KEY_HASH}")
-    ended = f"select max(coalesce(e.{VALID_TO}, e.{VALID_FROM} + {_TICK})) from {table.sql} e"
-    since = f"greatest({_at(moment)}, coalesce(({ended} where {rows.same_key(table, 'e', 'i')}), {_at(moment)}))"
+    # What is current is the last version; only where there is none have the others to be looked at.
+    last = f"select max(e.{VALID_TO}) from {table.sql} e where {rows.same_key(table, 'e', 'i')}"
+    ended = f"case when c.{VALID_FROM} is null then ({last}) else c.{VALID_FROM} + {_TICK} end"
+    since = f"greatest({_at(moment)}, coalesce({ended}, {_at(moment)}))"
     opened = f"{quote(connection.schema)}.{quote(_CHANGED)}"
     connection.run(f"drop temporary table if exists {opened}")
     connection.run_exactly(

@@ -35,6 +35,8 @@ from headwater.connect.staging import VERSION, grown
 LOADED_AT = "__loaded_at"
 # Stands for keys that are too long for an index.
 KEY_HASH = "__key_hash"
+# Finds the versions of a key; an index that is not unique.
+KEY = "__key"
 # Riders of incoming rows: their order of arrival, and which of their columns were sent.
 ORDINAL = "__ordinal"
 SENT = "__sent"
@@ -130,9 +132,11 @@ class Target(Struct, frozen=True, kw_only=True):
 
     @property
     def unique(self) -> tuple[str, ...]:
-        """The columns of the unique index."""
-        keys = (KEY_HASH,) if self.is_hashed else self.keys
-        return (*keys, VALID_FROM) if self.keeps_history else keys
+        """The columns of the unique index. Rows lie in its order: versions in that of time, so that new ones come last
+        and split no pages."""
+        if self.is_hashed:
+            return (KEY_HASH, VALID_FROM) if self.keeps_history else (KEY_HASH,)
+        return (VALID_FROM, *self.keys) if self.keeps_history else self.keys
 
     @property
     def own(self) -> list[str]:

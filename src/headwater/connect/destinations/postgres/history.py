@@ -50,6 +50,8 @@ def load(connection: Connection, table: Target, incoming: rows.Incoming) -> rows
     `rows.load`."""
     taken = rows.straight(connection, table, table.sql, incoming, is_keyed=table.is_keyed)
     if taken is not None:
+        # Without figures the planner takes most versions for closed ones.
+        execute(connection, f"analyze {table.sql} ({', '.join(map(quote, (*table.keys, VALID_TO)))})")
         return taken
     current = f"(select * from {table.sql} where {CURRENT})"
     with rows.latest(connection, table, incoming, current) as (taken, latest):
@@ -98,20 +100,25 @@ def _open(connection: Connection, table: Target, latest: str, moment: datetime) 
     """Bring the current versions to the rows of `latest`, which has one a key."""
     own, others = map(quote, table.own), list(map(quote, table.others))
     kept = [*(f"i.{name}" for name in own), *(f"c.{name}" for name in others)]
-    ended = f"select max(coalesce(e.{VALID_TO}, e.{VALID_FROM} + {_TICK})) from {table.sql} e"
+    # What is current is the last version; only where there is none have the others to be looked at.
+    last = f"select max(e.{VALID_TO}) from {table.sql} e where {_same_key(table, 'e', 'i')}"
+    ended = f"case when c.{VALID_FROM} is null then ({last}) end"
     execute(
         connection,
         f"create temp table {_CHANGED.removeprefix('pg_temp.')} on commit drop as select {', '.join(kept)}, "
         f"{_at(moment)} as {LOADED_AT}, "
-        f"greatest({_at(moment)}, ({ended} where {_same_key(table, 'e', 'i')})) as {VALID_FROM} "
+        f"greatest({_at(moment)}, c.{VALID_FROM} + {_TICK}, {ended}) as {VALID_FROM} "
         f"from {latest} i left join {table.sql} c on c.{CURRENT} and {_same_key(table, 'c', 'i')} "
         f"where c.{VALID_FROM} is null or {_differs(table)}",
     )
+    # By the index of current versions: the planner would rather read the whole table.
+    execute(connection, "set local enable_hashjoin = off; set local enable_mergejoin = off")
     execute(
         connection,
         f"update {table.sql} t set {VALID_TO} = i.{VALID_FROM} from {_CHANGED} i "
         f"where t.{CURRENT} and {_same_key(table, 't', 'i')}",
     )
+    execute(connection, "set local enable_hashjoin = default; set local enable_mergejoin = default")
     listed = ", ".join([*map(quote, table.own), *others, LOADED_AT, VALID_FROM])
     execute(connection, f"insert into {table.sql} ({listed}) select {listed} from {_CHANGED}")
     execute(connection, f"drop table {_CHANGED}")
