@@ -83,13 +83,14 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     """What a source is asked for. `catalog` holds the selection; `state` is the raw state to go on from.
 
     `folder` is a private scratch folder; `should_stop` is asked between batches: when it answers true, `read`
-    emits a last Checkpoint if it can and returns.
+    emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that can.
     """
 
     catalog: Catalog
     state: bytes | None
     folder: Path
     batch_bytes: int = 8 << 20
+    jobs: int = 1
     should_stop: Callable[[], bool] = lambda: False
 
 

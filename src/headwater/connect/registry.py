@@ -9,6 +9,7 @@ from headwater.connect.contract import DestinationModule, SourceModule
 
 SOURCES = {
     "files": "headwater.connect.sources.files",
+    "postgres": "headwater.connect.sources.postgres",
 }
 
 DESTINATIONS = {

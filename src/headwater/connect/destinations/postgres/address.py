@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -12,16 +12,17 @@ from psycopg.conninfo import conninfo_to_dict
 from headwater.base.errors import InputError
 from headwater.base.files import private_folder, write_atomic
 from headwater.base.redact import Redactor
-from headwater.connect.destinations.postgres.settings import Settings
 
 _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 
 
 class Address:
-    """Connection parameters. Shows itself without the password, and takes it out of other texts."""
+    """Connection parameters. Shows itself without the password, and takes it out of other texts. `plugin` is whose
+    settings it was made of."""
 
-    def __init__(self, parameters: dict[str, Any]) -> None:
+    def __init__(self, parameters: dict[str, Any], plugin: str) -> None:
         self.parameters = parameters
+        self.plugin = plugin
         self.without_secrets = Redactor([str(parameters[name]) for name in _SECRETS if parameters.get(name)])
 
     @property
@@ -43,26 +44,57 @@ class Address:
 _SECRETS = ("password", "sslpassword")
 
 
-def address(settings: Settings, folder: Path) -> Address:
+class Settings(Protocol):
+    """The settings that say where a database is, of whatever connector."""
+
+    @property
+    def host(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    @property
+    def user(self) -> str | None: ...
+    @property
+    def password(self) -> str | None: ...
+    @property
+    def database(self) -> str | None: ...
+    @property
+    def sqlalchemy_url(self) -> str | None: ...
+    @property
+    def dialect_driver(self) -> str: ...
+    @property
+    def ssl_enable(self) -> bool: ...
+    @property
+    def ssl_mode(self) -> str: ...
+    @property
+    def ssl_certificate_authority(self) -> str | None: ...
+    @property
+    def ssl_client_certificate_enable(self) -> bool: ...
+    @property
+    def ssl_client_certificate(self) -> str | None: ...
+    @property
+    def ssl_client_private_key(self) -> str | None: ...
+
+
+def address(settings: Settings, folder: Path, *, plugin: str = "target-postgres") -> Address:
     """The address that the settings give; `sqlalchemy_url` goes before all others. Certificates that are given as
     text are put into files in `folder`, which is private.
 
     Raises InputError (`bad-url`, `missing-setting`).
     """
     if settings.sqlalchemy_url:
-        return Address(_defaults() | _of_url(settings.sqlalchemy_url))
+        return Address(_defaults() | _of_url(settings.sqlalchemy_url, plugin), plugin)
     if not _SCHEME.match(f"{settings.dialect_driver}://"):
         raise InputError(
             "bad-url",
             f"`{settings.dialect_driver}` is not a PostgreSQL driver",
-            hint="headwater config unset target-postgres dialect+driver",
+            hint=f"headwater config unset {plugin} dialect+driver",
         )
     missing = [name for name in ("user", "database") if not getattr(settings, name)]
     if missing:
         raise InputError(
             "missing-setting",
-            f"the destination needs {', '.join(f'`{name}`' for name in missing)}, or `sqlalchemy_url`",
-            hint=f"headwater config set target-postgres {missing[0]} <value>",
+            f"`{plugin}` needs {', '.join(f'`{name}`' for name in missing)}, or `sqlalchemy_url`",
+            hint=f"headwater config set {plugin} {missing[0]} <value>",
         )
     given: dict[str, Any] = {
         "host": settings.host,
@@ -72,7 +104,7 @@ def address(settings: Settings, folder: Path) -> Address:
     }
     if settings.password is not None:
         given["password"] = settings.password
-    return Address(_defaults() | given | _tls(settings, folder))
+    return Address(_defaults() | given | _tls(settings, folder), plugin)
 
 
 def _defaults() -> dict[str, Any]:
@@ -90,7 +122,7 @@ def _defaults() -> dict[str, Any]:
     }
 
 
-def _of_url(url: str) -> dict[str, Any]:
+def _of_url(url: str, plugin: str) -> dict[str, Any]:
     try:
         found = conninfo_to_dict(_SCHEME.sub("postgresql://", url, count=1))
     except psycopg.ProgrammingError:
@@ -101,7 +133,7 @@ def _of_url(url: str) -> dict[str, Any]:
             "bad-url",
             "`sqlalchemy_url` is not the URL of a PostgreSQL database",
             why="its form is postgresql://user:password@host:port/database, with % codes for special characters",
-            hint="headwater config set target-postgres sqlalchemy_url <url>",
+            hint=f"headwater config set {plugin} sqlalchemy_url <url>",
         ) from None
     return {name: value for name, value in found.items() if value is not None}
 

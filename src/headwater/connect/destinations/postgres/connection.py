@@ -181,21 +181,21 @@ def cannot_connect(address: Address, error: psycopg.Error) -> HeadwaterError:
             "wrong-password",
             f"PostgreSQL at {address.server} refuses the password of `{address.user}`",
             why=text,
-            hint="headwater config set target-postgres password PASSWORD",
+            hint=f"headwater config set {address.plugin} password PASSWORD",
         )
     if "does not exist" in lower and "database" in lower:
         return InputError(
             "unknown-database",
             f"there is no database `{address.database}` at {address.server}",
             why=text,
-            hint=f"create it, or headwater config set target-postgres database <name>: createdb {address.database}",
+            hint=f"create it, or headwater config set {address.plugin} database <name>: createdb {address.database}",
         )
     if _says(lower, ("failed to resolve host", "could not translate host name", "name or service not known")):
         return EnvironmentProblemError(
             "unknown-host",
             f"the host of {address.server} is not known",
             why=text,
-            hint="headwater config set target-postgres host <name>",
+            hint=f"headwater config set {address.plugin} host <name>",
         )
     if _says(lower, ("certificate", "ssl ", "tls")):
         return EnvironmentProblemError(

@@ -1,0 +1,54 @@
+"""Reads tables and views of a PostgreSQL database: in full, or what is new by a replication key.
+
+All streams of a read show the data of one moment. Rows come as Arrow out of binary COPY.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+
+from headwater.connect.contract import Message, ReadRequest
+from headwater.connect.destinations.postgres.address import Address, address
+from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect
+from headwater.connect.sources.postgres import catalog
+from headwater.connect.sources.postgres.read import read as read_streams
+from headwater.connect.sources.postgres.settings import Settings
+from headwater.model.catalog import Catalog
+
+__all__ = ["Settings", "discover", "read", "signature"]
+
+_PLUGIN = "tap-postgres"
+
+
+def discover(settings: Settings) -> Catalog:
+    """A stream `SCHEMA-TABLE` for each table and view that the user may read, by name."""
+    with _connected(settings) as connection:
+        return catalog.catalog(catalog.tables(connection, settings), settings)
+
+
+def signature(settings: Settings) -> str:
+    """A digest that the server makes of its own catalog, and the settings."""
+    with _connected(settings) as connection:
+        return catalog.digest(connection, settings)
+
+
+def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
+    """See `read.read`."""
+    yield from read_streams(settings, address(settings, request.folder / "tls", plugin=_PLUGIN), request)
+
+
+@contextlib.contextmanager
+def _connected(settings: Settings) -> Iterator[Connection]:
+    with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
+        at: Address = address(settings, Path(folder) / "tls", plugin=_PLUGIN)
+        try:
+            connection = connect(at, application="headwater discovers")
+        except psycopg.OperationalError as error:
+            raise cannot_connect(at, error) from error
+        with contextlib.closing(connection):
+            yield connection

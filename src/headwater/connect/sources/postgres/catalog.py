@@ -1,0 +1,157 @@
+"""What a PostgreSQL database offers: a stream for each table and view that the user may read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import pyarrow as pa
+from msgspec import Struct
+
+from headwater.connect.destinations.postgres.connection import Connection
+from headwater.connect.singer.schema import json_schema
+from headwater.connect.sources.postgres import columns
+from headwater.connect.sources.postgres.settings import Settings
+from headwater.model.catalog import Catalog, CatalogStream, Metadata
+
+_IS_VIEW = {"v": True, "m": True}
+# Types that the values of a bookmark may have.
+_ORDERED = frozenset(
+    (
+        "int2",
+        "int4",
+        "int8",
+        "numeric",
+        "float4",
+        "float8",
+        "date",
+        "timestamp",
+        "timestamptz",
+        "text",
+        "varchar",
+        "uuid",
+    )
+)
+_RELATIONS = """
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
+  and n.nspname not in ('pg_catalog', 'information_schema', '_headwater') and n.nspname not like 'pg\\_%%'
+  and (cardinality(%(schemas)s::text[]) = 0 or n.nspname = any(%(schemas)s::text[]))
+"""
+_COLUMNS = f"""
+with recursive domains as (
+  select oid, oid as of_type, -1 as modifier from pg_type where typtype <> 'd'
+  union all
+  select t.oid, d.of_type, greatest(t.typtypmod, d.modifier)
+  from pg_type t join domains d on t.typbasetype = d.oid where t.typtype = 'd'
+)
+select n.nspname, c.relname, c.relkind::text, a.attname, b.typname, b.typtype::text,
+  b.typcategory = 'A' and b.typelem <> 0 and b.typlen = -1, greatest(a.atttypmod, d.modifier),
+  coalesce(array_position(i.indkey::int[], a.attnum::int), 0)
+from pg_class c join pg_namespace n on n.oid = c.relnamespace
+join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+join domains d on d.oid = a.atttypid
+join pg_type b on b.oid = d.of_type
+left join pg_index i on i.indrelid = c.oid and i.indisprimary
+where c.oid in (select c.oid {_RELATIONS}) and has_schema_privilege(n.oid, 'usage')
+  and (has_table_privilege(c.oid, 'select') or has_column_privilege(c.oid, a.attnum, 'select'))
+order by n.nspname collate "C", c.relname collate "C", a.attnum
+"""
+_DIGEST = f"""
+select md5(coalesce(string_agg(line, '|' order by line collate "C"), '')) from (
+  select concat_ws(':', n.nspname, c.relname, c.relkind, a.attname, a.atttypid, a.atttypmod, a.attnum, i.indkey) as line
+  from pg_class c join pg_namespace n on n.oid = c.relnamespace
+  join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+  left join pg_index i on i.indrelid = c.oid and i.indisprimary
+  where c.oid in (select c.oid {_RELATIONS})
+    and (has_table_privilege(c.oid, 'select') or has_column_privilege(c.oid, a.attnum, 'select'))
+) found
+"""
+
+
+class Table(Struct, frozen=True, kw_only=True):
+    """A table or view; `keys` are those of its primary key, in the key's order."""
+
+    schema: str
+    name: str
+    is_view: bool
+    columns: tuple[columns.Source, ...]
+    keys: tuple[str, ...]
+
+    @property
+    def stream(self) -> str:
+        return f"{self.schema}-{self.name}"
+
+
+def tables(connection: Connection, settings: Settings) -> list[Table]:
+    """All that the user may read, by schema and name. One query, however many there are."""
+    return list(_tables(connection, settings))
+
+
+def digest(connection: Connection, settings: Settings) -> str:
+    """Changes when `tables` would."""
+    row = connection.execute(_DIGEST.encode(), {"schemas": settings.filter_schemas}).fetchone()
+    assert row is not None
+    return hashlib.sha256(msgspec.json.encode((settings, row[0]))).hexdigest()
+
+
+def catalog(found: list[Table], settings: Settings) -> Catalog:
+    return Catalog(streams=[_stream(table, settings) for table in found if table.columns])
+
+
+def _tables(connection: Connection, settings: Settings) -> Iterator[Table]:
+    rows = connection.execute(_COLUMNS.encode(), {"schemas": settings.filter_schemas}).fetchall()
+    for (schema, name, kind), group in groupby(rows, lambda row: row[:3]):
+        members = list(group)
+        keyed = sorted((position, column) for _, _, _, column, _, _, _, _, position in members if position)
+        yield Table(
+            schema=schema,
+            name=name,
+            is_view=_IS_VIEW.get(kind, False),
+            columns=tuple(_source(*row[3:8]) for row in members),
+            keys=tuple(column for _, column in keyed),
+        )
+
+
+def _source(name: str, base: str, kind: str, is_array: bool, modifier: int) -> columns.Source:
+    precision, scale = columns.type_modifier(modifier) if base == "numeric" else (None, None)
+    return columns.Source(name=name, base=base, kind=kind, is_array=is_array, precision=precision, scale=scale)
+
+
+def _stream(table: Table, settings: Settings) -> CatalogStream:
+    cursor = settings.replication_keys.get(table.stream)
+    method = "INCREMENTAL" if cursor else settings.default_replication_method
+    ordered = [one.name for one in table.columns if one.base in _ORDERED and one.kind == "b" and not one.is_array]
+    top: dict[str, Any] = {
+        "inclusion": "available",
+        "selected-by-default": True,
+        "schema-name": table.schema,
+        "database-name": settings.database,
+        "is-view": table.is_view,
+        "view-key-properties" if table.is_view else "table-key-properties": list(table.keys),
+        "valid-replication-keys": ordered,
+        "replication-method": method,
+    }
+    if cursor:
+        top["replication-key"] = cursor
+    entries = [Metadata(breadcrumb=[], metadata=top)]
+    for one in table.columns:
+        about = {
+            "inclusion": "automatic" if one.name in (*table.keys, cursor) else "available",
+            "sql-datatype": one.base,
+        }
+        entries.append(Metadata(breadcrumb=["properties", one.name], metadata=about))
+    return CatalogStream(
+        tap_stream_id=table.stream,
+        stream=table.stream,
+        table_name=table.name,
+        is_view=table.is_view,
+        schema=json_schema(pa.schema([columns.column(one).field for one in table.columns])),
+        metadata=entries,
+        key_properties=list(table.keys),
+        replication_key=cursor,
+        replication_method=method,
+    )

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from msgspec import Struct, field
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """Named as those of MeltanoLabs' tap-postgres. `sqlalchemy_url` goes before the settings it repeats."""
+
+    host: str = "localhost"
+    port: int = 5432
+    user: str | None = None
+    password: str | None = None
+    database: str | None = None
+    sqlalchemy_url: str | None = None
+    dialect_driver: str = field(name="dialect+driver", default="postgresql+psycopg")
+    filter_schemas: list[str] = field(default_factory=list)
+    default_replication_method: Literal["FULL_TABLE", "INCREMENTAL", "LOG_BASED"] = "FULL_TABLE"
+    replication_keys: dict[str, str] = field(default_factory=dict)
+    lookback_seconds: int = 0
+    ssl_enable: bool = False
+    ssl_mode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] = "verify-full"
+    ssl_certificate_authority: str | None = None
+    ssl_client_certificate_enable: bool = False
+    ssl_client_certificate: str | None = None
+    ssl_client_private_key: str | None = None
+    # What projects give to other variants and what changes nothing here.
+    max_record_count: int | None = None
+    dates_as_string: bool = False
+    json_as_object: bool = False
+    use_singer_decimal: bool = False
+    stream_options: dict[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"Settings(host={self.host!r}, port={self.port}, user={self.user!r}, database={self.database!r}, …)"

@@ -1,0 +1,105 @@
+"""What the PostgreSQL source is called and how it is set. Imports no driver."""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from headwater.connect.destinations.definitions import POSTGRES as DESTINATION
+from headwater.model.plugin import Definition, PluginKind
+from headwater.model.setting import Option, Setting, SettingKind
+
+# How to reach a server is said in the same words on both sides.
+_ADDRESS = {
+    setting.name: setting
+    for setting in DESTINATION.settings
+    if setting.name in ("host", "port", "user", "password", "database", "sqlalchemy_url", "dialect+driver")
+    or setting.name.startswith("ssl_")
+} | {
+    "user": Setting(name="user", kind=SettingKind.STRING, label="User", description="Who reads."),
+    "database": Setting(
+        name="database", kind=SettingKind.STRING, label="Database", description="The database that is read."
+    ),
+}
+
+
+def _unused(name: str, kind: SettingKind, label: str, description: str) -> Setting:
+    return Setting(name=name, kind=kind, label=label, description=description, hidden=True)
+
+
+POSTGRES = Definition(
+    plugin_type=PluginKind.EXTRACTOR,
+    name="tap-postgres",
+    namespace="tap_postgres",
+    variant="headwater",
+    label="PostgreSQL",
+    native="postgres",
+    description="Tables and views of a PostgreSQL database, in full or by a replication key, as Arrow",
+    capabilities=("catalog", "discover", "state"),
+    settings_group_validation=(("user", "database"), ("sqlalchemy_url",)),
+    settings=(
+        *(replace(setting) for setting in _ADDRESS.values()),
+        Setting(
+            name="filter_schemas",
+            kind=SettingKind.ARRAY,
+            label="Schemas",
+            description="Only tables of these schemas. Without it, those of all schemas but the database's own.",
+        ),
+        Setting(
+            name="default_replication_method",
+            kind=SettingKind.OPTIONS,
+            value="FULL_TABLE",
+            label="Replication method",
+            description="How streams are read whose metadata say nothing else.",
+            options=(
+                Option(value="FULL_TABLE", label="All rows, every time"),
+                Option(value="INCREMENTAL", label="Rows whose replication key is not below the last one seen"),
+                Option(value="LOG_BASED", label="Not here"),
+            ),
+        ),
+        Setting(
+            name="replication_keys",
+            kind=SettingKind.OBJECT,
+            label="Replication keys",
+            description="Stream name to the column by which its new rows are found; such streams are incremental.",
+            placeholder='{"public-orders": "updated_at"}',
+        ),
+        Setting(
+            name="lookback_seconds",
+            kind=SettingKind.INTEGER,
+            value=0,
+            label="Lookback",
+            description="How far behind the last replication key, when that is a moment, rows are read again: for "
+            "transactions that commit late.",
+        ),
+        _unused(
+            "max_record_count",
+            SettingKind.INTEGER,
+            "Most records",
+            "For projects that set it: changes nothing here.",
+        ),
+        _unused(
+            "dates_as_string",
+            SettingKind.BOOLEAN,
+            "Dates as text",
+            "For projects that set it: dates have a type of their own here, and what no date can hold is counted.",
+        ),
+        _unused(
+            "json_as_object",
+            SettingKind.BOOLEAN,
+            "JSON as objects",
+            "For projects that set it: JSON columns always stay JSON here.",
+        ),
+        _unused(
+            "use_singer_decimal",
+            SettingKind.BOOLEAN,
+            "Decimals as text",
+            "For projects that set it: decimals are exact here in any case.",
+        ),
+        _unused(
+            "stream_options",
+            SettingKind.OBJECT,
+            "Options by stream",
+            "For projects that set it: changes nothing here.",
+        ),
+    ),
+)
