@@ -22,10 +22,15 @@ class Beat(NamedTuple):
 
 
 def ahead(
-    items: Iterator[T], *, budget_bytes: int, size_of: Callable[[T], int], beat: Beat | None = None
+    items: Iterator[T],
+    *,
+    budget_bytes: int,
+    size_of: Callable[[T], int],
+    beat: Beat | None = None,
+    unblock: Callable[[], None] | None = None,
 ) -> Generator[T, None, None]:
     """The same items, made in a thread of their own while those before are in use. See `interleaved`."""
-    return interleaved([lambda: items], jobs=1, budget_bytes=budget_bytes, size_of=size_of, beat=beat)
+    return interleaved([lambda: items], jobs=1, budget_bytes=budget_bytes, size_of=size_of, beat=beat, unblock=unblock)
 
 
 def interleaved(
@@ -35,20 +40,29 @@ def interleaved(
     budget_bytes: int,
     size_of: Callable[[T], int],
     beat: Beat | None = None,
+    unblock: Callable[[], None] | None = None,
 ) -> Generator[T, None, None]:
     """What the readers yield, up to `jobs` of them at a time and begun in their order, each in a thread of its own.
 
-    A reader waits while items of `budget_bytes` are waiting to be taken; an item that is larger passes alone. An error
-    in a reader comes out after what that reader had yielded before, and ends all of them. When the caller closes this
-    iterator or lets an error through it, every reader's iterator is closed in its thread, and the threads are waited
-    for.
+    A reader waits while items of `budget_bytes` are waiting to be taken, and no other overtakes it then; an item that
+    is larger passes alone. An error in a reader comes out after what that reader had yielded before, and ends all of
+    them. When the caller closes this iterator or lets an error through it, every reader's iterator is closed in its
+    thread, and the threads are waited for. `unblock` is called before that wait when it is the caller who ends it: to
+    end what a reader may be waiting for.
     """
     crew = _Crew(readers, budget_bytes, size_of)
-    threads = [threading.Thread(target=crew.work, name="ahead", daemon=True) for _ in range(min(jobs, len(readers)))]
+    threads = [
+        threading.Thread(target=crew.work, name="ahead", daemon=True) for _ in range(min(max(1, jobs), len(readers)))
+    ]
     try:
         for thread in threads:
             thread.start()
         yield from crew.items(beat)
+    except BaseException as error:
+        if unblock is not None and error is not crew.error:
+            crew.stop()
+            unblock()
+        raise
     finally:
         crew.stop()
         for thread in threads:
@@ -65,8 +79,9 @@ class _Crew(Generic[T]):
         self._budget = budget_bytes
         self._size_of = size_of
         self._waiting: deque[tuple[T, int]] = deque()
+        self._line: deque[object] = deque()  # of those who have an item to put
         self._bytes = 0
-        self._error: BaseException | None = None
+        self.error: BaseException | None = None
         self._is_stopped = False
         lock = threading.Lock()
         self._came = threading.Condition(lock)
@@ -82,23 +97,24 @@ class _Crew(Generic[T]):
                 error = caught
             with self._came:
                 self._unfinished -= 1
-                if error is not None and self._error is None:
-                    self._error = error
+                if error is not None and self.error is None:
+                    self.error = error
+                    self._went.notify_all()
                 self._came.notify()
 
     def items(self, beat: Beat | None) -> Iterator[T]:
         while True:
             with self._came:
                 is_idle = False
-                while not self._waiting and self._error is None and self._unfinished and not is_idle:
+                while not self._waiting and self.error is None and self._unfinished and not is_idle:
                     is_idle = not self._came.wait(beat.seconds if beat else None)
                 if self._waiting:
                     is_idle = False
                     item, size = self._waiting.popleft()
                     self._bytes -= size
                     self._went.notify_all()
-                elif self._error is not None:
-                    raise self._error
+                elif self.error is not None:
+                    raise self.error
                 elif not self._unfinished:
                     return
             if not is_idle:
@@ -111,9 +127,12 @@ class _Crew(Generic[T]):
             self._is_stopped = True
             self._went.notify_all()
 
+    def _is_over(self) -> bool:
+        return self._is_stopped or self.error is not None
+
     def _next(self) -> Callable[[], Iterator[T]] | None:
         with self._went:
-            if self._is_stopped or self._error is not None:
+            if self._is_over():
                 return None
             return self._due.popleft() if self._due else None
 
@@ -129,12 +148,18 @@ class _Crew(Generic[T]):
 
     def _put(self, item: T) -> bool:
         """False when nobody wants it any more."""
-        size = self._size_of(item)
+        size, ticket = self._size_of(item), object()
         with self._went:
-            while self._waiting and self._bytes + size > self._budget and not self._is_stopped:
+            self._line.append(ticket)
+            while not self._is_over() and (
+                self._line[0] is not ticket or (self._waiting and self._bytes + size > self._budget)
+            ):
                 self._went.wait()
-            if self._is_stopped or self._error is not None:
+            if self._is_over():
                 return False
+            self._line.popleft()
+            if self._line:
+                self._went.notify_all()
             self._waiting.append((item, size))
             self._bytes += size
             self._came.notify()

@@ -83,7 +83,8 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     """What a source is asked for. `catalog` holds the selection; `state` is the raw state to go on from.
 
     `folder` is a private scratch folder; `should_stop` is asked between batches: when it answers true, `read`
-    emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that can.
+    emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that
+    can; what it then has read and not yet yielded should stay below `ahead_bytes`.
     """
 
     catalog: Catalog
@@ -91,6 +92,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     folder: Path
     batch_bytes: int = 8 << 20
     jobs: int = 1
+    ahead_bytes: int = 32 << 20
     should_stop: Callable[[], bool] = lambda: False
 
 

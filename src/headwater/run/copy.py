@@ -17,7 +17,7 @@ import msgspec
 
 from headwater.base.ahead import Beat, ahead
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.connect.contract import Message, OpenRequest, ReadRequest, Rows, Session, Stage
+from headwater.connect.contract import Message, OpenRequest, ReadRequest, Rejected, Rows, Session, Stage
 from headwater.connect.singer import batch, parse
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
@@ -106,7 +106,14 @@ class _Source:
             )
         # Reading goes on while the destination commits.
         budget = int(step.memory_bytes * _AHEAD_SHARE)
-        self.messages = ahead(messages, budget_bytes=budget, size_of=_size, beat=Beat(TICK, load.idle))
+        self.messages = ahead(
+            messages,
+            budget_bytes=budget,
+            size_of=_size,
+            beat=Beat(TICK, load.idle),
+            # A thread that reads from a program comes to its end when the program has.
+            unblock=self._chain.end if self._chain is not None else None,
+        )
 
     def raise_failure(self) -> None:
         """Wait until all have ended; raise when one did not end well or the run was cancelled."""
@@ -125,17 +132,20 @@ class _Source:
         return error
 
     def close(self) -> None:
-        # In this order: the thread that reads comes to its end when the programs have ended, and must have done so
-        # before its pipe is closed.
-        if self._chain is not None:
-            self._chain.end()
+        # In this order: nobody may read from a pipe that is closed.
         self.messages.close()
         if self._chain is not None:
             self._chain.close()
 
 
 def _size(message: Message) -> int:
-    return message.batch.nbytes if isinstance(message, Rows) else 0
+    match message:
+        case Rows():
+            return message.batch.nbytes + (message.missing.nbytes if message.missing is not None else 0)
+        case Rejected():
+            return len(message.record)
+        case _:
+            return 0
 
 
 def _to_target(

@@ -121,3 +121,62 @@ def test_while_nothing_comes_the_beat_goes_on():
 
     assert list(ahead(items(), budget_bytes=1, size_of=sizes, beat=Beat(0.01, beat))) == [1]
     assert set(beats) == {threading.main_thread()}
+
+
+def test_a_large_item_is_not_overtaken_for_ever():
+    done = threading.Event()
+
+    def small():
+        while not done.is_set():
+            yield 1
+
+    def large():
+        yield 100
+
+    found = interleaved([small, small, large], jobs=3, budget_bytes=20, size_of=lambda item: item)
+    for item in found:
+        if item == 100:
+            done.set()
+    assert done.is_set()
+    assert threads() == []
+
+
+def test_who_leaves_unblocks_a_reader_that_waits_for_something_else():
+    gate = threading.Event()
+
+    def items():
+        yield 1
+        gate.wait()
+
+    found = ahead(items(), budget_bytes=100, size_of=sizes, unblock=gate.set)
+    assert next(found) == 1
+    found.close()
+    assert threads() == []
+
+
+def test_an_error_in_the_beat_unblocks_the_reader_too():
+    gate = threading.Event()
+
+    def items():
+        gate.wait()
+        yield 1
+
+    def beat():
+        raise ValueError("the destination broke")
+
+    with pytest.raises(ValueError, match="the destination broke"):
+        list(ahead(items(), budget_bytes=1, size_of=sizes, beat=Beat(0.01, beat), unblock=gate.set))
+    assert threads() == []
+
+
+def test_a_reader_that_ends_by_itself_is_not_unblocked():
+    told = []
+
+    def failing():
+        yield 1
+        raise ValueError("broken")
+
+    assert list(ahead(iter([1]), budget_bytes=1, size_of=sizes, unblock=lambda: told.append(1))) == [1]
+    with pytest.raises(ValueError, match="broken"):
+        list(ahead(failing(), budget_bytes=1, size_of=sizes, unblock=lambda: told.append(1)))
+    assert told == []
