@@ -97,7 +97,7 @@ class Notice(Struct, frozen=True, kw_only=True, tag_field="kind", tag="notice"):
 class Adjusted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="adjusted"):
     """The destination differs from what the source said, and how: `change` is one of `table-created`,
     `column-added`, `column-widened`, `renamed`, `value-repaired`, `field-extra`, `rows-deleted`,
-    `rows-marked`, `rows-closed`, `version-ignored`."""
+    `rows-marked`, `rows-closed`, `history-started`, `version-ignored`."""
 
     step: str
     stream: str
