@@ -39,8 +39,8 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     """Extractor → mappers → loader. The road (kernel pipe, Arrow) follows from which blocks are native.
 
     `state_id` is None for a run without state: none is read and none written. A native loader commits at the first
-    checkpoint after `commit_bytes` or `commit_seconds`. A plugin that shows no sign of life for
-    `idle_timeout_seconds` is stopped.
+    checkpoint after `commit_bytes` or `commit_seconds`. `jobs` streams of a native source may be read at a time. A
+    plugin that shows no sign of life for `idle_timeout_seconds` is stopped.
     """
 
     name: str
@@ -63,6 +63,7 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     commit_bytes: int = 64 << 20
     commit_seconds: float = 60.0
     memory_bytes: int = 256 << 20
+    jobs: int = 1
     idle_timeout_seconds: float = 10_800.0
 
 

@@ -45,6 +45,7 @@ class Request(Struct, frozen=True, kw_only=True):
     state_strategy: str = "auto"
     run_id: str | None = None
     timeout: float | None = None
+    jobs: int | None = None
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -143,6 +144,7 @@ def _plan(workspace: Workspace, request: Request) -> Plan:
         force=request.force,
         state_id_suffix=request.state_id_suffix,
         state_strategy=request.state_strategy,
+        jobs=request.jobs,
     )
     return planning.plan(workspace, request.blocks, options, run_id=request.run_id, timeout_seconds=request.timeout)
 

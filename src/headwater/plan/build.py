@@ -78,6 +78,7 @@ class Options(Struct, frozen=True, kw_only=True):
     state_id_suffix: str | None = None
     state_strategy: str = "auto"
     catalog_file: str | None = None
+    jobs: int | None = None
 
 
 def ready(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] = ()) -> Ready:
@@ -169,17 +170,18 @@ def _pipeline(
         refresh_catalog=options.refresh_catalog,
         state_strategy=options.state_strategy,
         force=options.force,
-        **_limits(extractor, loader),
+        **_limits(extractor, loader, options),
     )
 
 
-def _limits(extractor: Block, loader: Block) -> dict[str, Any]:
-    """What the extras say of memory and time; what they leave open has its default in the step."""
+def _limits(extractor: Block, loader: Block, options: Options) -> dict[str, Any]:
+    """What flags and extras say of memory and time; what they leave open has its default in the step."""
     wanted = {
         "idle_timeout_seconds": extractor.extras.get("idle_timeout_seconds"),
         "commit_bytes": loader.extras.get("commit_bytes"),
         "commit_seconds": loader.extras.get("commit_seconds"),
         "memory_bytes": loader.extras.get("memory_bytes"),
+        "jobs": options.jobs or extractor.extras.get("jobs"),
     }
     return {
         name: float(value) if "seconds" in name else int(value) for name, value in wanted.items() if value is not None

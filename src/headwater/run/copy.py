@@ -105,10 +105,9 @@ class _Source:
                 lambda text: run.tell(step.name, Level.WARNING, text),
             )
         # Reading goes on while the destination commits.
-        budget = int(step.memory_bytes * _AHEAD_SHARE)
         self.messages = ahead(
             messages,
-            budget_bytes=budget,
+            budget_bytes=_ahead_bytes(step),
             size_of=_size,
             beat=Beat(TICK, load.idle),
             # A thread that reads from a program comes to its end when the program has.
@@ -136,6 +135,11 @@ class _Source:
         self.messages.close()
         if self._chain is not None:
             self._chain.close()
+
+
+def _ahead_bytes(step: ExtractLoad) -> int:
+    """What may wait for the session; as much again within a source that reads several streams at a time."""
+    return int(step.memory_bytes * _AHEAD_SHARE)
 
 
 def _size(message: Message) -> int:
@@ -230,6 +234,8 @@ def _read(
         catalog=native.decoded_catalog(catalog or {"streams": []}),
         state=None if state is None else state.encode(),
         folder=folder,
+        jobs=step.jobs,
+        ahead_bytes=_ahead_bytes(step),
         should_stop=should_stop,
     )
     return native.read(step.extractor, root=Path(run.plan.root), request=request)
@@ -253,7 +259,7 @@ def _session(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         run_id=run.plan.run_id,
         source=str(step.extractor.extras.get("load_schema") or step.extractor.namespace),
         folder=folder,
-        memory_bytes=int(step.memory_bytes * (1 - _AHEAD_SHARE)),
+        memory_bytes=step.memory_bytes - _ahead_bytes(step) * (1 if step.jobs == 1 else 2),
         on_wait=lambda who: run.tell(step.name, Level.INFO, f"waiting for {who}"),
     )
     session = native.open_session(step.loader, root=Path(run.plan.root), request=request)

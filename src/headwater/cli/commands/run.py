@@ -29,6 +29,13 @@ from headwater.cli.signals import cancelling
 )
 @click.option("--run-id", envvar="MELTANO_RUN_ID", help="Use this UUID for the run.")
 @click.option("--timeout", type=click.FloatRange(min=1), envvar="MELTANO_RUN_TIMEOUT", help="Stop after N seconds.")
+@click.option(
+    "--jobs",
+    "-j",
+    type=click.IntRange(min=1, max=64),
+    envvar="HEADWATER_RUN_JOBS",
+    help="Read N streams of a native source at a time.",
+)
 @click.option("--install/--no-install", "install", default=None, help="Install what is missing first (the default).")
 @click.pass_obj
 def command(

@@ -8,13 +8,16 @@ The rows of a file that vanished stay until the stream is replaced.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
+from functools import partial
 from typing import Any, cast
 
 import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
+from headwater.base.ahead import interleaved
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
@@ -55,6 +58,24 @@ class _Work(Struct, frozen=True, kw_only=True):
     due: Due
 
 
+class _Done(Struct, frozen=True, kw_only=True):
+    """How far a file of a stream was delivered by the rows before; or, without a file, that the stream is complete."""
+
+    stream: str
+    key: str = ""
+    entry: FileState | None = None
+
+
+class _Types(Struct, frozen=True, kw_only=True):
+    """What was seen in the columns of a stream, which is delivered from here on."""
+
+    stream: str
+    types: dict[str, Look]
+
+
+_Item = Message | _Done | _Types
+
+
 def discover(settings: Settings) -> Catalog:
     """Every stream with the columns and types that the beginnings of its files show. A read looks at what it
     delivers as a whole, so a column may turn out wider there, and a JSON lines file may have more of them.
@@ -82,25 +103,22 @@ def signature(settings: Settings) -> str:
 
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
-    """The rows of new and changed files, a checkpoint after each batch; goes on in the middle of a file.
+    """The rows of new and changed files, a checkpoint after each batch; goes on in the middle of a file. Up to
+    `request.jobs` streams come at a time.
 
     Streams that are replaced come last, and only the last checkpoint of all covers them: until the destination
     has swapped them the old rows stand. Raises InputError for settings and keys that do not fit, RunFailedError
     naming file and line for a file that is broken or changes while it is read.
     """
     state = files_state.decoded(request.state)
-    replaced = []
-    for work in _selected(settings, request.catalog, state):
-        if work.due.replace:
-            replaced.append(work)
-        elif (yield from _delivered(work, state, state, request)):
-            return
+    works = list(_selected(settings, request.catalog, state))
+    if not (yield from _all([work for work in works if not work.due.replace], state, state, request)):
+        return
     after = msgspec.json.decode(msgspec.json.encode(state), type=State)
-    for work in replaced:
-        after.files[work.stream.name] = {}
-        if (yield from _delivered(work, after, state, request)):
-            return
-    yield _checkpoint(after)
+    replaced = [work for work in works if work.due.replace]
+    after.files.update({work.stream.name: {} for work in replaced})
+    if (yield from _all(replaced, after, state, request)):
+        yield _checkpoint(after)
 
 
 def _selected(settings: Settings, catalog: Catalog, state: State) -> Iterator[_Work]:
@@ -118,43 +136,78 @@ def _selected(settings: Settings, catalog: Catalog, state: State) -> Iterator[_W
         yield _Work(stream=keyed, takes=selection.takes, forced=_forced(entry), due=due)
 
 
-def _delivered(work: _Work, state: State, safe: State, request: ReadRequest) -> Generator[Message, None, bool]:
-    """Delivers what is due of a stream and notes it in `state`; checkpoints are of `safe`. True: told to stop."""
+def _all(works: Sequence[_Work], state: State, safe: State, request: ReadRequest) -> Generator[Message, None, bool]:
+    """Delivers what is due of the streams and notes it in `state`; checkpoints are of `safe`. False: told to stop.
+
+    The notes are taken here, behind the rows that they are about: what is read ahead is in no checkpoint.
+    """
+    seen = {work.stream.name: {**state.types.get(work.stream.name, {})} for work in works}
+    readers = [partial(_delivered, work, seen[work.stream.name], request) for work in works]
+    unfinished = set(seen)
+    items: Generator[_Item, None, None]
+    if request.jobs == 1:
+        items = (item for reader in readers for item in reader())
+    else:
+        items = interleaved(readers, jobs=request.jobs, budget_bytes=request.ahead_bytes, size_of=_size)
+    with closing(items):
+        for item in items:
+            match item:
+                case _Types():
+                    state.types[item.stream] = item.types
+                    state.files.setdefault(item.stream, {})
+                case _Done(entry=None):
+                    unfinished.discard(item.stream)
+                    yield _checkpoint(safe)
+                case _Done(entry=entry):
+                    state.files[item.stream][item.key] = entry
+                    if entry.rows is not None:
+                        yield _checkpoint(safe)
+                case _:
+                    yield item
+    if unfinished:
+        yield _checkpoint(safe)
+    return not unfinished
+
+
+def _size(item: _Item) -> int:
+    return item.batch.nbytes if isinstance(item, Rows) else 0
+
+
+def _delivered(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Iterator[_Item]:
+    """What is due of a stream, and notes of how far it came. Without the last note it was told to stop. `looks`, which
+    is what was seen in the columns before, is taken over."""
     name = work.stream.name
-    looks = {**state.types.get(name, {})}
     _join(looks, {column: look for column, look in work.forced.items() if column in looks})
     before: dict[str, Fingerprint] = {}
     for file, _rows in work.due.files:
         if request.should_stop():
-            yield _checkpoint(safe)
-            return True
+            return
         before[file.key] = fingerprint(file)
         _join(looks, _FORMATS[file.format].looks(file, work.takes))
         _join(looks, {column: look for column, look in work.forced.items() if column in looks})
     columns = {column: look for column, look in looks.items() if work.takes(column)}
     if not columns:
-        return False
+        yield _Done(stream=name)
+        return
     _require_keys(work.stream, columns)
     # A column without any value is delivered as text, so text it must stay.
-    state.types[name] = {column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
+    types = {column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
+    yield _Types(stream=name, types=types)
     schema = _arrow_schema(columns)
     yield Schema(stream=name, columns=schema, keys=work.stream.keys, replace=work.due.replace)
-    files = state.files.setdefault(name, {})
     for file, delivered in work.due.files:
         rows = delivered
         entry = FileState(size=before[file.key].size, mtime_ns=before[file.key].mtime_ns, hash=digest(file), rows=rows)
         for message in _file_rows(work.stream, file, delivered, schema, request.batch_bytes):
             rows += message.batch.num_rows
-            files[file.key] = msgspec.structs.replace(entry, rows=rows)
             yield message
-            yield _checkpoint(safe)
+            yield _Done(stream=name, key=file.key, entry=msgspec.structs.replace(entry, rows=rows))
             if request.should_stop():
-                return True
+                return
         if fingerprint(file) != before[file.key]:
             raise changed_while_read(file)
-        files[file.key] = msgspec.structs.replace(entry, rows=None)
-    yield _checkpoint(safe)
-    return False
+        yield _Done(stream=name, key=file.key, entry=msgspec.structs.replace(entry, rows=None))
+    yield _Done(stream=name)
 
 
 def _file_rows(stream: StreamFiles, file: DataFile, skip: int, schema: pa.Schema, batch_bytes: int) -> Iterator[Rows]:

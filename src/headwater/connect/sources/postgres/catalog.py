@@ -50,7 +50,7 @@ with recursive domains as (
 )
 select n.nspname, c.relname, c.relkind::text, a.attname, b.typname, b.typtype::text,
   b.typcategory = 'A' and b.typelem <> 0 and b.typlen = -1, greatest(a.atttypmod, d.modifier),
-  coalesce(array_position(i.indkey::int[], a.attnum::int), 0)
+  coalesce(array_position(i.indkey::int[], a.attnum::int) + 1, 0) -- an int2vector counts from 0
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
 join domains d on d.oid = a.atttypid

@@ -40,8 +40,9 @@ _DAY = 86_400_000_000
 
 
 class Source(Struct, frozen=True, kw_only=True):
-    """A column of a table `t` as the catalog of the database has it. `base` is the type's name, that of a domain's own type for a
-    domain; `kind` is pg_type.typtype of it, `is_array` tells arrays; `precision` and `scale` are those of a numeric."""
+    """A column of a table `t` as the catalog of the database has it. `base` is the type's name, that of a domain's own
+    type for a domain; `kind` is pg_type.typtype of it, `is_array` tells arrays; `precision` and `scale` are those of a
+    numeric."""
 
     name: str
     base: str

@@ -226,9 +226,7 @@ def _reader(
             reader = link.Reader(address, snapshot)
             with contextlib.closing(reader):
                 yield from _messages(query, reader, request)
-        except adbc.Error as error:
-            raise link.trouble(address, error, query.stream) from error
-        except pa.ArrowInvalid as error:
+        except (adbc.Error, pa.ArrowException, OSError) as error:  # Arrow's reader has no errors of its driver
             raise link.trouble(address, error, query.stream) from error
 
     return items

@@ -36,7 +36,7 @@ def test_a_url_that_is_none_is_refused_without_a_word_of_it(tmp_path, url):
 def test_what_is_missing_is_named(tmp_path):
     with pytest.raises(InputError) as caught:
         parameters(tmp_path, host="db")
-    assert caught.value.what == "the destination needs `user`, `database`, or `sqlalchemy_url`"
+    assert caught.value.what == "`target-postgres` needs `user`, `database`, or `sqlalchemy_url`"
 
 
 def test_tls_checks_everything_unless_told_otherwise(tmp_path):
