@@ -50,7 +50,19 @@ class Spool:
 
     def first(self, count: int) -> Iterator[pa.RecordBatch]:
         """The first `count` batches; can be asked for again."""
-        return islice(self._all(), count)
+        return self.between(0, count)
+
+    def between(self, start: int, end: int) -> Iterator[pa.RecordBatch]:
+        """The batches from number `start` up to, not including, `end`."""
+        start, end = start + self._skip, end + self._skip
+        for file, count in self._files:
+            if start < min(count, end):
+                with pa.memory_map(str(file)) as source:
+                    reader = ipc.open_file(source)
+                    for number in range(start, min(count, end)):
+                        yield reader.get_batch(number)
+            start, end = max(0, start - count), end - count
+        yield from islice(self._held, start, max(0, end))
 
     def drop(self, count: int) -> None:
         """Forget the first `count` batches."""
@@ -77,21 +89,13 @@ class Spool:
         self._held.clear()
         self.memory = 0
 
-    def _all(self) -> Iterator[pa.RecordBatch]:
-        skip = self._skip
-        for file, _ in self._files:
-            with pa.memory_map(str(file)) as source, ipc.open_stream(source) as reader:
-                yield from islice(reader, skip, None)
-            skip = 0
-        yield from self._held
-
     def _write(self, batches: list[pa.RecordBatch]) -> None:
-        path = self._folder / f"{self._name}-{self._written}.arrows"
+        path = self._folder / f"{self._name}-{self._written}.arrow"
         self._written += 1
         options = ipc.IpcWriteOptions(compression="lz4")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with ipc.new_stream(str(path), batches[0].schema, options=options) as writer:
+            with ipc.new_file(str(path), batches[0].schema, options=options) as writer:
                 for batch in batches:
                     writer.write_batch(batch)
         except OSError as error:

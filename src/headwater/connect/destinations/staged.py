@@ -27,6 +27,8 @@ from headwater.connect.destinations.history import refuse_without_keys
 from headwater.connect.staging import InexactError, LongKeyError, Part, StagedStream, Staging, with_rejects
 
 _MOST_ATTEMPTS = 8
+# Little enough that a source, which reads on while rows are sent, need not wait for it.
+PORTION_BYTES = 32 << 20
 _Answer = TypeVar("_Answer")
 _Connection_contra = TypeVar("_Connection_contra", contravariant=True)
 
@@ -103,8 +105,20 @@ class Writer(Protocol):
 class StagedSession:
     """The contract's Session for a database: keeps the books of what is staged, and has `writer` make it durable."""
 
-    def __init__(self, writer: Writer, staging: Staging, request: OpenRequest, *, takes_versions: bool = True) -> None:
+    def __init__(
+        self,
+        writer: Writer,
+        staging: Staging,
+        request: OpenRequest,
+        *,
+        takes_versions: bool = True,
+        send_ahead: Callable[[Commit], None] | None = None,
+    ) -> None:
+        """`send_ahead` is told now and then what the next commit would be if it came now: its rows may be sent already,
+        where nobody sees them before `write`."""
         self.writer = writer
+        self._send_ahead = send_ahead
+        self._told_bytes = 0
         self._staging = staging
         self._request = request
         self._takes_versions = takes_versions
@@ -127,6 +141,10 @@ class StagedSession:
 
     def stage(self, rows: Rows) -> None:
         self._staging.stage(rows)
+        if self._send_ahead is not None and self._staging.staged_bytes() - self._told_bytes >= PORTION_BYTES:
+            self._told_bytes = self._staging.staged_bytes()
+            part = self._staging.part(to_boundary=False)
+            self._send_ahead(self._commit(part, self._standing.state, final=True))
 
     def reject(self, rejected: Rejected) -> None:
         self._staging.reject(rejected)
@@ -149,6 +167,7 @@ class StagedSession:
         receipt = self._written(commit)
         self._standing = Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=commit.state)
         self._staging.drop(part)
+        self._told_bytes = 0
         for stream in self._staging.streams.values():
             stream.is_reshaped = False
         return receipt

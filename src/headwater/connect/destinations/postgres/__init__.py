@@ -18,5 +18,8 @@ CAPABILITIES = frozenset(
 
 def open(settings: Settings, request: OpenRequest) -> StagedSession:  # noqa: A001 - the contract's word
     """Connect, take the pipeline and read where it stands. The session at the server lives until `close`."""
+    writer = PostgresWriter(settings, request)
     staging = Staging(request.folder, request.memory_bytes // 2, settings.load_method)
-    return StagedSession(PostgresWriter(settings, request), staging, request, takes_versions=settings.activate_version)
+    return StagedSession(
+        writer, staging, request, takes_versions=settings.activate_version, send_ahead=writer.send_ahead
+    )

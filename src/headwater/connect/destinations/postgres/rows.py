@@ -22,7 +22,7 @@ from headwater.connect.destinations.postgres.connection import Connection, execu
 from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target, add_key
 from headwater.connect.staging import MISSING, VERSION, combined, conformed, has_rider, rider
 
-_INCOMING = "pg_temp.headwater_incoming"
+_INCOMING = "headwater_incoming"
 # Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
 _PIECE_BYTES = 8 << 20
 
@@ -30,12 +30,17 @@ _PIECE_BYTES = 8 << 20
 class Incoming(Struct, frozen=True, kw_only=True):
     """Rows of one commit (`batches` gives them as often as it is called), and the moment they are stamped with.
     Values of the source's columns in `exact` are never repaired. `fresh` are the tables that were empty when the
-    session began, and of whose keys none came twice so far; it is kept up to date."""
+    session began, and of whose keys none came twice so far; it is kept up to date. `sent` is on the server already."""
 
     batches: Callable[[], Iterable[pa.RecordBatch]]
     loaded_at: datetime
     exact: frozenset[str] = frozenset()
     fresh: set[str] = field(default_factory=set)
+    sent: Sent | None = None
+
+
+class StaleError(Exception):
+    """Rows that were sent ahead are of no use: they have a key that another row has, or their table has changed."""
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -56,16 +61,24 @@ def load(
     Raises RunFailedError: `null-key` when a key column holds null, `value-rejected` for a value that can't be stored
     and must not be repaired; InexactError for one that its column's type can't hold exactly; psycopg.Error.
     """
+    if incoming.sent is not None:
+        return _finished(connection, table, into, incoming, incoming.sent, is_keyed=is_keyed, prior=prior)
     if not table.keys:
-        return _send(connection, into, _Outgoing(table, incoming, is_staged=False))
+        return Sent(table, into, incoming, is_staged=False).send(connection, incoming.batches())
     is_first = prior is None
-    may_be_new = into in incoming.fresh or _is_empty(connection, into)
-    taken = _inserted(connection, table, into, incoming, is_keyed=is_keyed, is_first=is_first) if may_be_new else None
+    taken = None
+    if may_be_new(connection, into, incoming):
+        taken = _inserted(connection, table, into, incoming, is_keyed=is_keyed, is_first=is_first)
     if taken is None:
         incoming.fresh.discard(into)
         return _upsert(connection, table, into, incoming, prior or into)
     incoming.fresh.add(into)
     return taken
+
+
+def may_be_new(connection: Connection, into: str, incoming: Incoming) -> bool:
+    """Whether it is worth a try to insert the rows."""
+    return into in incoming.fresh or _is_empty(connection, into)
 
 
 def straight(connection: Connection, table: Target, into: str, incoming: Incoming, *, is_keyed: bool) -> Taken | None:
@@ -81,10 +94,10 @@ def _inserted(
 ) -> Taken | None:
     """Insert the rows when they have new keys, each its own. None when it is otherwise; `into` then has its unique
     index too. Unless they are the first rows of their keys anywhere, each must have come with all of its fields."""
-    outgoing = _Outgoing(table, incoming, is_staged=False)
+    outgoing = Sent(table, into, incoming, is_staged=False)
     execute(connection, "savepoint straight")
     try:
-        taken = _send(connection, into, outgoing)
+        taken = outgoing.send(connection, incoming.batches())
         if not is_keyed:
             add_key(connection, table, into)
     except psycopg.errors.UniqueViolation:
@@ -99,6 +112,45 @@ def _inserted(
     return None
 
 
+def sent_aside(connection: Connection, table: Target, incoming: Incoming, name: str) -> Sent:
+    """A temporary table of that name, which rows for an upsert can be sent into."""
+    sent = Sent(table, f"pg_temp.{names.quote(name)}", incoming, is_staged=True)
+    body = ", ".join(f"{names.quote(column)} {sql}" for column, sql in sent.columns)
+    execute(connection, f"create temp table {names.quote(name)} ({body}) on commit drop")
+    return sent
+
+
+def _finished(
+    connection: Connection,
+    table: Target,
+    into: str,
+    incoming: Incoming,
+    sent: Sent,
+    *,
+    is_keyed: bool,
+    prior: str | None,
+) -> Taken:
+    """Bring in what is left of rows that were sent ahead. Raises StaleError when they should not have gone
+    straight into the table."""
+    try:
+        if sent.is_straight:
+            taken = sent.send(connection, incoming.batches())
+        if table.keys and not is_keyed:
+            add_key(connection, table, into)
+    except psycopg.errors.UniqueViolation as error:
+        raise StaleError from error
+    if not sent.is_straight and table.keys:
+        return _upsert(connection, table, into, incoming, prior or into)
+    if not sent.is_straight:
+        taken = sent.send(connection, incoming.batches())
+        listed = ", ".join(map(names.quote, table.own))
+        rows = f"select {listed}, {_moment(incoming)} from {sent.into} order by {ORDINAL}"
+        execute(connection, f"insert into {into} ({listed}, {LOADED_AT}) {rows}")
+        return taken
+    incoming.fresh.add(into)
+    return taken
+
+
 def copy(connection: Connection, table: Target, source: str, into: str) -> None:
     """Put all rows of one table into another."""
     listed = ", ".join(map(names.quote, [*table.own, LOADED_AT]))
@@ -109,20 +161,17 @@ def copy(connection: Connection, table: Target, source: str, into: str) -> None:
 def latest(connection: Connection, table: Target, incoming: Incoming, prior: str) -> Iterator[tuple[Taken, str]]:
     """What came, and a query for it with one row a key: the last one. A field that was not sent has the value of the
     row in `prior`."""
-    outgoing = _Outgoing(table, incoming, is_staged=True)
-    body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in outgoing.columns)
-    execute(connection, f"create temp table {_INCOMING.removeprefix('pg_temp.')} ({body}) on commit drop")
-    taken = _send(connection, _INCOMING, outgoing)
-    if outgoing.partial:
-        execute(connection, f"analyze {_INCOMING} ({', '.join(map(names.quote, table.keys))})")
-        yield taken, _folded(table, prior, outgoing.partial)
+    sent = incoming.sent or sent_aside(connection, table, incoming, _INCOMING)
+    taken = sent.send(connection, incoming.batches())
+    if sent.partial:
+        execute(connection, f"analyze {sent.into} ({', '.join(map(names.quote, table.keys))})")
+        yield taken, _folded(table, sent, prior)
     else:
-        yield taken, _latest(table, is_unique=outgoing.is_unique())
-    execute(connection, f"drop table {_INCOMING}")
+        yield taken, _latest(table, sent)
+    execute(connection, f"drop table {sent.into}")
 
 
 def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming, prior: str) -> Taken:
-    moment = f"{literal(incoming.loaded_at.isoformat())}::timestamptz"
     own = table.own
     listed = ", ".join(map(names.quote, [*own, LOADED_AT]))
     replaced = [name for name in [*own, LOADED_AT] if name not in table.keys]
@@ -133,21 +182,25 @@ def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming
     with latest(connection, table, incoming, prior) as (taken, rows):
         execute(
             connection,
-            f"insert into {into} ({listed}) select i.*, {moment} from ({rows}) i "
+            f"insert into {into} ({listed}) select i.*, {_moment(incoming)} from ({rows}) i "
             f"on conflict ({keys}) do update set {', '.join(settings)}",
         )
     return taken
 
 
-def _latest(table: Target, *, is_unique: bool) -> str:
+def _moment(incoming: Incoming) -> str:
+    return f"{literal(incoming.loaded_at.isoformat())}::timestamptz"
+
+
+def _latest(table: Target, sent: Sent) -> str:
     listed = ", ".join(map(names.quote, table.own))
-    if is_unique:
-        return f"select {listed} from {_INCOMING}"
+    if sent.is_unique():
+        return f"select {listed} from {sent.into}"
     keys = ", ".join(map(names.quote, table.keys))
-    return f"select distinct on ({keys}) {listed} from {_INCOMING} order by {keys}, {ORDINAL} desc"
+    return f"select distinct on ({keys}) {listed} from {sent.into} order by {keys}, {ORDINAL} desc"
 
 
-def _folded(table: Target, prior: str, partial: set[str]) -> str:
+def _folded(table: Target, sent: Sent, prior: str) -> str:
     """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
     the table has."""
     keys = ", ".join(map(names.quote, table.keys))
@@ -158,13 +211,13 @@ def _folded(table: Target, prior: str, partial: set[str]) -> str:
             picked.append(f"f.{name}")
             continue
         last = f"(array_agg({name} order by {ORDINAL} desc){{}})[1] as c{position}"
-        if column.source not in partial:
+        if column.source not in sent.partial:
             folded.append(last.format(""))
             picked.append(f"f.c{position} as {name}")
             continue
-        sent = f"({SENT} is null or substr({SENT}, {position + 1}, 1) = '1')"
-        folded.append(last.format(f" filter (where {sent})"))
-        folded.append(f"bool_or({sent}) as s{position}")
+        came = f"({SENT} is null or substr({SENT}, {position + 1}, 1) = '1')"
+        folded.append(last.format(f" filter (where {came})"))
+        folded.append(f"bool_or({came}) as s{position}")
         picked.append(f"case when f.s{position} then f.c{position} else t.{name} end as {name}")
     if table.is_versioned:
         folded.append(f"(array_agg({VERSION} order by {ORDINAL} desc))[1] as {VERSION}")
@@ -172,7 +225,7 @@ def _folded(table: Target, prior: str, partial: set[str]) -> str:
     inner = ", ".join([keys, *folded])
     same = " and ".join(f"t.{names.quote(key)} = f.{names.quote(key)}" for key in table.keys)
     return (
-        f"select {', '.join(picked)} from (select {inner} from {_INCOMING} group by {keys}) f "
+        f"select {', '.join(picked)} from (select {inner} from {sent.into} group by {keys}) f "
         f"left join {prior} t on {same}"
     )
 
@@ -182,24 +235,17 @@ def _is_empty(connection: Connection, at: str) -> bool:
     return row is not None and not row[0]
 
 
-def _send(connection: Connection, into: str, outgoing: _Outgoing) -> Taken:
-    listed = ", ".join(names.quote(name) for name, _ in outgoing.columns)
-    with connection.cursor() as cursor:
-        with cursor.copy(f"copy {into} ({listed}) from stdin (format binary)".encode()) as sink:
-            for piece in ahead(outgoing.pieces()):
-                sink.write(piece)
-        return Taken(rows=cursor.rowcount, repaired=outgoing.repaired)
+class Sent:
+    """Rows on their way into `into` by COPY: the table's columns in its types, whatever the stream's schema was when
+    they were staged. Those that go aside first, for an upsert, carry their order of arrival and which of their columns
+    were sent."""
 
-
-class _Outgoing:
-    """Staged batches on their way into a COPY: the table's columns in its types, whatever the stream's schema was when
-    they were staged. Staged ones carry their order of arrival and which of their columns were sent."""
-
-    def __init__(self, table: Target, incoming: Incoming, *, is_staged: bool) -> None:
+    def __init__(self, table: Target, into: str, incoming: Incoming, *, is_staged: bool) -> None:
+        self.into = into
         self._table = table
         self._incoming = incoming
         self._is_staged = is_staged
-        self._count = 0
+        self._count = self._rows = 0
         self._keys: list[pa.Table] = []
         self.partial: set[str] = set()
         self.is_partial = False
@@ -214,9 +260,23 @@ class _Outgoing:
             self.moments = [LOADED_AT, *([VALID_FROM] if table.keeps_history else [])]
             self.columns += [(name, "timestamp with time zone") for name in self.moments]
 
-    def pieces(self) -> Iterator[bytes | memoryview]:
+    @property
+    def is_straight(self) -> bool:
+        return not self._is_staged
+
+    def send(self, connection: Connection, batches: Iterable[pa.RecordBatch]) -> Taken:
+        """Send more. What was taken in all; InexactError and others as in `load`."""
+        listed = ", ".join(names.quote(name) for name, _ in self.columns)
+        with connection.cursor() as cursor:
+            with cursor.copy(f"copy {self.into} ({listed}) from stdin (format binary)".encode()) as sink:
+                for piece in ahead(self._pieces(batches)):
+                    sink.write(piece)
+            self._rows += cursor.rowcount
+        return Taken(rows=self._rows, repaired=self.repaired)
+
+    def _pieces(self, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes | memoryview]:
         yield copy_format.HEADER
-        for batch in combined(self._incoming.batches()):
+        for batch in combined(batches):
             rows = max(1, batch.num_rows * _PIECE_BYTES // max(batch.nbytes, _PIECE_BYTES))
             for start in range(0, batch.num_rows, rows):
                 yield self._encoded(batch.slice(start, rows))

@@ -8,11 +8,11 @@ from typing import TypeVar
 import psycopg
 
 from headwater.base.clock import now
-from headwater.base.errors import InputError
+from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import names
 from headwater.connect.contract import Change, OpenRequest, Receipt, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
-from headwater.connect.destinations.postgres import books, history, replace, rows, tables, versions
+from headwater.connect.destinations.postgres import books, early, history, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
     Backend,
@@ -30,7 +30,7 @@ from headwater.connect.destinations.postgres.connection import (
 )
 from headwater.connect.destinations.postgres.settings import Settings
 from headwater.connect.destinations.staged import Commit, StreamPart, already_durable, enter, steadily
-from headwater.connect.staging import StagedStream
+from headwater.connect.staging import InexactError, StagedStream
 
 _Answer = TypeVar("_Answer")
 
@@ -49,6 +49,9 @@ class PostgresWriter:
         )
         self._address = address(settings, request.folder / "tls")
         self._fresh: set[str] = set()
+        # The streams of a transaction that was begun early; None for one whose rows have to wait.
+        self._early: dict[str, early.Begun | None] | None = None
+        self._waits = False
         self._backend: Backend | None = None
         self._connection: Connection | None = None
 
@@ -59,10 +62,40 @@ class PostgresWriter:
             raise trouble(self._address, error, doing="read where the pipeline stands") from error
 
     def check(self, stream: StagedStream) -> None:
+        begun = self._early_streams().get(stream.name)
+        if begun is not None and early.is_for(begun, stream):
+            return
+        if begun is not None:
+            self._leave_early()
         self._steadily(lambda at: self._target(at, stream), doing="read the tables")
 
+    def send_ahead(self, commit: Commit) -> None:
+        """Begin the commit's transaction early, and send what there is. What goes wrong the commit will find again."""
+        if self._waits:
+            return
+        try:
+            connection = self._connected()
+            if self._early is None:
+                self._begin_early(connection, commit)
+            for part in commit.streams:
+                self._send_early(connection, part)
+            if not early.fits(self._early_streams(), commit):
+                self._leave_early()
+        except (psycopg.Error, HeadwaterError, InexactError):
+            self._leave_early()
+
     def write(self, commit: Commit) -> Receipt:
-        return self._steadily(lambda at: self._write(at, commit), doing=f"load into `{self._schema}`")
+        begun = self._early_streams()
+        if self._connection is not None and begun and early.fits(begun, commit):
+            self._early = None
+            try:
+                return self._write(self._connection, commit, begun)
+            except (psycopg.Error, rows.StaleError):
+                self._fresh.difference_update(one.target.sql for one in begun.values())
+        if self._early is not None:
+            self._leave_early()
+        self._waits = False
+        return self._steadily(lambda at: self._write(at, commit, {}), doing=f"load into `{self._schema}`")
 
     def close(self) -> None:
         if self._connection is not None:
@@ -74,6 +107,8 @@ class PostgresWriter:
         settled what it committed, and so that it gives the pipeline free."""
         if self._connection is not None and not self._connection.closed:
             return self._connection
+        if self._early is not None:
+            self._leave_early()
         request = self._request
         try:
             connection = connect(self._address, application=f"headwater {request.pipeline or ''} {request.run_id}"[:63])
@@ -100,6 +135,9 @@ class PostgresWriter:
     def _passes(self, error: Exception) -> bool:
         if not isinstance(error, psycopg.Error):
             return False
+        if self._early is not None:  # whose transaction may have failed before
+            self._leave_early()
+            return True
         if self._connection is None:
             return True  # lost while it was being set up
         if error.sqlstate == "55P03":
@@ -116,22 +154,53 @@ class PostgresWriter:
             keeps_history=self._keeps_history,
         )
 
-    def _write(self, connection: Connection, commit: Commit) -> Receipt:
-        with _transaction(connection):
+    def _begin_early(self, connection: Connection, commit: Commit) -> None:
+        with _transaction(connection):  # which others could wait for
+            books.make(connection)
+            connection.execute("commit")
+        connection.execute("begin")
+        self._early = {}
+        self._waits = already_durable(books, connection, commit) is not None
+
+    def _send_early(self, connection: Connection, part: StreamPart) -> None:
+        assert self._early is not None
+        stream = part.stream
+        if stream.name not in self._early and part.count:
+            incoming = self._incoming(part, now())
+            target = self._target(connection, stream)
+            self._early[stream.name] = early.start(connection, stream, target, incoming, len(self._early))
+        begun = self._early.get(stream.name)
+        if begun is not None:
+            early.send(connection, begun, part)
+
+    def _early_streams(self) -> dict[str, early.Begun]:
+        return {name: one for name, one in (self._early or {}).items() if one is not None}
+
+    def _leave_early(self) -> None:
+        """Take back what was sent; the rest of the rows waits for the commit."""
+        self._fresh.difference_update(one.target.sql for one in self._early_streams().values())
+        self._early, self._waits = None, True
+        if self._connection is not None:
+            _roll_back(self._connection)
+
+    def _write(self, connection: Connection, commit: Commit, begun: dict[str, early.Begun]) -> Receipt:
+        with _transaction(connection, is_begun=bool(begun)):
             books.make(connection)
             receipt = already_durable(books, connection, commit)
             if receipt is None:
-                receipt = enter(books, connection, commit, *self._load(connection, commit))
+                receipt = enter(books, connection, commit, *self._load(connection, commit, begun))
                 connection.execute("commit")
         return receipt
 
-    def _load(self, connection: Connection, commit: Commit) -> tuple[dict[str, StreamReceipt], list[Change]]:
+    def _load(
+        self, connection: Connection, commit: Commit, begun: dict[str, early.Begun]
+    ) -> tuple[dict[str, StreamReceipt], list[Change]]:
         receipts: dict[str, StreamReceipt] = {}
         changes: list[Change] = []
         self._lock_tables(connection, commit.touched())
         moment = now()
         for part in commit.streams:
-            receipt, changed = self._load_stream(connection, commit, part, moment)
+            receipt, changed = self._load_stream(connection, commit, part, begun.get(part.stream.name), moment)
             changes += changed
             if receipt.rows_in:
                 receipts[part.stream.name] = receipt
@@ -146,18 +215,22 @@ class PostgresWriter:
             connection.execute("select pg_advisory_xact_lock(%s)", [number])
 
     def _load_stream(
-        self, connection: Connection, commit: Commit, part: StreamPart, moment: datetime
+        self, connection: Connection, commit: Commit, part: StreamPart, begun: early.Begun | None, moment: datetime
     ) -> tuple[StreamReceipt, list[Change]]:
-        stream = part.stream
-        target, place = self._reached(connection, commit.entry, stream)
-        changes = tables.reach(connection, target, place)
-        if target.starts_history:
-            changes.append(history.start(connection, target, moment))
-        exact = frozenset((*stream.schema.keys, *([stream.schema.cursor] if stream.schema.cursor else [])))
-        incoming = rows.Incoming(batches=part.batches, loaded_at=moment, exact=exact, fresh=self._fresh)
+        incoming = self._incoming(part, moment, begun)
+        is_in = begun is not None and begun.sent.is_straight
+        if begun is not None and is_in:
+            target, place, changes = begun.target, None, begun.changes
+        else:
+            target, place, changes = self._reached(connection, commit.entry, part.stream, begun)
+            if target.starts_history:
+                changes.append(history.start(connection, target, moment))
         table = f"{target.schema}.{target.table}"
         try:
-            taken = self._take(connection, commit, stream, target, place, incoming)
+            if is_in:
+                taken = rows.load(connection, target, target.sql, incoming, is_keyed=target.is_keyed)
+            else:
+                taken = self._take(connection, commit, part.stream, target, place, incoming)
         except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
             raise value_rejected(self._address, error, table, target.stream) from error
         changes += [
@@ -171,6 +244,16 @@ class PostgresWriter:
             for source, number in taken.repaired.items()
         ]
         return part.receipt(taken.rows, table, repaired=sum(taken.repaired.values())), changes
+
+    def _incoming(self, part: StreamPart, moment: datetime, begun: early.Begun | None = None) -> rows.Incoming:
+        schema, start = part.stream.schema, begun.count if begun is not None else 0
+        return rows.Incoming(
+            batches=lambda: part.stream.spool.between(start, part.count),
+            loaded_at=moment,
+            exact=frozenset((*schema.keys, *([schema.cursor] if schema.cursor else []))),
+            fresh=self._fresh,
+            sent=begun.sent if begun is not None else None,
+        )
 
     def _take(
         self,
@@ -193,28 +276,36 @@ class PostgresWriter:
         return replace.load(connection, entry, target, incoming, place=place, version=version, final=final)
 
     def _reached(
-        self, connection: Connection, entry: bookkeeping.Entry, stream: StagedStream
-    ) -> tuple[tables.Target, str | None]:
-        """The stream's table, and where rows that will replace its content are collected."""
+        self, connection: Connection, entry: bookkeeping.Entry, stream: StagedStream, begun: early.Begun | None
+    ) -> tuple[tables.Target, str | None, list[Change]]:
+        """The stream's table, able to take its rows now, where rows that will replace its content are collected, and
+        what was changed."""
         target = self._target(connection, stream)
         place = replace.aside(connection, entry, target, stream.version) if stream.is_replaced else None
         lossy = tables.lossy_widenings(connection, target, place)
         if lossy:
             stream.texts.update(lossy)
             target = self._target(connection, stream)
-        return target, place
+        if begun is not None and begun.target != target:
+            raise rows.StaleError
+        return target, place, tables.reach(connection, target, place)
 
 
 @contextlib.contextmanager
-def _transaction(connection: Connection) -> Iterator[None]:
+def _transaction(connection: Connection, *, is_begun: bool = False) -> Iterator[None]:
     """What is done inside counts when the caller said `commit`."""
-    connection.execute("begin")
+    if not is_begun:
+        connection.execute("begin")
     try:
         yield
     finally:
-        if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
-            with contextlib.suppress(psycopg.Error):  # a lost connection has rolled back by itself
-                connection.execute("rollback")
+        _roll_back(connection)
+
+
+def _roll_back(connection: Connection) -> None:
+    if not connection.closed and connection.info.transaction_status != psycopg.pq.TransactionStatus.IDLE:
+        with contextlib.suppress(psycopg.Error):  # a lost connection has rolled back by itself
+            connection.execute("rollback")
 
 
 def _schema_name(wanted: str) -> str:

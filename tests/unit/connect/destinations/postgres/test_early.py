@@ -1,0 +1,151 @@
+"""Rows are on the server before the commit that they are of, and nobody sees them."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pytest
+
+from headwater.base.errors import RunFailedError
+from headwater.connect.contract import Rows
+from headwater.connect.destinations import staged
+
+A, B, C = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}
+COLUMNS = pa.schema([("id", pa.int64()), ("name", pa.string())])
+
+
+@pytest.fixture(autouse=True)
+def at_once(monkeypatch):
+    """Every batch is sent when it comes."""
+    monkeypatch.setattr(staged, "PORTION_BYTES", 1)
+
+
+def stored(shop):
+    return shop.sql("select id, name from shop.users order by 1")
+
+
+def is_open(shop):
+    """Whether a load's transaction is open, and whether it has written yet."""
+    return shop.sql(
+        "select backend_xid is not null from pg_stat_activity "
+        "where application_name like 'headwater%' and state = 'idle in transaction'"
+    )
+
+
+def test_rows_of_a_new_table_are_sent_and_seen_only_after_the_commit(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    shop.send(session, [B])
+    assert is_open(shop) == [(True,)]
+    assert shop.sql("select to_regclass('shop.users')") == [(None,)]
+    receipt = session.commit(b"1", final=True)
+    assert receipt.streams["users"].rows_out == 2
+    assert stored(shop) == [(1, "a"), (2, "b")]
+    assert is_open(shop) == []
+
+
+def test_nobody_waits_for_rows_that_are_sent_ahead(shop):
+    shop.load([A, B])
+    session = shop.open("run-2")
+    shop.send(session, [{"id": 1, "name": "new"}, C])
+    assert is_open(shop) == [(True,)]
+    shop.sql("set lock_timeout = '1s'; alter table shop.users add column theirs int; drop table if exists gone")
+    assert stored(shop) == [(1, "a"), (2, "b")]
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(1, "new"), (2, "b"), (3, "c")]
+
+
+def test_a_table_that_has_to_change_waits_for_the_commit(shop):
+    shop.load([A])
+    session = shop.open("run-2")
+    wider = pa.schema([*COLUMNS, ("more", pa.string())])
+    shop.send(session, [{"id": 2, "name": "b", "more": "m"}], wider)
+    assert is_open(shop) == [(False,)]
+    session.commit(b"1", final=True)
+    assert shop.sql("select id, more from shop.users order by 1") == [(1, None), (2, "m")]
+
+
+def test_a_key_that_comes_twice_has_its_last_value(shop):
+    session = shop.open()
+    shop.send(session, [A, B])
+    shop.send(session, [{"id": 1, "name": "x"}])
+    session.commit(b"1")
+    shop.send(session, [C, {"id": 2, "name": "y"}])
+    session.commit(b"2", final=True)
+    assert stored(shop) == [(1, "x"), (2, "y"), (3, "c")]
+
+
+def test_a_commit_to_the_boundary_leaves_out_what_was_sent_after_it(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    session.boundary()
+    shop.send(session, [B])
+    assert session.commit(b"1", to_boundary=True).streams["users"].rows_out == 1
+    assert stored(shop) == [(1, "a")]
+    session.commit(b"2", final=True)
+    assert stored(shop) == [(1, "a"), (2, "b")]
+
+
+def test_a_column_that_grows_meanwhile(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    shop.send(session, [{"id": 2, "name": "b", "size": 1.5}], pa.schema([*COLUMNS, ("size", pa.float64())]))
+    session.commit(b"1", final=True)
+    assert shop.sql("select id, size from shop.users order by 1") == [(1, None), (2, 1.5)]
+
+
+def test_content_that_is_replaced(shop):
+    shop.load([A, B])
+    session = shop.open("run-2")
+    shop.send(session, [C], replace=True)
+    shop.send(session, [{"id": 4, "name": "d"}], replace=True)
+    assert stored(shop) == [(1, "a"), (2, "b")]
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(3, "c"), (4, "d")]
+
+
+def test_content_without_keys_that_is_replaced(shop):
+    shop.load([A, A], keys=())
+    session = shop.open("run-2")
+    shop.send(session, [B], keys=(), replace=True)
+    shop.send(session, [B], keys=(), replace=True)
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(2, "b"), (2, "b")]
+
+
+def test_a_session_that_the_server_ends_meanwhile_loses_nothing(shop):
+    shop.load([A])
+    session = shop.open("run-2")
+    shop.send(session, [B])
+    shop.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'headwater%'")
+    shop.send(session, [C])
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(1, "a"), (2, "b"), (3, "c")]
+
+
+def test_a_session_that_the_server_ends_is_not_gone_on_with_outside_of_its_transaction(shop):
+    """An empty table would take rows at once, and for all to see."""
+    shop.load([])
+    session = shop.open("run-2")
+    shop.send(session, [B])
+    shop.sql("select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'headwater%'")
+    shop.send(session, [{"x": 1}], pa.schema([("x", pa.int64())]), stream="others", keys=())
+    session.stage(Rows(stream="users", batch=pa.RecordBatch.from_pylist([C], schema=COLUMNS)))
+    assert stored(shop) == []
+    session.close()
+    assert stored(shop) == []
+
+
+def test_what_is_wrong_is_said_by_the_commit(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    shop.send(session, [{"id": None, "name": "x"}])
+    with pytest.raises(RunFailedError, match="no value in the key column `id`"):
+        session.commit(b"1", final=True)
+    assert shop.sql("select to_regclass('shop.users')") == [(None,)]
+
+
+def test_a_session_that_ends_without_a_commit_leaves_nothing(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    session.close()
+    assert shop.sql("select to_regclass('shop.users')") == [(None,)]
