@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import os
 import shutil
 import sys
 import tempfile
@@ -67,9 +68,9 @@ def run(options: argparse.Namespace, names: list[str], *, keeps: bool) -> list[J
         with server() as postgres:
             truth.fill(postgres, events, orders)
             bench = Bench(server=postgres, folder=scratch, events=events, orders=orders, few_orders=few)
-            setting = (
-                f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {results.machine()}, {postgres.version}, rounds: {options.rounds}"
-            )
+            when = dt.datetime.now(dt.UTC)
+            load = f"rounds: {options.rounds}, load of the machine before: {os.getloadavg()[0]:.1f}"
+            setting = f"{when:%Y-%m-%d}, {results.machine()}, {postgres.version}, {load}"
             for name in names:
                 print(name, file=sys.stderr)
                 job = JOBS[name](bench)

@@ -51,7 +51,7 @@ def main() -> None:
     env = {**os.environ, "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "false", "NO_COLOR": "1"}
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     report = [
-        "# Results",
+        "## Running Singer programs",
         "",
         f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPUs, Python {platform.python_version()}.",
         f"Medians of {options.rounds} alternating runs. Seconds say little on a shared machine: read the ratios.",
@@ -124,7 +124,7 @@ def pipe(places: dict[str, Path], env: dict[str, str], rounds: int, title: str, 
     result = alternating(commands, rounds=rounds, cwd=cwd, env=dict.fromkeys(commands, env))
     ours = result["headwater run"]
     return [
-        f"## {title}",
+        f"### {title}",
         "",
         *table(result, base="shell pipe"),
         "",
@@ -139,7 +139,7 @@ def small(places: dict[str, Path], env: dict[str, str], rounds: int) -> list[str
     commands = {name: [program[name], "run", "tap-lines", "target-lines"] for name in ("headwater", "meltano")}
     result = alternating(commands, rounds=rounds, cwd=places, env=dict.fromkeys(commands, env))
     return [
-        "## A run of 3 records",
+        "### A run of 3 records",
         "",
         *table(result, base="headwater"),
         "",
@@ -153,7 +153,7 @@ def start(places: dict[str, Path], env: dict[str, str], rounds: int) -> list[str
     commands = {name: [program[name], "--help"] for name in ("headwater", "meltano")}
     result = alternating(commands, rounds=max(rounds, 9), cwd=places, env=dict.fromkeys(commands, env))
     return [
-        "## `--help`",
+        "### `--help`",
         "",
         *table(result, base="headwater"),
         "",

@@ -14,6 +14,7 @@ class Verdict(NamedTuple):
     goal: str
     reached: str
     holds: bool | None
+    by_work: str = ""
 
 
 def report(results: list[JobResult]) -> str:
@@ -25,7 +26,8 @@ def report(results: list[JobResult]) -> str:
 
 INTRODUCTION = (
     "Whole processes in alternating rounds; medians. `× ours` is a way's wall time as a multiple of ours: read this, "
-    "seconds say little on a shared machine. `CPU` is that of the command with all its children, `server` that of "
+    "seconds say little on a shared machine. `work` compares the CPU seconds of command and server together, which "
+    "other programs on the machine hardly touch. `CPU` is that of the command with all its children, `server` that of "
     "PostgreSQL meanwhile, `MB` the highest sum of resident memory of the command's processes. Whatever arrived was "
     "counted and compared by a checksum after every run."
 )
@@ -33,25 +35,25 @@ INTRODUCTION = (
 
 def table(result: JobResult) -> list[str]:
     ours = _ours(result)
-    base = result.scaled(ours).wall if ours else None
-    lines = ["| | | × ours | wall s | CPU s | server s | MB |", "|---|---|---|---|---|---|---|"]
+    base = result.scaled(ours) if ours else None
+    lines = ["| | | × ours | work × | wall s | CPU s | server s | MB |", "|---|---|---|---|---|---|---|---|"]
     for way in sorted(result.ways, key=lambda way: result.scaled(way).wall if way.runs else 1e9):
         name = f"**{way.name}**" if way.role == Role.OURS else way.name
         if way.records != result.records:
             name += f" ({way.records:,} records, scaled)"
         if way.wrong or not way.runs:
-            lines.append(f"| {name} | {way.role} | wrong: {way.wrong} | | | | |")
+            lines.append(f"| {name} | {way.role} | wrong: {way.wrong} | | | | | |")
             continue
         run = result.scaled(way)
-        ratio = f"{run.wall / base:.2f}" if base else "–"
+        ratio = f"{run.wall / base.wall:.2f} | {_work(run) / _work(base):.2f}" if base else "– | –"
         lines.append(f"| {name} | {way.role} | {ratio} | {_figures(run)} |")
     return lines
 
 
 def goals(results: list[JobResult]) -> list[str]:
-    lines = ["### Goals", "", "| job | goal | reached | |", "|---|---|---|---|"]
+    lines = ["### Goals", "", "| job | goal | reached | by work | |", "|---|---|---|---|---|"]
     lines += [
-        f"| {verdict.job} | {verdict.goal} | {verdict.reached} | "
+        f"| {verdict.job} | {verdict.goal} | {verdict.reached} | {verdict.by_work} | "
         f"{ {True: 'yes', False: '**no**', None: 'not known'}[verdict.holds] } |"
         for result in results
         for verdict in verdicts(result)
@@ -69,11 +71,13 @@ def verdicts(result: JobResult) -> list[Verdict]:
         if ours is None or not others:
             found.append(Verdict(result.name, text, "–", None))
             continue
-        mine, theirs = result.scaled(ours).wall, min(result.scaled(way).wall for way in others)
+        mine, theirs = result.scaled(ours), min(result.scaled(way) for way in others)
+        wall, work = mine.wall / theirs.wall, _work(mine) / _work(theirs)
         if goal.most:
-            found.append(Verdict(result.name, text, f"{mine / theirs:.2f} ×", mine / theirs <= goal.most))
+            found.append(Verdict(result.name, text, f"{wall:.2f} ×", wall <= goal.most, f"{work:.2f} ×"))
         else:
-            found.append(Verdict(result.name, text, f"{theirs / mine:.2f} ×", theirs / mine >= (goal.least or 0)))
+            holds = 1 / wall >= (goal.least or 0)
+            found.append(Verdict(result.name, text, f"{1 / wall:.2f} ×", holds, f"{1 / work:.2f} ×"))
     if ours is not None:
         peak = ours.median().peak_mb
         found.append(Verdict(result.name, f"under {result.most_mb} MB", f"{peak:.0f} MB", peak < result.most_mb))
@@ -82,14 +86,14 @@ def verdicts(result: JobResult) -> list[Verdict]:
 
 
 def _leaner(result: JobResult, ours: WayResult) -> list[Verdict]:
-    """Peers of like speed: those that take at most three times as long as we do."""
+    """Peers of like speed: those that take at most twice as long as we do."""
     alike = [
         way
         for way in result.ways
         if way.role == Role.PEER
         and way.runs
         and not way.wrong
-        and result.scaled(way).wall <= 3 * result.scaled(ours).wall
+        and result.scaled(way).wall <= 2 * result.scaled(ours).wall
     ]
     if not alike:
         return []
@@ -103,6 +107,10 @@ def _leaner(result: JobResult, ours: WayResult) -> list[Verdict]:
             mine < theirs,
         )
     ]
+
+
+def _work(run: Run) -> float:
+    return max(run.cpu + run.server, 0.001)
 
 
 def _figures(run: Run) -> str:

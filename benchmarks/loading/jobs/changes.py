@@ -35,7 +35,7 @@ def changes_postgres(bench: Bench) -> Job:
                     place,
                     ours.changed_tables(bench, "truth", ["events"], "at"),
                     ours.postgres(bench),
-                    in_table(bench, "ours.events"),
+                    in_table(bench, ours.table("truth", "events")),
                 )
             ),
             (

@@ -28,7 +28,7 @@ def postgres_postgres(bench: Bench) -> Job:
             limit(
                 bench,
                 name,
-                "copy | copy",
+                "COPY to COPY",
                 f'{bench.server.psql} -c "{copy_out}" | {bench.server.psql} -c "{copy_in}"',
                 key=", primary key (id)",
             ),
@@ -37,7 +37,7 @@ def postgres_postgres(bench: Bench) -> Job:
                 place,
                 ours.tables(bench, "truth", ["events"]),
                 ours.postgres(bench),
-                in_table(bench, "ours.events"),
+                in_table(bench, ours.table("truth", "events")),
             ),
             dlt.way(
                 bench,
@@ -63,7 +63,7 @@ def postgres_postgres(bench: Bench) -> Job:
             ),
             duckdb_extension.into_postgres(bench, name, in_table(bench, f"{duckdb_extension.SCHEMA}.events")),
         ],
-        goals=[Goal(("copy | copy",), most=1.15), *(Goal((peer,), least=2) for peer in PEERS)],
+        goals=[Goal(("COPY to COPY",), most=1.15), *(Goal((peer,), least=2) for peer in PEERS)],
     )
 
 
@@ -79,7 +79,7 @@ def postgres_duckdb(bench: Bench) -> Job:
             limit(
                 bench,
                 name,
-                "copy > /dev/null",
+                "COPY to nowhere",
                 f'{bench.server.psql} -c "copy truth.events to stdout (format binary)" > /dev/null',
             ),
             ours.way(
@@ -87,12 +87,12 @@ def postgres_duckdb(bench: Bench) -> Job:
                 place,
                 ours.tables(bench, "truth", ["events"]),
                 ours.duckdb(place),
-                in_file(bench, place / "out.duckdb", "ours"),
+                in_file(bench, place / "out.duckdb", ours.table("truth", "events")),
             ),
             dlt.way(
                 bench,
                 name,
-                in_file(bench, dlt.duckdb_file(bench, name), dlt.SCHEMA),
+                in_file(bench, dlt.duckdb_file(bench, name), f"{dlt.SCHEMA}.events"),
                 **{"from": "tables", "to": "duckdb", "tables": ["events"], "streamed": True},
             ),
             sling.copy(
@@ -102,7 +102,7 @@ def postgres_duckdb(bench: Bench) -> Job:
                 stream="truth.events",
                 target="FILE",
                 table="sling.events",
-                check=in_file(bench, sling.duckdb_file(bench, name), "sling"),
+                check=in_file(bench, sling.duckdb_file(bench, name), "sling.events"),
             ),
             ingestr.copy(
                 bench,
@@ -110,13 +110,13 @@ def postgres_duckdb(bench: Bench) -> Job:
                 source=ingestr.address(bench),
                 target=f"duckdb:///{ingestr.duckdb_file(bench, name)}",
                 tables={"truth.events": "ingestr.events"},
-                check=in_file(bench, ingestr.duckdb_file(bench, name), "ingestr"),
+                check=in_file(bench, ingestr.duckdb_file(bench, name), "ingestr.events"),
             ),
             duckdb_extension.into_duckdb(
-                bench, name, in_file(bench, duckdb_extension.duckdb_file(bench, name), "main")
+                bench, name, in_file(bench, duckdb_extension.duckdb_file(bench, name), "events")
             ),
         ],
-        goals=[Goal(("copy > /dev/null",), most=2.2), Goal(PEERS, least=1.25)],
+        goals=[Goal(("COPY to nowhere",), most=2.2), Goal(PEERS, least=1.25)],
         most_mb=700,
     )
 
@@ -179,5 +179,5 @@ def in_table(bench: Bench, table: str) -> Check:
     return differs(partial(in_postgres, bench.server, table, EVENTS), partial(truth.events_in_postgres, bench))
 
 
-def in_file(bench: Bench, file: Path, schema: str) -> Check:
-    return differs(partial(in_duckdb, f"{schema}.events", EVENTS, file=file), partial(truth.events_in_duckdb, bench))
+def in_file(bench: Bench, file: Path, table: str) -> Check:
+    return differs(partial(in_duckdb, table, EVENTS, file=file), partial(truth.events_in_duckdb, bench))

@@ -28,7 +28,7 @@ def many_duckdb(bench: Bench) -> Job:
                 place,
                 ours.tables(bench, "many", TABLES),
                 ours.duckdb(place),
-                in_file(bench, place / "out.duckdb", "ours"),
+                in_file(bench, place / "out.duckdb", ours.SCHEMA, ours.prefix("many")),
             ),
             dlt.way(
                 bench,
@@ -58,10 +58,10 @@ def many_duckdb(bench: Bench) -> Job:
     )
 
 
-def in_file(bench: Bench, file: Path, schema: str) -> Check:
+def in_file(bench: Bench, file: Path, schema: str, prefix: str = "") -> Check:
     """All tables taken together."""
     columns = ", ".join(f'"{name}"' for name in EVENTS)
-    union = " union all ".join(f"(select {columns} from {schema}.{table})" for table in TABLES)
+    union = " union all ".join(f'(select {columns} from {schema}."{prefix}{table}")' for table in TABLES)
 
     def expected() -> Fingerprint:
         return in_duckdb(f"(from '{bench.events.parquet}' where id <= {ROWS})", EVENTS)

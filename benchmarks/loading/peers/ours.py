@@ -55,6 +55,16 @@ def singer(folder: Path, lines: Path) -> dict[str, Any]:
     return {"name": "tap-lines", "namespace": "tap_lines", "executable": str(script)}
 
 
+def table(schema: str, name: str) -> str:
+    """The destination's table for a table of the server."""
+    return f'{SCHEMA}."{prefix(schema)}{name}"'
+
+
+def prefix(schema: str) -> str:
+    """A stream of the server is named after schema and table, and a table after its stream."""
+    return f"{schema}-"
+
+
 def folder(bench: Bench, job: str) -> Path:
     return bench.scratch(f"{job}-ours")
 
