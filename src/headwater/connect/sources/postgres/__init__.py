@@ -47,7 +47,7 @@ def _connected(settings: Settings) -> Iterator[Connection]:
     with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
         at: Address = address(settings, Path(folder) / "tls", plugin=_PLUGIN)
         try:
-            connection = connect(at, application="headwater discovers")
+            connection = connect(at, application="headwater: discovery")
         except psycopg.OperationalError as error:
             raise cannot_connect(at, error) from error
         with contextlib.closing(connection):

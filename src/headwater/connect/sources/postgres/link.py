@@ -40,7 +40,7 @@ class Reader:
         self._address = address
         self._database = adbc.AdbcDatabase(
             driver=adbc_driver_postgresql._driver_path(),  # noqa: SLF001 - the package offers no other way past dbapi
-            uri=make_conninfo("", **address.parameters, application_name="headwater reads"),
+            uri=make_conninfo("", **address.parameters, application_name="headwater: reading"),
         )
         try:
             self._connection = adbc.AdbcConnection(self._database)

@@ -78,7 +78,7 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
     """
     state = _State(request.state)
     try:
-        holder = connect(address, application="headwater holds a snapshot")
+        holder = connect(address, application="headwater: snapshot")
     except psycopg.OperationalError as error:
         raise cannot_connect(address, error) from error
     with contextlib.closing(holder):
