@@ -55,6 +55,11 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             description="Seconds without a sign of life after which the plugin is stopped.",
         ),
         Setting(
+            name="_jobs",
+            kind=SettingKind.INTEGER,
+            description="How many streams a native extractor reads at a time, if it can: 1, unless `--jobs` is given.",
+        ),
+        Setting(
             name="_max_message_bytes",
             kind=SettingKind.INTEGER,
             value=128 << 20,

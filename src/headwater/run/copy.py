@@ -1,14 +1,17 @@
 """The roads with a native end. Rows are Arrow within this process, lines between us and a program.
 
-native ──────────────────────────────► session
-tap ═ mapper ═► parse ───────────────► session       ═ is a kernel pipe
-native ─► write ═ mapper ═► parse ───► session
-native ─► write ═ mapper ═ target, whose states we read
+native ──────────────────────────────► stages ► session
+tap ═ mapper ═► parse ───────────────► stages ► session       ═ is a kernel pipe
+native ► stages ► write ═ mapper ═► parse ────► session
+native ► stages ► write ═ mapper ═ target, whose states we read
+tap ═► parse ─► stages ► write ═ mapper ═ target, likewise
+
+Stages are native mappers, and the stream maps of a native end, in their order: between any two programs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -22,11 +25,12 @@ from headwater.connect.singer import batch, parse
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
-from headwater.run import native
+from headwater.run import legs, native
 from headwater.run.chain import TICK, Chain, Start
 from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.feed import Feeder
 from headwater.run.keeping import Keeping
+from headwater.run.legs import Leg, Links, Passage
 from headwater.run.load import Load
 from headwater.run.pipe import supervise
 from headwater.run.runner import Run
@@ -41,17 +45,21 @@ _AHEAD_SHARE = 0.125
 
 
 def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[StreamFigures, ...]:
-    """Do a step of which at least one end is native. Raises HeadwaterError; what was committed before stays."""
+    """Do a step of which an end or a mapper is native. Raises HeadwaterError; what was committed before stays."""
+    road = legs.legs(step)
+    # Before anything is started: what is wrong with the stages.
+    staged = [legs.stages(step, leg, run) for leg in road]
     catalog = _catalog(step, run, keeping, folder)
     if step.loader.native is None:
-        return _to_target(step, run, keeping, folder, catalog)
+        return _to_target(step, run, keeping, folder, catalog, road, staged)
     with _session(step, run, folder) as session:
         checkpoint = session.checkpoint()
         text = None if checkpoint is None or step.state_id is None else checkpoint.decode()
         state = start_state(step, run, keeping.states, checkpoint=text, has_checkpoints=True)
         stands = _stands(step, keeping, text)
-        load = Load(session, step, run, keeping.states, stands=stands, stages=_stages(step, catalog))
-        source = _Source(step, run, folder, catalog, state, load)
+        last = (*_stages(step, catalog), *staged[-1])
+        load = Load(session, step, run, keeping.states, stands=stands, stages=last, names=legs.names(last))
+        source = _Source(step, run, folder, catalog, state, load, road, staged)
         try:
             for message in source.messages:
                 load.take(message)
@@ -74,7 +82,8 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
 def _stages(step: ExtractLoad, catalog: Json | None) -> tuple[Stage, ...]:
     """Drops what is not selected, for taps that send everything whatever the catalog says. Where names may change on
     the way, the catalog's names say nothing about what arrives."""
-    if catalog is None or step.extractor.native is not None or step.mappers or "stream_maps" in step.extractor.config:
+    programs = [mapper for mapper in step.mappers if mapper.native is None]
+    if catalog is None or step.extractor.native is not None or programs or "stream_maps" in step.extractor.config:
         return ()
     try:
         return (Select(native.decoded_catalog(catalog)),)
@@ -87,23 +96,23 @@ class _Source:
     """The messages that reach the session, and how the programs and threads they come from ended."""
 
     def __init__(
-        self, step: ExtractLoad, run: Run, folder: Path, catalog: Json | None, state: str | None, load: Load
+        self,
+        step: ExtractLoad,
+        run: Run,
+        folder: Path,
+        catalog: Json | None,
+        state: str | None,
+        load: Load,
+        road: Sequence[Leg],
+        staged: Sequence[Sequence[Stage]],
     ) -> None:
-        self._run = run
         self._load = load
-        self._chain: Chain | None = None
-        self._feeder: Feeder | None = None
-        messages: Iterator[Message]
-        mappers = [Start(block=block, args=config_arguments(block, folder)) for block in step.mappers]
-        if step.extractor.native is not None and not mappers:
+        self._links, _ = _linked(step, run, folder, catalog, state, road, staged)
+        last = self._links.last
+        if last is None:
             messages = _read(step, run, folder, catalog, state, run.cancel.is_set)
         else:
-            self._chain, self._feeder = _chain(step, run, folder, catalog, state, mappers)
-            messages = parse.messages(
-                self._chain.chunks(lambda: None),
-                _parse_options(step, Path(run.plan.root)),
-                lambda text: run.tell(step.name, Level.WARNING, text),
-            )
+            messages = _parsed(step, run, road[-1], last)
         # Reading goes on while the destination commits.
         self.messages = ahead(
             messages,
@@ -111,19 +120,18 @@ class _Source:
             size_of=_size,
             beat=Beat(TICK, load.idle),
             # A thread that reads from a program comes to its end when the program has.
-            unblock=self._chain.end if self._chain is not None else None,
+            unblock=self._links.end if last is not None else None,
         )
 
     def raise_failure(self) -> None:
         """Wait until all have ended; raise when one did not end well or the run was cancelled."""
-        if self._chain is not None:
-            self._chain.wait(self._load.idle)
-        _raise_failure(self._run, self._chain, self._feeder)
+        self._links.wait(self._load.idle)
+        self._links.raise_failure()
 
     def first_failure(self, error: HeadwaterError) -> HeadwaterError:
         """What is behind an error in the messages: a program that dies in the middle of a line shows first as a
         line that can't be read."""
-        if self._chain is not None and self._chain.at_end:
+        if self._links.last is not None and self._links.last.at_end:
             try:
                 self.raise_failure()
             except HeadwaterError as first:
@@ -133,8 +141,7 @@ class _Source:
     def close(self) -> None:
         # In this order: nobody may read from a pipe that is closed.
         self.messages.close()
-        if self._chain is not None:
-            self._chain.close()
+        self._links.close()
 
 
 def _ahead_bytes(step: ExtractLoad) -> int:
@@ -145,7 +152,7 @@ def _ahead_bytes(step: ExtractLoad) -> int:
 def _size(message: Message) -> int:
     match message:
         case Rows():
-            return message.batch.nbytes + (message.missing.nbytes if message.missing is not None else 0)
+            return int(message.batch.nbytes) + (int(message.missing.nbytes) if message.missing is not None else 0)
         case Rejected():
             return len(message.record)
         case _:
@@ -153,51 +160,87 @@ def _size(message: Message) -> int:
 
 
 def _to_target(
-    step: ExtractLoad, run: Run, keeping: Keeping, folder: Path, catalog: Json | None
+    step: ExtractLoad,
+    run: Run,
+    keeping: Keeping,
+    folder: Path,
+    catalog: Json | None,
+    road: Sequence[Leg],
+    staged: Sequence[Sequence[Stage]],
 ) -> tuple[StreamFigures, ...]:
     state = start_state(step, run, keeping.states, checkpoint=None, has_checkpoints=False)
-    others = [Start(block=block, args=config_arguments(block, folder)) for block in (*step.mappers, step.loader)]
-    chain, feeder = _chain(step, run, folder, catalog, state, others)
-    with chain:
-        assert feeder is not None
-        supervise(step, chain, run, save=state_saver(step, run, keeping.states), counts=lambda: dict(feeder.counts))
-        _raise_failure(run, chain, feeder)
-        return tuple(StreamFigures(stream=stream, read=count) for stream, count in feeder.counts.items())
+    links, passage = _linked(step, run, folder, catalog, state, road, staged)
+    try:
+        assert links.last is not None
+        assert passage is not None
+        save = state_saver(step, run, keeping.states)
+        supervise(step, links.last, run, save=save, counts=lambda: dict(passage.given))
+        links.wait(lambda: None)
+        links.raise_failure()
+        return passage.figures()
+    finally:
+        links.close()
 
 
-def _chain(
+def _linked(
     step: ExtractLoad,
     run: Run,
     folder: Path,
     catalog: Json | None,
     state: str | None,
-    others: list[Start],
-) -> tuple[Chain, Feeder | None]:
-    """The programs of a road up to ours or to the loader, with the source in front of them."""
-    block = step.extractor
-    idle = step.idle_timeout_seconds
-    if block.native is not None:
-        chain = Chain(others, step=step.name, run=run, idle_seconds=idle, fed=True)
+    road: Sequence[Leg],
+    staged: Sequence[Sequence[Stage]],
+) -> tuple[Links, Passage | None]:
+    """The programs of a road, started, with what comes between the legs; and the last such passage."""
+    links, passage, block = Links(run), None, step.extractor
+    try:
+        for index, leg in enumerate(road):
+            starts = [Start(block=program, args=config_arguments(program, folder)) for program in leg.programs]
+            if not index:
+                if not starts:
+                    continue
+                args = (*catalog_arguments(block, catalog, folder), *state_arguments(block, state, folder))
+                starts[0] = msgspec.structs.replace(starts[0], args=(*starts[0].args, *args))
+                links.add(_chain(step, run, starts), None)
+                continue
+            before, upstream = road[index - 1], links.last
+            chain = _chain(step, run, starts, fed=True)
+            passage = Passage(staged[index - 1])
 
-        def should_stop() -> bool:
-            return run.cancel.is_set() or chain.is_first_dead()
+            def messages(
+                before: Leg = before, upstream: Chain | None = upstream, chain: Chain = chain, by: Passage = passage
+            ) -> Iterator[Message]:
+                if upstream is None:
+                    found = _read(
+                        step, run, folder, catalog, state, lambda: run.cancel.is_set() or chain.is_first_dead()
+                    )
+                else:
+                    found = _parsed(step, run, before, upstream)
+                return legs.through(found, by, upstream)
 
-        return chain, Feeder(lambda: _read(step, run, folder, catalog, state, should_stop), chain)
-    args = (
-        *config_arguments(block, folder),
-        *catalog_arguments(block, catalog, folder),
-        *state_arguments(block, state, folder),
+            links.add(chain, Feeder(messages, chain))
+    except BaseException:
+        links.close()
+        raise
+    return links, passage
+
+
+def _chain(step: ExtractLoad, run: Run, starts: Sequence[Start], *, fed: bool = False) -> Chain:
+    return Chain(starts, step=step.name, run=run, idle_seconds=step.idle_timeout_seconds, fed=fed)
+
+
+def _parsed(step: ExtractLoad, run: Run, leg: Leg, chain: Chain) -> Iterator[Message]:
+    """What the last program of a leg says."""
+    options = _parse_options(step, Path(run.plan.root))
+    depth = legs.flatten_depth(step, leg)
+    if depth is not None and step.extractor.extras.get("flatten_depth") is None:
+        options = msgspec.structs.replace(options, flatten_depth=depth)
+    if not leg.is_last:
+        # Singer has no message for a record that is set aside.
+        options = msgspec.structs.replace(options, on_bad_record="fail")
+    return parse.messages(
+        chain.chunks(lambda: None), options, lambda text: run.tell(step.name, Level.WARNING, text)
     )
-    return Chain([Start(block=block, args=args), *others], step=step.name, run=run, idle_seconds=idle), None
-
-
-def _raise_failure(run: Run, chain: Chain | None, feeder: Feeder | None) -> None:
-    run.cancel.check()
-    if feeder is not None:
-        feeder.raise_failure()
-    failure = chain.failure() if chain is not None else None
-    if failure is not None:
-        raise failure
 
 
 def _parse_options(step: ExtractLoad, root: Path) -> parse.ParseOptions:
@@ -261,6 +304,7 @@ def _session(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         folder=folder,
         memory_bytes=step.memory_bytes - _ahead_bytes(step) * (1 if step.jobs == 1 else 2),
         on_wait=lambda who: run.tell(step.name, Level.INFO, f"waiting for {who}"),
+        on_notice=lambda text: run.tell(step.name, Level.WARNING, text),
     )
     session = native.open_session(step.loader, root=Path(run.plan.root), request=request)
     try:

@@ -242,3 +242,11 @@ def test_a_block_never_shows_its_secrets():
 
 def test_settings_resolve_without_the_required_ones():
     assert ready(facts(plugin("tap-x")), plugin("tap-x")).config == {}
+
+
+def test_the_flag_for_streams_at_a_time_outranks_the_extra():
+    target = plugin("target-y")
+    given = facts(replace(TAP, extras={"jobs": 3}), target)
+    assert only(given, "tap-x", "target-y").jobs == 3
+    assert only(given, "tap-x", "target-y", jobs=5).jobs == 5
+    assert only(facts(TAP, target), "tap-x", "target-y").jobs == 1

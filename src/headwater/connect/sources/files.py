@@ -151,26 +151,25 @@ def _all(works: Sequence[_Work], state: State, safe: State, request: ReadRequest
         items = interleaved(readers, jobs=request.jobs, budget_bytes=request.ahead_bytes, size_of=_size)
     with closing(items):
         for item in items:
-            match item:
-                case _Types():
-                    state.types[item.stream] = item.types
-                    state.files.setdefault(item.stream, {})
-                case _Done(entry=None):
-                    unfinished.discard(item.stream)
+            if isinstance(item, _Types):
+                state.types[item.stream] = item.types
+                state.files.setdefault(item.stream, {})
+            elif not isinstance(item, _Done):
+                yield item
+            elif item.entry is None:
+                unfinished.discard(item.stream)
+                yield _checkpoint(safe)
+            else:
+                state.files[item.stream][item.key] = item.entry
+                if item.entry.rows is not None:
                     yield _checkpoint(safe)
-                case _Done(entry=entry):
-                    state.files[item.stream][item.key] = entry
-                    if entry.rows is not None:
-                        yield _checkpoint(safe)
-                case _:
-                    yield item
     if unfinished:
         yield _checkpoint(safe)
     return not unfinished
 
 
 def _size(item: _Item) -> int:
-    return item.batch.nbytes if isinstance(item, Rows) else 0
+    return int(item.batch.nbytes) if isinstance(item, Rows) else 0
 
 
 def _delivered(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Iterator[_Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -296,3 +297,53 @@ def test_a_discovery_looks_at_the_beginning_and_a_read_at_everything(root, monke
     request = ReadRequest(catalog=files.discover(settings), state=None, folder=root)
     schema = next(message for message in files.read(settings, request) if isinstance(message, Schema))
     assert [str(field.type) for field in schema.columns] == ["int64", "int64", "string"]
+
+
+def eight_streams(root: Path) -> Settings:
+    for name in "abcdefgh":
+        lines = [f"{n},{name}{n}" for n in range(200)]
+        (root / f"{name}.csv").write_text("\n".join(["id,v", *lines, ""]))
+    return Settings(path="*.csv", root=str(root))
+
+
+def request(settings: Settings, state: bytes | None = None) -> ReadRequest:
+    catalog = files.discover(settings)
+    return ReadRequest(catalog=catalog, state=state, folder=Path("/nonexistent"), jobs=3, batch_bytes=400)
+
+
+def ids(message: Rows) -> list[tuple[str, int]]:
+    return [(message.stream, row["id"]) for row in message.batch.to_pylist()]
+
+
+def test_several_streams_come_at_a_time_and_each_is_complete(root: Path) -> None:
+    settings = eight_streams(root)
+    messages = list(files.read(settings, request(settings)))
+    found = [one for message in messages if isinstance(message, Rows) for one in ids(message)]
+    assert sorted(found) == [(name, n) for name in "abcdefgh" for n in range(200)]
+    assert [n for name, n in found if name == "d"] == list(range(200))
+    assert isinstance(messages[-1], Checkpoint)
+    assert Run(settings, messages[-1].state).rows == {}
+
+
+def test_a_checkpoint_covers_what_came_before_it_and_not_what_was_read_ahead(root: Path) -> None:
+    settings = eight_streams(root)
+    came: set[tuple[str, int]] = set()
+    states: list[tuple[bytes, set[tuple[str, int]]]] = []
+    for message in files.read(settings, request(settings)):
+        if isinstance(message, Rows):
+            came.update(ids(message))
+        elif isinstance(message, Checkpoint):
+            states.append((message.state, set(came)))
+    for state, covered in states[:: len(states) // 7]:
+        rest = {(name, row["id"]) for name, rows in Run(settings, state).rows.items() for row in rows}
+        assert not rest & covered
+        assert len(rest) + len(covered) == 1600
+
+
+def test_a_broken_file_ends_the_streams_beside_it(root: Path) -> None:
+    settings = eight_streams(root)
+    asked = request(settings)
+    (root / "c.csv").write_text("id,v\n1,x\n2\n")
+    with pytest.raises(HeadwaterError, match=r"c\.csv"):
+        list(files.read(settings, asked))
+    assert [thread for thread in threading.enumerate() if thread.name == "ahead"] == []
