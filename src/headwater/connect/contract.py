@@ -147,7 +147,8 @@ class OpenRequest(Struct, frozen=True, kw_only=True):
     """Who loads. `pipeline` (the state id) names the checkpoint; None keeps no checkpoint.
 
     `folder` is a private scratch folder for spooling; `source` is the extractor's namespace, the default schema
-    name. `memory_bytes` bounds what a session holds before it spools to `folder`.
+    name. `memory_bytes` bounds what a session holds before it spools to `folder`. `on_wait` hears for whom a session
+    waits, `on_notice` in a sentence what the user can better: the load goes on without it.
     """
 
     pipeline: str | None
@@ -156,6 +157,7 @@ class OpenRequest(Struct, frozen=True, kw_only=True):
     folder: Path
     memory_bytes: int = 256 << 20
     on_wait: Callable[[str], None] = lambda _who: None
+    on_notice: Callable[[str], None] = lambda _text: None
 
 
 class Session(Protocol):

@@ -42,6 +42,9 @@ _SETTINGS = {
 }
 
 
+_ROOMY_PACKET = 16 << 20  # MariaDB's own default
+
+
 class Server(Struct, frozen=True, kw_only=True):
     """What the server is. `collation` tells any two texts apart; `folds_case` says that it tells no `Foo` table from
     `foo`; `packet` bounds a row in bytes."""
@@ -52,6 +55,21 @@ class Server(Struct, frozen=True, kw_only=True):
     folds_case: bool
     packet: int
     takes_files: bool
+
+    def notices(self) -> list[str]:
+        """What the user can better."""
+        found = []
+        if not self.takes_files:
+            found.append(
+                "the server takes no LOAD DATA LOCAL, so rows go by INSERT, which takes half as long again; "
+                "to allow it: set global local_infile = 1"
+            )
+        if self.packet < _ROOMY_PACKET:
+            found.append(
+                f"the server lets rows of at most {self.packet:,} bytes through, and a longer one ends the load; "
+                f"to let more through: set global max_allowed_packet = {_ROOMY_PACKET}"
+            )
+        return found
 
 
 class DuplicateKeyError(Exception):

@@ -60,6 +60,8 @@ class MySQLWriter:
         pipeline = self._request.pipeline
         try:
             connection = self.connected()
+            for notice in connection.server.notices():
+                self._request.on_notice(notice)
             replace.finish(connection, pipeline)
             return books.standing(connection, pipeline)
         except _DRIVER_ERRORS as error:

@@ -17,6 +17,7 @@ class Shop:
         self.folder = folder
         self.opened = []
         self.waits = []
+        self.notices = []
 
     def open(self, run_id="run-1", pipeline="dev:shop", **settings):
         at = self.server
@@ -27,6 +28,7 @@ class Shop:
             source="tap_shop",
             folder=self.folder / f"scratch-{len(self.opened)}",
             on_wait=self.waits.append,
+            on_notice=self.notices.append,
         )
         session = destination.open(destination.Settings(**{**given, **settings}), request)
         self.opened.append(session)

@@ -164,3 +164,25 @@ def test_what_is_sent_is_never_the_file_that_the_server_names(shop):
     with pytest.raises(connection.UnfitError):
         session.writer.connected().run_exactly("insert ignore into shop.stolen select repeat('x', 70000)")
     assert shop.sql("select line from stolen limit 1") == [("ours",)]
+
+
+def test_a_server_that_makes_loads_slow_or_narrow_is_told(shop, mariadb):
+    ((packet,),) = mariadb.sql("select @@global.max_allowed_packet")
+    shop.open().close()
+    assert shop.notices == []
+    mariadb.sql("set global local_infile = 0")
+    mariadb.sql("set global max_allowed_packet = 4194304")
+    try:
+        shop.open().close()
+    finally:
+        mariadb.sql("set global local_infile = 1")
+        mariadb.sql(f"set global max_allowed_packet = {packet}")
+    slow, narrow = shop.notices
+    assert slow == (
+        "the server takes no LOAD DATA LOCAL, so rows go by INSERT, which takes half as long again; "
+        "to allow it: set global local_infile = 1"
+    )
+    assert narrow == (
+        "the server lets rows of at most 4,194,304 bytes through, and a longer one ends the load; "
+        "to let more through: set global max_allowed_packet = 16777216"
+    )
