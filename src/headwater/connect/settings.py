@@ -27,7 +27,7 @@ def decode(
     refused otherwise. Raises InputError (`wrong-setting-type`, `unknown-setting`).
     """
     fields = {item.encode_name for item in msgspec.structs.fields(module.Settings)}
-    unknown = [key for key in config if key not in fields and key not in _COMMON]
+    unknown = [key for key in config if key not in fields | _COMMON | _STAGES]
     if unknown:
         guess = did_you_mean(unknown[0], fields)
         raise InputError(
@@ -49,3 +49,8 @@ def decode(
 
 # Settings that projects give to every tap or target of the Singer SDK; they change nothing here.
 _COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism"})
+
+# Settings that every source or destination has without knowing: the run makes stages of them.
+_STAGES = frozenset(
+    {"stream_maps", "stream_map_config", "faker_config", "flattening_enabled", "flattening_max_depth"}
+)

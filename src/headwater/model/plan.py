@@ -6,6 +6,7 @@ from typing import Any
 
 from msgspec import Struct, field
 
+from headwater.base.errors import Where
 from headwater.model.plugin import PluginKind
 
 
@@ -14,7 +15,8 @@ class Block(Struct, frozen=True, kw_only=True):
 
     `native` is the name of our own module, None for an outside program. `argv` is the program and the arguments
     that come before those the run adds (`--config FILE …`). `env` is the child's whole environment.
-    `capabilities` as in the definition. `secrets` are the values to keep out of every log.
+    `capabilities` as in the definition. `secrets` are the values to keep out of every log. `where` is the plugin's
+    place in the project file, for errors.
     """
 
     kind: PluginKind
@@ -30,6 +32,7 @@ class Block(Struct, frozen=True, kw_only=True):
     venv: str | None = None
     fingerprint: str = ""
     secrets: tuple[str, ...] = ()
+    where: Where | None = None
 
     def __repr__(self) -> str:
         return f"Block({self.kind}:{self.name})"

@@ -9,13 +9,14 @@ from msgspec import Struct
 
 from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
 from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
+from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POSTGRES
 from headwater.model.plugin import Definition, PluginKind
 from headwater.plan.inherit import DefinitionOf
 from headwater.store import hub, lock_files
 from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
 
-NATIVE: tuple[Definition, ...] = (*SOURCES, SOURCE_POSTGRES, *DESTINATIONS, *TRANSFORMS)
+NATIVE: tuple[Definition, ...] = (*SOURCES, SOURCE_POSTGRES, *DESTINATIONS, *STAGES, *TRANSFORMS)
 
 
 class Listed(Struct, frozen=True, kw_only=True):

@@ -309,7 +309,8 @@ def _mapper(facts: Facts, word: blocks.Word, upstream: Sequence[child_env.Upstre
     mapping = next(item for item in mappings if item.get("name") == word.mapping)
     own = expand(mapping.get("config") or {}, plugin.levels.merged)
     made = block(facts, plugin, upstream=upstream)
-    return replace(made, config={**made.config, **own})
+    where = Where(word.plugin.file, word.plugin.lines.get("mappings", word.plugin.line))
+    return replace(made, config={**made.config, **own}, where=where)
 
 
 def alone(facts: Facts, group: blocks.Alone) -> Step:

@@ -57,7 +57,7 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
         text = None if checkpoint is None or step.state_id is None else checkpoint.decode()
         state = start_state(step, run, keeping.states, checkpoint=text, has_checkpoints=True)
         stands = _stands(step, keeping, text)
-        last = (*_stages(step, catalog), *staged[-1])
+        last: tuple[Stage, ...] = (*_stages(step, catalog), *staged[-1])
         load = Load(session, step, run, keeping.states, stands=stands, stages=last, names=legs.names(last))
         source = _Source(step, run, folder, catalog, state, load, road, staged)
         try:

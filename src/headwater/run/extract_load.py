@@ -25,7 +25,7 @@ def executor(keeping: Keeping) -> Executor:
     def execute(step: ExtractLoad, run: Run) -> tuple[StreamFigures, ...]:
         with _alone(step, run, keeping), keeping.folders.opened(run.plan.run_id) as folder:
             try:
-                if step.extractor.native is None and step.loader.native is None:
+                if all(block.native is None for block in (step.extractor, *step.mappers, step.loader)):
                     return _singer_to_singer(step, run, keeping, folder)
                 # Imported late: it brings Arrow, which the road above has no use for.
                 from headwater.run.copy import copy  # noqa: PLC0415 - see above

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from msgspec import Struct
 from msgspec.structs import replace
@@ -48,7 +48,8 @@ class _Tally(Struct):
 
 class Load:
     """A load into a session. Give it each message with `take`, then end it: `finish` when the source ended well,
-    else `salvage`. `stands` is the state that stood before the run.
+    else `salvage`. `stands` is the state that stood before the run. `names` says under which names a stream comes out
+    of `stages`: what is read of it counts for each of them.
 
     A checkpoint is committed when enough bytes or seconds have gathered since the commit before; the newest counts.
     After each commit the receipt must answer for every row that was given, or the run fails (`count-mismatch`).
@@ -67,6 +68,7 @@ class Load:
         *,
         stands: str | None,
         stages: Sequence[Stage] = (),
+        names: Callable[[str], tuple[str, ...]] = lambda stream: (stream,),
     ) -> None:
         self._session = session
         self._step = step
@@ -74,6 +76,7 @@ class Load:
         self._backend = backend
         self._stands = stands
         self._stages = stages
+        self._names = names
         self._tallies: dict[str, _Tally] = {}
         self._pending: bytes | None = None
         self._is_tail = False  # rows came after the last boundary
@@ -83,13 +86,10 @@ class Load:
         self._started = self._committed_at = self._told_at = monotonic()
 
     def take(self, message: Message) -> None:
-        if isinstance(message, Rows):
-            tally = self._tally(message.stream)
-            tally.read += message.batch.num_rows
-            tally.size += message.size
-            tally.last_at = monotonic()
-        elif isinstance(message, Rejected):
-            self._tally(message.stream).read += 1
+        if isinstance(message, Rows | Rejected):
+            # A stream that ends on the way is counted under its own name.
+            for name in self._names(message.stream) or (message.stream,):
+                self._count(self._tally(name), message)
         staged: Sequence[Message] = (message,)
         for stage in self._stages:
             staged = [result for given in staged for result in stage(given)]
@@ -189,6 +189,14 @@ class Load:
             if self._pending is not None:
                 self._commit(to_boundary=True)
             self._is_replacing = True
+
+    def _count(self, tally: _Tally, message: Rows | Rejected) -> None:
+        if isinstance(message, Rows):
+            tally.read += message.batch.num_rows
+            tally.size += message.size
+            tally.last_at = monotonic()
+        else:
+            tally.read += 1
 
     def _tally(self, stream: str) -> _Tally:
         if stream not in self._tallies:

@@ -79,12 +79,12 @@ class Lab:
         return Block(kind=PluginKind(kind), name=name, **(defaults | fields))
 
     def run(self, tap, target="load()", *, mapper=None, timeout=None, tap_fields=None, **fields):
+        mappers = {"mappers": (self.block("mapper", mapper),)} if mapper else {}
         step = ExtractLoad(
             name="tap-x-to-target-x",
             extractor=self.block("extractor", tap, **(tap_fields or {})) if isinstance(tap, str) else tap,
             loader=self.block("loader", target) if isinstance(target, str) else target,
-            mappers=(self.block("mapper", mapper),) if mapper else (),
-            **({"state_id": "dev:tap-x-to-target-x"} | fields),
+            **({"state_id": "dev:tap-x-to-target-x"} | mappers | fields),
         )
         return self.do(step, timeout=timeout)
 

@@ -1,0 +1,64 @@
+"""What mappers, and sources and destinations with stream maps, are set to do, as stages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from headwater.base.errors import InputError, Where
+from headwater.base.text import did_you_mean
+from headwater.connect.singer import schema
+from headwater.connect.stages import steps
+from headwater.connect.stages.definitions import FLATTENING, MAP, STREAM_MAPS
+from headwater.connect.stages.part import Site
+from headwater.connect.stages.reshape import OnBadRecord, Reshape
+
+SETTINGS = frozenset(setting.name for setting in (*STREAM_MAPS, *FLATTENING)) | {"faker_config"}
+
+
+def stages(
+    config: dict[str, Any],
+    *,
+    owner: str,
+    where: Where | None = None,
+    on_bad_record: OnBadRecord = "fail",
+    tell: Callable[[str], None] = lambda _text: None,
+) -> tuple[Reshape, ...]:
+    """`stream_maps`, then `stages`; () when the config has neither. `owner` is named in errors, `tell` gets what a
+    person should know. Raises InputError for what can be known to be wrong before a stream has come."""
+    site = Site(owner=owner, where=where)
+    made = []
+    if config.get("stages"):
+        made.append(steps.routes(config["stages"], site))
+    return tuple(Reshape(routes, owner=owner, on_bad_record=on_bad_record) for routes in made)
+
+
+def check_settings(config: dict[str, Any], *, name: str, where: Where | None) -> None:
+    """Raise InputError (`unknown-setting`) for a setting that the mapper does not have."""
+    known = [setting.name for setting in MAP.settings]
+    for key in config:
+        if key not in known:
+            guess = did_you_mean(key, known)
+            raise InputError(
+                "unknown-setting",
+                f"`{name}` has no setting `{key}`",
+                where=where,
+                hint=f"did you mean `{guess}`?" if guess else f"there are: {', '.join(known)}",
+            )
+    if config.get("flattening_separator") not in (None, schema.SEPARATOR):
+        raise InputError(
+            "wrong-setting-type",
+            f"`flattening_separator` of `{name}` can only be `{schema.SEPARATOR}`",
+            where=where,
+            hint="rename the columns with `stages`, or use the mapper's public variant",
+        )
+
+
+def flatten_depth(config: dict[str, Any]) -> int | None:
+    """How many levels of objects become columns by these settings; None when they do not say."""
+    enabled, depth = config.get("flattening_enabled"), config.get("flattening_max_depth")
+    if enabled is False:
+        return 0
+    if depth is not None:
+        return int(depth)
+    return schema.FLATTEN_DEPTH if enabled else None
