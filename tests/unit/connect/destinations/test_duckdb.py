@@ -208,3 +208,21 @@ def test_a_full_disk_fails_the_commit_and_keeps_what_was_there(path):
     assert ask(path, "select * exclude (__loaded_at) from shop.users") == [(1, "a")]
     session.commit(b"2")
     assert ask(path, "select count(*) from shop.users") == [(20_001,)]
+
+
+def test_a_table_taken_over_into_history_is_declared_like_a_new_one(path):
+    load(opened(path), [A], keys=("id",))
+    load(opened(path, "run-2", load_method="history"), [{"id": 1, "name": "x"}], keys=("id",))
+    load(opened(path, "run-3", load_method="history"), [{"id": 1, "name": "y"}], keys=("id",))
+    declared = "select column_name, is_nullable, column_default from duckdb_columns() where schema_name = 'shop'"
+    assert ask(path, declared)[-2:] == [("__valid_from", False, None), ("__valid_to", True, None)]
+    versions = "select name, __valid_to is null, __valid_from = __loaded_at from shop.users order by __valid_from"
+    assert ask(path, versions) == [("a", False, True), ("x", False, True), ("y", True, True)]
+
+
+def test_a_unique_index_is_in_the_way_of_history(path):
+    load(opened(path), [A], keys=("id",))
+    run(path, "create unique index one on shop.users (id)")
+    with pytest.raises(InputError) as caught:
+        load(opened(path, "run-2", load_method="history"), [A], keys=("id",))
+    assert caught.value.why == "`shop.users` has a unique index, so a key can't have two versions"

@@ -28,6 +28,7 @@ def start(connection: duckdb.DuckDBPyConnection, table: Target, moment: str) -> 
     until = f"greatest({DELETED_AT}, {since} + {_TICK})"
     ended = f", {VALID_TO} = case when {DELETED_AT} is not null then {until} end" if table.is_marked else ""
     connection.execute(f"update {table.sql} set {VALID_FROM} = {since}{ended}")
+    connection.execute(f"alter table {table.sql} alter column {VALID_FROM} drop default")
     return started(table.stream)
 
 

@@ -196,7 +196,9 @@ def target(
         _refuse_history(held, schema, table, stream, key_names)
     own = [(LOADED_AT, "TIMESTAMPTZ"), *([(VERSION, "BIGINT")] if versioned else [])]
     if keeps_history:
-        own += [(VALID_FROM, "TIMESTAMPTZ" if live else "TIMESTAMPTZ NOT NULL"), (VALID_TO, "TIMESTAMPTZ")]
+        # A column that is added as NOT NULL needs a default, which goes when the rows have their moments.
+        default = " DEFAULT TIMESTAMPTZ 'epoch'" if live else ""
+        own += [(VALID_FROM, f"TIMESTAMPTZ NOT NULL{default}"), (VALID_TO, "TIMESTAMPTZ")]
     noted = {
         source: NamedColumn(name=called[source], declared=types.declared(wanted)) for source, wanted in columns.items()
     }
