@@ -13,6 +13,7 @@ import argparse
 import datetime as dt
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -46,6 +47,7 @@ def main() -> int:
     if unknown := set(names) - set(JOBS):
         parser.error(f"no such job: {', '.join(sorted(unknown))}; there are: {', '.join(JOBS)}")
     keeps = not options.quick and not options.only
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server ends with us
     found = run(options, names, keeps=keeps)
     shown = kept(FIGURES, list(JOBS)) if keeps else found
     text = report.report(shown)

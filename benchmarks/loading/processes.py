@@ -50,6 +50,9 @@ def run(command: list[str], *, cwd: Path, env: dict[str, str], server_cpu: Calla
             _end(process.pid)
             process.wait()
             raise CommandFailedError(f"not done after {seconds:.0f} s") from None
+        except BaseException:  # the benchmark itself is told to end
+            _end(process.pid)
+            raise
         finally:
             wall = time.perf_counter() - start
             sampler.stop()

@@ -20,7 +20,16 @@ class Verdict(NamedTuple):
 def report(results: list[JobResult]) -> str:
     sections = ["## Loading, beside limits and other tools", "", INTRODUCTION, ""]
     for result in results:
-        sections += [f"### {result.title}", "", result.about, "", *table(result), "", f"{result.setting}.", ""]
+        sections += [
+            f"### {result.title}",
+            "",
+            result.about,
+            "",
+            *table(result),
+            "",
+            f"{result.records:,} rows; {result.setting}.",
+            "",
+        ]
     return "\n".join([*sections, *goals(results)])
 
 
