@@ -222,3 +222,55 @@ def _processes(root: Path) -> list[tuple[int, str]]:
         except OSError:  # it has just gone
             continue
     return [(pid, command) for pid, command in found if command]
+
+
+# Plugins of others, by the names they have in the test project, with what to install. Exact versions, for what they do
+# wrong is asserted too.
+THIRD_PARTY_TAPS = {
+    "tap-postgres-ml": ("meltanolabs-tap-postgres==0.10.0", "tap-postgres", ["catalog", "discover", "state"]),
+    "tap-postgres-pw": ("pipelinewise-tap-postgres==2.1.0", "tap-postgres", ["properties", "discover", "state"]),
+    "tap-mysql-pw": ("pipelinewise-tap-mysql==1.6.0", "tap-mysql", ["properties", "discover", "state"]),
+    "tap-mysql-si": ("tap-mysql==1.17.7", "tap-mysql", ["properties", "discover", "state"]),
+    "tap-singer-jsonl": ("tap-singer-jsonl==0.1.0", "tap-singer-jsonl", []),
+    "tap-s3-csv": ("pipelinewise-tap-s3-csv==3.0.1", "tap-s3-csv", ["properties", "discover", "state"]),
+    "tap-rest-api": ("tap-rest-api-msdk==1.4.2", "tap-rest-api-msdk", ["catalog", "discover", "state"]),
+    "tap-feed": ("tap-feed==1.1.1", "tap-feed", ["catalog", "discover", "state"]),
+}
+THIRD_PARTY_TARGETS = {
+    "target-jsonl-th": ("target-jsonl==0.1.4", "target-jsonl"),
+    "target-csv-ml": ("meltanolabs-target-csv==0.5.0", "target-csv"),
+    "target-csv-si": ("target-csv==0.3.0", "target-csv"),
+    "target-postgres-ml": ("meltanolabs-target-postgres==0.8.1", "target-postgres"),
+    "target-postgres-pw": ("pipelinewise-target-postgres==2.1.2", "target-postgres"),
+    "target-duckdb-jw": ("target-duckdb==0.8.0", "target-duckdb"),
+    "target-sqlite": ("target-sqlite==0.2.0", "target-sqlite"),
+    "target-singer-jsonl": ("target-singer-jsonl==0.1.0", "target-singer-jsonl"),
+}
+
+
+@pytest.fixture(scope="session")
+def third_parties(tmp_path_factory: pytest.TempPathFactory) -> Cli:
+    """A project with all of them, installed at once, beside the native `tap-files` and `target-duckdb`."""
+    place = tmp_path_factory.mktemp("third-parties")
+    (place / "home").mkdir()
+    (place / "project").mkdir()
+    hw = Cli(place / "project", place / "home")
+    taps = [
+        {"name": name, "namespace": name.replace("-", "_"), "pip_url": url, "executable": program, "capabilities": can}
+        for name, (url, program, can) in THIRD_PARTY_TAPS.items()
+    ]
+    targets = [
+        {"name": name, "namespace": name.replace("-", "_"), "pip_url": url, "executable": program}
+        for name, (url, program) in THIRD_PARTY_TARGETS.items()
+    ]
+    project = {
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
+        "plugins": {
+            "extractors": [{"name": "tap-files", "variant": "headwater"}, *taps],
+            "loaders": [{"name": "target-duckdb", "variant": "headwater"}, *targets],
+        },
+    }
+    hw.write("headwater.yml", json.dumps(project))
+    hw.ok("install", timeout=600)
+    return hw
