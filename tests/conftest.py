@@ -1,5 +1,5 @@
-"""Real databases for whoever asks, run for this session: PostgreSQL from a wheel, else that of the system, and the
-system's MariaDB."""
+"""Real databases for whoever asks, run for this session: PostgreSQL from a wheel, else that of the system, the
+system's MariaDB, and a stand-in for S3."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -255,3 +257,46 @@ def _make_loader(server: MariaDB, process: subprocess.Popen, log: Path) -> None:
             return
         time.sleep(0.05)
     raise RuntimeError(log.read_text())
+
+
+class S3(NamedTuple):
+    """A running stand-in with a bucket `lake`, reached with any key."""
+
+    port: int
+    secret: str = "s3-canary-5kW9pLd"
+
+    @property
+    def endpoint(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Of our destinations."""
+        return {
+            "aws_access_key_id": "loader",
+            "aws_secret_access_key": self.secret,
+            "aws_region": "us-east-1",
+            "aws_endpoint_url": self.endpoint,
+        }
+
+    def ask(self, method: str, path: str) -> bytes:
+        request = urllib.request.Request(f"{self.endpoint}{path}", method=method)  # noqa: S310 - our own server
+        with urllib.request.urlopen(request, timeout=10) as answer:  # noqa: S310 - likewise
+            return answer.read()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    server = S3(_free_port())
+    command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(server.port)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+        try:
+            until = time.monotonic() + 60
+            while time.monotonic() < until and process.poll() is None:
+                with contextlib.suppress(OSError):
+                    server.ask("PUT", "/lake")
+                    break
+                time.sleep(0.1)
+            yield server
+        finally:
+            process.terminate()

@@ -13,6 +13,7 @@ SOURCES = {
 }
 
 DESTINATIONS = {
+    "csv": "headwater.connect.destinations.csv",
     "duckdb": "headwater.connect.destinations.duckdb",
     "jsonl": "headwater.connect.destinations.jsonl",
     "mysql": "headwater.connect.destinations.mysql",

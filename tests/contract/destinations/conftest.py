@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
 import decimal
 import gzip
@@ -15,7 +16,9 @@ from pyarrow import parquet as pq
 
 from headwater.connect import warehouse
 from headwater.connect.contract import OpenRequest, Rows, Schema
-from headwater.connect.destinations import duckdb, jsonl, manifest, mysql, parquet, postgres
+from headwater.connect.destinations import csv, duckdb, jsonl, manifest, mysql, parquet, postgres
+from headwater.connect.objects import Bucket
+from headwater.connect.storage import LocalFolder
 
 OURS = ("__loaded_at", "__version")
 
@@ -30,7 +33,7 @@ class Place:
 
     @property
     def kind(self):
-        """The destination's name: `duckdb`, `postgres`, `mysql`, `parquet`, `jsonl`."""
+        """The destination's name: `duckdb`, `postgres`, `mysql`, `parquet`, `jsonl`, `csv`."""
         return self.module.__name__.rpartition(".")[2]
 
     def can(self, *capabilities):
@@ -233,42 +236,122 @@ def as_arrow(value):
 
 class FolderPlace(Place):
     def settings(self, **more):
-        return self.module.Settings(destination_path=str(self.folder / "out"), **more)
+        return self.module.Settings(**{"destination_path": str(self.folder / "out"), **more})
+
+    @property
+    def storage(self):
+        return LocalFolder(str(self.folder / "out"))
+
+    def manifests(self):
+        """Of each pipeline the one that counts, by its path."""
+        heads = {
+            path.rsplit("/", 1)[0] if path.count("/") > 1 else path: path for path in self.storage.names("_manifests")
+        }
+        paths = [path for path in heads.values() if path.endswith(".json")]
+        return [manifest.decoded(self.storage.read(path), path) for path in paths]
+
+    def entries(self, stream):
+        return [one.streams[stream] for one in self.manifests() if stream in one.streams]
 
     def shape(self, stream):
-        found = [manifest.read(path) for path in (self.folder / "out" / manifest.FOLDER).glob("*.json")]
-        (entry,) = [one.streams[stream] for one in found if stream in one.streams]
+        (entry,) = self.entries(stream)
         return [(source, column.name, column.type) for source, column in entry.columns.items()]
 
     def rows(self, stream):
-        root = self.folder / "out"
-        found = [manifest.read(path) for path in (root / manifest.FOLDER).glob("*.json")]
-        entries = [one.streams[stream] for one in found if stream in one.streams]
+        entries = self.entries(stream)
         if not entries:
             return None
         listed = sorted(file.path for entry in entries for file in entry.files)
-        named = sorted(f"{path.parent.name}/{path.name}" for path in (root / entries[0].folder).glob("[!.]*"))
-        assert listed == named
+        assert listed == self.storage.names(entries[0].folder)
         back = {column.name: source for source, column in entries[0].columns.items()}
         names = [column.name for column in entries[0].columns.values()]
-        rows = [row for path in listed for row in self.read(root / path)]
+        rows = [row for path in listed for row in self.read(self.storage.read(path), entries[0].columns.values())]
         return plain([dict.fromkeys(names) | row for row in rows], back)
 
 
 class ParquetPlace(FolderPlace):
     module = parquet
 
-    def read(self, path):
-        return pq.read_table(path).to_pylist()
+    def read(self, data, _columns):
+        return pq.read_table(pa.BufferReader(data)).to_pylist()
+
+
+class S3Place(ParquetPlace):
+    """The same in a bucket."""
+
+    server = None
+
+    def settings(self, **more):
+        return super().settings(**{"destination_path": f"s3://lake/{self.folder.name}", **self.server.settings, **more})
+
+    @property
+    def storage(self):
+        settings = self.settings()
+        return Bucket(settings.destination_path, settings)
 
 
 class JsonlPlace(FolderPlace):
     module = jsonl
 
-    def read(self, path):
-        data = path.read_bytes()
-        text = (gzip.decompress(data) if path.suffix == ".gz" else data).decode()
+    def read(self, data, _columns):
+        text = (gzip.decompress(data) if data.startswith(b"\x1f\x8b") else data).decode()
         return [json.loads(line, parse_float=decimal.Decimal) for line in text.split("\n")[:-1]]
+
+
+class CsvPlace(FolderPlace):
+    """Read back by the types of the manifest: whatever is not its value's exact text shows."""
+
+    module = csv
+
+    def read(self, data, columns):
+        kinds = {column.name: column.type for column in columns}
+        head, *rows = csv_records(data.decode())
+        names = [name for name, _ in head]
+        return [
+            {name: csv_value(kinds.get(name, "string"), *cell) for name, cell in zip(names, row, strict=True)}
+            for row in rows
+        ]
+
+
+CELL = re.compile(r'(?:"((?:[^"]|"")*)"|([^",\r\n]*))(,|\n)')
+
+
+def csv_records(text):
+    """Rows of (text, was it quoted)."""
+    rows, row, end = [], [], 0
+    for cell in CELL.finditer(text):
+        assert cell.start() == end
+        end = cell.end()
+        row.append((cell[2], False) if cell[1] is None else (cell[1].replace('""', '"'), True))
+        if cell[3] == "\n":
+            rows.append(row)
+            row = []
+    assert end == len(text)
+    return rows
+
+
+def csv_value(kind, text, is_quoted):
+    if not text and not is_quoted:
+        return None
+    if kind.startswith("decimal"):
+        return decimal.Decimal(text)
+    match kind:
+        case "bool":
+            return {"true": True, "false": False}[text]
+        case "int64":
+            return int(text)
+        case "double":
+            return float(text)
+        case "binary":
+            return base64.b64decode(text, validate=True)
+        case "date32[day]":
+            return dt.date.fromisoformat(text)
+        case "time64[us]":
+            return dt.time.fromisoformat(text)
+        case "timestamp[us, tz=UTC]":
+            assert text.endswith("Z")
+            return dt.datetime.fromisoformat(text)
+    return text
 
 
 def plain(rows, back):
@@ -276,8 +359,8 @@ def plain(rows, back):
 
 
 @pytest.fixture(
-    params=[DuckDBPlace, PostgresPlace, OlderPostgresPlace, MariaDBPlace, ParquetPlace, JsonlPlace],
-    ids=["duckdb", "postgres", "older-postgres", "mariadb", "parquet", "jsonl"],
+    params=[DuckDBPlace, PostgresPlace, OlderPostgresPlace, MariaDBPlace, ParquetPlace, S3Place, JsonlPlace, CsvPlace],
+    ids=["duckdb", "postgres", "older-postgres", "mariadb", "parquet", "s3", "jsonl", "csv"],
 )
 def place(request, tmp_path):
     place = request.param(tmp_path)
@@ -288,6 +371,8 @@ def place(request, tmp_path):
     if request.param is MariaDBPlace:
         place.server = request.getfixturevalue("mariadb")
         place.server.sql("drop database if exists shop")
+    if request.param is S3Place:
+        place.server = request.getfixturevalue("s3")
     yield place
     for session in place.opened:
         session.close()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from headwater.connect.destinations.file_definitions import CSV, JSONL, PARQUET
+from msgspec.structs import replace
+
+from headwater.connect.stages.definitions import FLATTENING, STREAM_MAPS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Option, Setting, SettingKind
 
@@ -75,70 +79,6 @@ DUCKDB = Definition(
         *_DELETES,
     ),
 )
-
-_FOLDER = Setting(
-    name="destination_path",
-    kind=SettingKind.FILE,
-    value="output",
-    label="Folder",
-    description="The folder that gets a folder for each stream. It is made when absent.",
-)
-_FILE_LOAD_METHOD = Setting(
-    name="load_method",
-    kind=SettingKind.OPTIONS,
-    value="append-only",
-    label="Load method",
-    description="What happens to rows that are there already.",
-    options=(
-        Option(value="append-only", label="Each commit adds files"),
-        Option(value="overwrite", label="Each run replaces the files of its streams"),
-    ),
-)
-
-PARQUET = Definition(
-    plugin_type=PluginKind.LOADER,
-    name="target-parquet",
-    namespace="target_parquet",
-    variant=VARIANT,
-    label="Parquet files",
-    native="parquet",
-    description="Parquet files in a folder for each stream. A manifest says which files count.",
-    settings=(
-        _FOLDER,
-        _FILE_LOAD_METHOD,
-        Setting(
-            name="compression",
-            kind=SettingKind.OPTIONS,
-            value="zstd",
-            label="Compression",
-            description="How the columns are compressed.",
-            options=tuple(Option(value=name) for name in ("zstd", "snappy", "gzip", "none")),
-        ),
-    ),
-)
-
-JSONL = Definition(
-    plugin_type=PluginKind.LOADER,
-    name="target-jsonl",
-    namespace="target_jsonl",
-    variant=VARIANT,
-    label="JSON lines",
-    native="jsonl",
-    description="Files with a JSON object a line, in a folder for each stream. A manifest says which files count.",
-    settings=(
-        _FOLDER,
-        _FILE_LOAD_METHOD,
-        Setting(
-            name="compression",
-            kind=SettingKind.OPTIONS,
-            value="none",
-            label="Compression",
-            description="Whether the files are compressed.",
-            options=tuple(Option(value=name) for name in ("none", "gzip")),
-        ),
-    ),
-)
-
 
 POSTGRES = Definition(
     plugin_type=PluginKind.LOADER,
@@ -247,4 +187,7 @@ MYSQL = Definition(
     ),
 )
 
-DEFINITIONS: tuple[Definition, ...] = (DUCKDB, PARQUET, JSONL, POSTGRES, MYSQL)
+DEFINITIONS: tuple[Definition, ...] = tuple(
+    replace(definition, settings=(*definition.settings, *STREAM_MAPS, *FLATTENING))
+    for definition in (DUCKDB, PARQUET, JSONL, CSV, POSTGRES, MYSQL)
+)

@@ -1,23 +1,31 @@
-"""Sessions that load into files of a folder; `parquet` and `jsonl` differ only in how they write one."""
+"""Sessions that load into files of a folder or an object store; what a file looks like says a `Format`.
+
+    output/_manifests/shop.json          what counts, and the checkpoint that stands with it
+    output/_staged/shop/000001.run-7/…   files of a commit in the making
+    output/users/shop.run-7.000001.csv   the files themselves
+
+A commit stages its files, then puts a new manifest in the place of the last (that is the commit), then moves the files
+to their names. A crash before the manifest leaves staged files, which a later session removes; a crash after it leaves
+staged files that the manifest lists, which the next session moves. So a file that has its name is committed, and
+nobody who lists a stream's folder ever sees rows twice. Which files make up a stream at one moment, only the manifest
+says.
+"""
 
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from pathlib import Path
+import secrets
+import time
+from collections.abc import Iterator
 
 import msgspec
 import pyarrow as pa
-from msgspec import Struct
 
 from headwater.base.clock import now
 from headwater.base.errors import InputError, RunFailedError
-from headwater.base.lease import lease
+from headwater.base.failpoint import reach
 from headwater.connect import names, types
 from headwater.connect.contract import (
-    JSON_FIELD,
     ActivateVersion,
     Change,
     OpenRequest,
@@ -25,53 +33,63 @@ from headwater.connect.contract import (
     Rejected,
     Rows,
     Schema,
+    Stored,
     StreamReceipt,
 )
-from headwater.connect.destinations import manifest
-from headwater.connect.destinations.manifest import ColumnEntry, FileEntry, Manifest, StreamEntry
+from headwater.connect.destinations import file_columns, file_parts, partitions
+from headwater.connect.destinations.file_parts import Format
+from headwater.connect.destinations.file_settings import FileSettings, partitions_of
+from headwater.connect.destinations.heads import Head, LeasedHead, NumberedHead
+from headwater.connect.destinations.manifest import ColumnEntry, FileEntry, Manifest, StreamEntry, safe_name
+from headwater.connect.destinations.stored import Place, stored
+from headwater.connect.objects import SCHEMES, Bucket
 from headwater.connect.staging import (
     VERSION,
     InexactError,
     Part,
     StagedStream,
     Staging,
-    as_text,
     combined,
     conformed,
-    grown,
     rider,
     with_rejects,
 )
+from headwater.connect.storage import LocalFolder, Storage
 
 LOADED_AT = "__loaded_at"
 RESERVED = frozenset((LOADED_AT, VERSION))
-LONGEST_NAME = 255
-
-
-class Format(Struct, frozen=True, kw_only=True):
-    """How one file is written: `write` fills the path with batches of that schema and answers how many rows it
-    wrote and how many values it had to change."""
-
-    suffix: str
-    write: Callable[[Path, pa.Schema, Iterator[pa.RecordBatch]], tuple[int, int]]
+STAGED = "_staged"
+# Loads without a pipeline share one manifest and go on from whatever stands there: those at once take turns.
+_TURNS = 20
+# Of the session's memory, for rows that are put in order by partition.
+_PARTITION_SHARE = 0.25
 
 
 class FolderSession:
-    """A load into one folder. Rows wait elsewhere; each commit writes a file for each stream that has rows."""
+    """A load into one place. Rows wait elsewhere; each commit writes files for each stream that has rows."""
 
-    def __init__(self, root: str, *, overwrite: bool, file_format: Format, request: OpenRequest) -> None:
-        self._root = Path(root).expanduser()
-        self._overwrite = overwrite
+    def __init__(self, settings: FileSettings, file_format: Format, request: OpenRequest) -> None:
+        self._settings = settings
         self._format = file_format
         self._request = request
-        self._path = manifest.manifest_path(self._root, request.pipeline, request.source)
+        self._stem = safe_name(request.pipeline if request.pipeline is not None else f"no state {request.source}")
+        self._storage, self._head = self._placed(settings)
+        self._writer = f"{safe_name(request.run_id)}-{secrets.token_hex(4)}"
         self._staging = Staging(request.folder, request.memory_bytes)
-        self._as_text: set[tuple[str, str]] = set()
-        self._manifest = Manifest()
-        if self._path.exists():
-            with self._leased():
-                self._manifest = manifest.read(self._path)
-                manifest.sweep(self._root, self._manifest, f"{self._path.stem}.")
+        self._manifest = self._head.read()
+        if self._manifest.sequence:
+            with self._head.alone():
+                self._manifest = self._head.read()
+                self._settle(self._manifest)
+
+    def _placed(self, settings: FileSettings) -> tuple[Storage, Head]:
+        request = self._request
+        if settings.destination_path.partition("://")[0] in SCHEMES:
+            bucket = Bucket(settings.destination_path, settings)
+            return bucket, NumberedHead(bucket, self._stem)
+        folder = LocalFolder(settings.destination_path)
+        who = f"load of {request.pipeline or request.source}"
+        return folder, LeasedHead(folder, self._stem, who, request.on_wait)
 
     def checkpoint(self) -> bytes | None:
         return None if self._request.pipeline is None else self._manifest.state
@@ -110,52 +128,102 @@ class FolderSession:
                 return self._write(part, state, final=final)
             except InexactError as error:
                 # A value does not survive the type its column has: the column becomes text, and the commit starts over.
-                self._as_text.add((error.stream, error.column))
+                self._staging.streams[error.stream].texts.add(error.column)
+
+    def stored(self) -> dict[str, Stored]:
+        method = self._settings.load_method
+        return {
+            name: stored(stream, entry.folder, _places(entry), load_method=method)
+            for name, stream in self._staging.streams.items()
+            if (entry := self._manifest.streams.get(name)) is not None
+        }
 
     def close(self) -> None:
         self._staging.clear()
 
-    def _leased(self) -> AbstractContextManager[None]:
-        who = f"load of {self._request.pipeline or self._request.source}"
-        return lease(self._path, exclusive=True, who=who, on_wait=self._request.on_wait)
-
     def _is_replaced(self, stream: StagedStream) -> bool:
-        return self._overwrite or stream.schema.replace
+        return self._settings.load_method == "overwrite" or stream.schema.replace
 
     def _write(self, part: Part, state: bytes | None, *, final: bool) -> Receipt:
-        run_id = self._request.run_id
-        with self._leased():
-            before = manifest.read(self._path)
+        for _ in range(_TURNS):
+            with self._head.alone():
+                before = self._head.read()
+                if self._request.pipeline is not None:
+                    if (before.sequence, before.run_id) == (self._manifest.sequence + 1, self._request.run_id):
+                        # This very commit is durable already; only its answer got lost.
+                        self._settle(before)
+                        return self._committed(before, part, self._receipts(part, {}), ())
+                    self._refuse_another_writer(before)
+                after, repaired, changes = self._staged(before, part, state, final=final)
+                reach("commit.booked")
+                if self._head.swap(before, after):
+                    reach("commit.done")
+                    self._settle(after)
+                    return self._committed(after, part, self._receipts(part, repaired), changes)
             if self._request.pipeline is not None:
-                if (before.sequence, before.run_id) == (self._manifest.sequence + 1, run_id):
-                    # This very commit is durable already; only its answer got lost.
-                    manifest.sweep(self._root, before, f"{self._path.stem}.")
-                    return self._committed(before, part, self._receipts(part, {}), ())
-                self._refuse_another_writer(before)
-            batch_id = f"{self._path.stem}.{manifest.safe_name(run_id)}.{before.sequence + 1:06}"
-            streams, repaired, changes = dict(before.streams), {}, []
-            for name, stream in self._staging.streams.items():
-                shaped, told = self._shaped(streams, stream)
-                changes += told
-                written: tuple[FileEntry, ...] = ()
-                if part.batches[name]:
-                    path = f"{shaped.folder}/{batch_id}{self._format.suffix}"
-                    rows, repaired[name] = self._write_file(path, stream, shaped, part.batches[name])
-                    written = (FileEntry(path=path, rows=rows, sequence=before.sequence + 1),)
-                streams[name] = self._with_files(shaped, written, final=final, replaced=self._is_replaced(stream))
-            rejects = self._write_rejects(f"_rejects/{batch_id}.jsonl", part, before.sequence + 1)
-            after = Manifest(
-                pipeline=self._request.pipeline,
-                sequence=before.sequence + 1,
-                run_id=run_id,
-                state=state,
-                streams=streams,
-                rejects=(*before.rejects, *rejects),
-            )
-            manifest.commit(self._root, self._path, before, after)
+                break
+            time.sleep(secrets.randbelow(1000) / 1000)
+        raise self._another_writer(self._head.read())
+
+    def _staged(
+        self, before: Manifest, part: Part, state: bytes | None, *, final: bool
+    ) -> tuple[Manifest, dict[str, int], tuple[Change, ...]]:
+        """Stage the files of the next commit. Answers its manifest, values changed by stream, and what to tell."""
+        sequence = before.sequence + 1
+        to = file_parts.Target(
+            storage=self._storage,
+            staged=self._staged_folder(sequence),
+            scratch=self._request.folder,
+            memory_bytes=int(self._request.memory_bytes * _PARTITION_SHARE),
+        )
+        # A commit that was begun before and had to start over left files there.
+        self._storage.delete(self._storage.names(to.staged))
+        batch_id = f"{self._stem}.{safe_name(self._request.run_id)}.{sequence:06}"
+        streams, repaired = dict(before.streams), {}
+        changes: list[Change] = []
+        for name, stream in self._staging.streams.items():
+            shaped, told = self._shaped(streams, stream)
+            changes += told
+            written: tuple[FileEntry, ...] = ()
+            if part.batches[name]:
+                done = self._write_files(to, f"{shaped.folder}/{batch_id}", stream, shaped, part.batches[name])
+                written = tuple(FileEntry(path=path, rows=rows, sequence=sequence) for path, rows in done.files)
+                repaired[name] = done.repaired
+            streams[name] = self._with_files(shaped, written, final=final, replaced=self._is_replaced(stream))
+        rejects = self._write_rejects(to, f"_rejects/{batch_id}.jsonl", part, sequence)
+        after = Manifest(
+            pipeline=self._request.pipeline,
+            sequence=sequence,
+            run_id=self._request.run_id,
+            writer=self._writer,
+            state=state,
+            streams=streams,
+            rejects=(*before.rejects, *rejects),
+        )
+        after = msgspec.structs.replace(after, retired=tuple(sorted(before.files() - after.files())))
         changes += [_ignored(one) for one in self._staging.activations[: part.activations]]
         changes += [_repaired(name, count) for name, count in repaired.items() if count]
-        return self._committed(after, part, self._receipts(part, repaired), tuple(changes))
+        return after, repaired, tuple(changes)
+
+    def _staged_folder(self, sequence: int) -> str:
+        return f"{STAGED}/{self._stem}/{sequence:06}.{safe_name(self._request.run_id)}"
+
+    def _settle(self, current: Manifest) -> None:
+        """Bring the place in step with its manifest: what it lists has its name, what it retired is gone, and so is
+        what a session that died had staged."""
+        listed, counted = current.files(), current.named()
+        folder = f"{STAGED}/{self._stem}"
+        staged = {path: path.removeprefix(f"{folder}/").partition("/") for path in self._storage.names(folder)}
+        named = [(path, final) for path, (_, _, final) in staged.items() if final in counted]
+        self._storage.move(named)
+        self._storage.delete(current.retired)
+        orphans = [
+            path
+            for path, (batch, _, final) in staged.items()
+            if final not in listed and self._head.is_dead(_number(batch), current)
+        ]
+        self._storage.delete(orphans)
+        self._storage.prune(folder)
 
     def _committed(
         self, after: Manifest, part: Part, receipts: dict[str, StreamReceipt], changes: tuple[Change, ...]
@@ -166,13 +234,16 @@ class FolderSession:
 
     def _refuse_another_writer(self, found: Manifest) -> None:
         mine = self._manifest
-        if (found.sequence, found.run_id) != (mine.sequence, mine.run_id):
-            raise RunFailedError(
-                "another-writer",
-                f"another run of `{self._request.pipeline}` loaded meanwhile",
-                why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {mine.sequence}",
-                hint="run it again: it goes on from where the other run came to",
-            )
+        if (found.sequence, found.writer, found.run_id) != (mine.sequence, mine.writer, mine.run_id):
+            raise self._another_writer(found)
+
+    def _another_writer(self, found: Manifest) -> RunFailedError:
+        return RunFailedError(
+            "another-writer",
+            f"another run of `{self._request.pipeline or self._request.source}` loaded meanwhile",
+            why=f"run {found.run_id} made commit {found.sequence}; this run had read commit {self._manifest.sequence}",
+            hint="run it again: it goes on from where the other run came to",
+        )
 
     def _receipts(self, part: Part, repaired: dict[str, int]) -> dict[str, StreamReceipt]:
         receipts = {}
@@ -198,126 +269,100 @@ class FolderSession:
     def _columns(self, held: Manifest, stream: StagedStream) -> dict[str, ColumnEntry]:
         return self._shaped(held.streams, stream)[0].columns
 
-    def _shaped(self, held: dict[str, StreamEntry], stream: StagedStream) -> tuple[StreamEntry, list[Change]]:
+    def _shaped(self, known: dict[str, StreamEntry], stream: StagedStream) -> tuple[StreamEntry, list[Change]]:
         """The stream's entry with its columns able to hold the stream, and what changed for that.
 
         Raises InputError (`unsupported-change`). Files that are there keep the types they were written with.
         """
         name = stream.schema.stream
-        entry = held.get(name)
+        entry = known.get(name)
         changes: list[Change] = []
         if entry is None:
-            known = {other: one.folder for other, one in held.items()}
-            entry = StreamEntry(folder=_folder(name, known))
+            folders = {other: one.folder for other, one in known.items()}
+            entry = StreamEntry(folder=file_columns.folder_of(name, folders))
             changes.append(Change(stream=name, column=None, change="table-created", detail=entry.folder))
         called = names.identifiers(
             list(stream.columns),
-            max_length=LONGEST_NAME,
+            max_length=file_columns.LONGEST_NAME,
             fold_case=False,
             reserved=RESERVED,
             known={source: column.name for source, column in entry.columns.items()},
         )
         columns = dict(entry.columns)
-        for source, field in stream.columns.items():
-            wanted = as_text(field) if (name, source) in self._as_text else field
-            columns[source] = _reached(name, called[source], entry.columns.get(source), wanted)
-            changes += _told(name, source, entry.columns.get(source), columns[source], is_first=not entry.columns)
-        return msgspec.structs.replace(entry, columns=columns), changes
+        for source, wanted in stream.fields().items():
+            held = entry.columns.get(source)
+            columns[source] = file_columns.reached(name, called[source], held, wanted)
+            changes += file_columns.told(name, source, held, columns[source], is_first=not entry.columns)
+        return self._partitioned(msgspec.structs.replace(entry, columns=columns), stream), changes
 
-    def _write_file(self, path: str, stream: StagedStream, entry: StreamEntry, count: int) -> tuple[int, int]:
-        """Write the stream's first batches under the file's hidden name. Answers rows and changed values."""
-        fields = [_field(entry.columns[source]) for source in stream.columns]
+    def _partitioned(self, entry: StreamEntry, stream: StagedStream) -> StreamEntry:
+        """The entry with the partitions that are wanted. Raises InputError: one layout for all files of a stream."""
+        wanted = partitions_of(self._settings, stream.name)
+        if entry.files and wanted != entry.partitions and not self._is_replaced(stream):
+            raise InputError(
+                "unsupported-change",
+                f"stream `{stream.name}` has files that are partitioned by {_listed(entry.partitions)}",
+                why=f"`partition_by` now says {_listed(wanted)}",
+                hint="load into another folder, or replace the stream: `load_method: overwrite`",
+            )
+        partitions.parse(stream.name, wanted, stream.fields().values())
+        return msgspec.structs.replace(entry, partitions=wanted)
+
+    def _write_files(
+        self, to: file_parts.Target, stem: str, stream: StagedStream, entry: StreamEntry, count: int
+    ) -> file_parts.Written:
+        """Write the stream's first batches."""
+        fields = [file_columns.arrow_field(entry.columns[source]) for source in stream.columns]
+        wanted = [(source, field.type) for source, field in zip(stream.columns, fields, strict=True)]
         fields.append(pa.field(LOADED_AT, types.TIMESTAMP))
         if stream.version is not None:
             fields.append(pa.field(VERSION, types.INT64))
         schema = pa.schema(fields)
-        wanted = [(source, _field(entry.columns[source]).type) for source in stream.columns]
         loaded_at = pa.scalar(now(), types.TIMESTAMP)
 
         def batches() -> Iterator[pa.RecordBatch]:
             for batch in combined(stream.spool.first(count)):
-                arrays, _ = conformed(batch, stream.schema.stream, wanted)
+                arrays, _ = conformed(batch, stream.name, wanted)
                 arrays.append(pa.repeat(loaded_at, batch.num_rows))
                 if stream.version is not None:
                     arrays.append(rider(batch, VERSION, types.INT64))
-                yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+                if batch.num_rows:
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
-        rows, repaired = manifest.write_hidden(
-            self._root, path, lambda part: self._format.write(part, schema, batches())
-        )
+        levels = []
+        for level in partitions.parse(stream.name, entry.partitions, stream.fields().values()):
+            name = entry.columns[level.column].name
+            index = list(stream.columns).index(level.column)
+            levels.append((f"{name}_{level.part}" if level.part else name, index, level.part))
+        done = file_parts.write(to, stem, self._format, batches(), schema, levels)
+        rows = sum(rows for _, rows in done.files)
         if rows != stream.spool.rows(count):
             raise RunFailedError(
                 "count-mismatch",
-                f"{stream.spool.rows(count)} rows of stream `{stream.schema.stream}` were staged, "
-                f"but `{path}` took {rows}",
+                f"{stream.spool.rows(count)} rows of stream `{stream.name}` were staged, but its files took {rows}",
             )
-        return rows, repaired
+        return done
 
-    def _write_rejects(self, path: str, part: Part, sequence: int) -> tuple[FileEntry, ...]:
+    def _write_rejects(self, to: file_parts.Target, path: str, part: Part, sequence: int) -> tuple[FileEntry, ...]:
         rejects = self._staging.rejects[: part.rejects]
         if not rejects:
             return ()
-        lines = [
-            json.dumps(
-                {"stream": one.stream, "reason": one.reason, "record": one.record.decode(errors="backslashreplace")},
-                ensure_ascii=False,
-            )
-            for one in rejects
-        ]
-        data = "".join(f"{line}\n" for line in lines)
-        manifest.write_hidden(self._root, path, lambda part: (part.write_text(data, encoding="utf-8"), 0))
+        with to.storage.sink(f"{to.staged}/{path}") as sink:
+            for one in rejects:
+                record = one.record.decode(errors="backslashreplace")
+                line = {"stream": one.stream, "reason": one.reason, "record": record}
+                sink.write(json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
         return (FileEntry(path=path, rows=len(rejects), sequence=sequence),)
 
 
-def _folder(stream: str, known: dict[str, str]) -> str:
-    """A new stream's folder. Some file systems don't tell `Foo` from `foo`, so no two folders differ in case only."""
-    safe = manifest.safe_name(stream)
-    return names.identifiers([safe], max_length=LONGEST_NAME, fold_case=True, reserved=frozenset(known.values()))[safe]
+def _number(batch: str) -> int:
+    """Of a staged commit, by its folder's name."""
+    digits = batch.partition(".")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
-def _reached(stream: str, name: str, held: ColumnEntry | None, wanted: pa.Field) -> ColumnEntry:
-    reached = wanted if held is None else grown(_field(held), held.declared, wanted)
-    if reached is None:
-        raise InputError(
-            "unsupported-change",
-            f"column `{wanted.name}` of stream `{stream}` can't be loaded beside the files that are there",
-            why=f"the column is {_field(held).type} and the source now sends {wanted.type}" if held else None,
-            hint="types only ever grow: load into another folder",
-        )
-    return ColumnEntry(name=name, type=str(reached.type), declared=types.declared(wanted), json=types.is_json(reached))
-
-
-def _told(stream: str, source: str, before: ColumnEntry | None, after: ColumnEntry, *, is_first: bool) -> list[Change]:
-    told = []
-    if before is None and not is_first:
-        told.append(Change(stream=stream, column=source, change="column-added", detail=after.type))
-    if before is None and after.name != source:
-        told.append(Change(stream=stream, column=source, change="renamed", detail=f"{source} → {after.name}"))
-    if before is not None and before.type != after.type:
-        detail = f"{before.type} → {after.type}"
-        told.append(Change(stream=stream, column=source, change="column-widened", detail=detail))
-    return told
-
-
-_TYPES = {
-    str(one): one
-    for one in (
-        types.BOOL,
-        types.INT64,
-        types.FLOAT64,
-        types.STRING,
-        types.BINARY,
-        types.DATE,
-        types.TIME,
-        types.TIMESTAMP,
-    )
-}
-
-
-def _field(column: ColumnEntry) -> pa.Field:
-    if match := re.fullmatch(r"decimal128\((\d+), (\d+)\)", column.type):
-        return pa.field(column.name, pa.decimal128(int(match[1]), int(match[2])))
-    return pa.field(column.name, _TYPES[column.type], metadata=JSON_FIELD if column.json else None)
+def _listed(wanted: tuple[str, ...]) -> str:
+    return ", ".join(f"`{one}`" for one in wanted) or "nothing"
 
 
 def _ignored(activation: ActivateVersion) -> Change:
@@ -328,3 +373,7 @@ def _ignored(activation: ActivateVersion) -> Change:
 def _repaired(stream: str, count: int) -> Change:
     detail = "NaN and infinity are null in JSON"
     return Change(stream=stream, column=None, change="value-repaired", detail=detail, count=count)
+
+
+def _places(entry: StreamEntry) -> list[Place]:
+    return [Place(source, column.name, column.type) for source, column in entry.columns.items()]

@@ -1,46 +1,70 @@
-"""Loads into Parquet files: a folder for each stream, a file for each commit, a manifest that says which count.
+"""Loads into Parquet files: a folder for each stream, files for each commit, a manifest that says which count.
 
 Read a stream as `output/users/*.parquet`; columns that came later or grew are matched by name
-(`read_parquet(..., union_by_name = true)` in DuckDB). A file that has its name is committed and never changes.
+(`read_parquet(..., union_by_name = true)` in DuckDB). A partitioned stream has folders below:
+`read_parquet('output/users/**/*.parquet', hive_partitioning = true)`. A file that has its name is committed and never
+changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Literal
 
 import pyarrow as pa
-from msgspec import Struct
 from pyarrow import parquet
 
 from headwater.connect.contract import OpenRequest
-from headwater.connect.destinations.folder import FolderSession, Format
+from headwater.connect.destinations.file_parts import Format
+from headwater.connect.destinations.file_settings import Partitioned
+from headwater.connect.destinations.folder import FolderSession
 
 # What the contract's tests may expect of it.
 CAPABILITIES = frozenset({"replace"})
 
+# A row group is held in memory until it is written.
+_GROUP_BYTES = 64 << 20
 
-class Settings(Struct, frozen=True, kw_only=True):
-    destination_path: str = "output"
-    load_method: Literal["append-only", "overwrite"] = "append-only"
+
+class Settings(Partitioned, frozen=True, kw_only=True):
     compression: Literal["zstd", "snappy", "gzip", "none"] = "zstd"
+    row_group_size: int = 122_880
+    max_batch_size: int | None = None
+    max_pyarrow_table_size: int | None = None
 
 
 def open(settings: Settings, request: OpenRequest) -> FolderSession:  # noqa: A001 - the contract's word
     """Read where the pipeline stands and clear away what a session that died left behind."""
 
-    def write(path: Path, schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> tuple[int, int]:
-        rows = 0
-        with parquet.ParquetWriter(path, schema, compression=settings.compression) as writer:
-            for batch in batches:
-                writer.write_batch(batch)
-                rows += batch.num_rows
-        return rows, 0
+    def start(sink: pa.NativeFile, schema: pa.Schema) -> _Writer:
+        return _Writer(parquet.ParquetWriter(sink, schema, compression=settings.compression), settings.row_group_size)
 
-    return FolderSession(
-        settings.destination_path,
-        overwrite=settings.load_method == "overwrite",
-        file_format=Format(suffix=".parquet", write=write),
-        request=request,
-    )
+    file_format = Format(suffix=".parquet", start=start, max_file_bytes=settings.max_file_bytes)
+    return FolderSession(settings, file_format, request)
+
+
+class _Writer:
+    """Gathers batches until they make a row group."""
+
+    def __init__(self, writer: parquet.ParquetWriter, group: int) -> None:
+        self._writer = writer
+        self._group = group
+        self._held: list[pa.RecordBatch] = []
+        self._rows = self._bytes = 0
+
+    def write(self, batch: pa.RecordBatch) -> int:
+        self._held.append(batch)
+        self._rows += batch.num_rows
+        self._bytes += batch.nbytes
+        if self._rows >= self._group or self._bytes >= _GROUP_BYTES:
+            self._write()
+        return 0
+
+    def close(self) -> None:
+        self._write()
+        self._writer.close()
+
+    def _write(self) -> None:
+        if self._held:
+            table = pa.Table.from_batches(self._held)
+            self._writer.write_table(table, row_group_size=self._group)
+            self._held, self._rows, self._bytes = [], 0, 0

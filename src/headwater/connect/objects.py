@@ -1,0 +1,267 @@
+"""A prefix of an object store: S3 and what speaks like it, Google Cloud Storage, Azure Blob Storage."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import pyarrow as pa
+from msgspec import Struct
+from pyarrow import fs
+
+from headwater.base.errors import EnvironmentProblemError, InputError
+
+SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss")
+T = TypeVar("T")
+
+_AT_ONCE = 8  # requests
+_CONNECT_SECONDS, _REQUEST_SECONDS = 10, 60
+
+
+class Access(Struct, frozen=True, kw_only=True):
+    """Who asks, and where. What is None is found by the store's own library: environment, profile, machine role."""
+
+    aws_access_key_id: str | None = None
+    aws_secret_access_key: str | None = None
+    aws_session_token: str | None = None
+    aws_region: str | None = None
+    aws_endpoint_url: str | None = None
+    gcs_access_token: str | None = None
+    gcs_endpoint_url: str | None = None
+    azure_storage_account: str | None = None
+    azure_storage_key: str | None = None
+    azure_sas_token: str | None = None
+    azure_tenant_id: str | None = None
+    azure_client_id: str | None = None
+    azure_client_secret: str | None = None
+    azure_endpoint_url: str | None = None
+
+
+SECRETS = (
+    *("aws_secret_access_key", "aws_session_token", "gcs_access_token"),
+    *("azure_storage_key", "azure_sas_token", "azure_client_secret"),
+)
+
+
+class Bucket:
+    """Raises EnvironmentProblemError (`no-such-bucket`, `store-refused`, `store-unreachable`, `store-failed`).
+
+    An object is there as a whole or not at all, and seen by whoever lists after it was put. There is no renaming: a
+    move copies within the store and deletes; in between both are there.
+    """
+
+    def __init__(self, address: str, access: Access) -> None:
+        self.address = address.rstrip("/")
+        scheme, _, rest = self.address.partition("://")
+        authority, _, prefix = rest.partition("/")
+        self._secrets = [value for name in SECRETS if (value := getattr(access, name))]
+        with self._asked():
+            store, container = _store(scheme, authority, access)
+            self._store = store
+            self._root = "/".join(part for part in (container, prefix.strip("/")) if part)
+            if store.get_file_info(container).type == fs.FileType.NotFound:
+                raise _no_bucket(self.address)
+
+    def read(self, path: str) -> bytes | None:
+        with self._asked():
+            try:
+                with self._store.open_input_stream(self._at(path)) as stream:
+                    return bytes(stream.read())
+            except FileNotFoundError:
+                return None
+
+    def write(self, path: str, data: bytes) -> None:
+        with self.sink(path) as stream:
+            stream.write(data)
+
+    @contextmanager
+    def sink(self, path: str) -> Iterator[pa.NativeFile]:
+        with self._asked():
+            try:
+                with self._store.open_output_stream(self._at(path)) as stream:
+                    yield stream
+            except BaseException:
+                self._forget(path)  # closing a stream puts what it has
+                raise
+
+    def names(self, folder: str) -> list[str]:
+        selector = fs.FileSelector(self._at(folder), recursive=True, allow_not_found=True)
+        with self._asked():
+            found = self._store.get_file_info(selector)
+        start = len(self._root) + 1
+        return sorted(info.path[start:] for info in found if info.type == fs.FileType.File)
+
+    def move(self, moves: Iterable[tuple[str, str]]) -> None:
+        self._each(self._move, list(moves))
+
+    def delete(self, paths: Iterable[str]) -> None:
+        self._each(self._delete, list(paths))
+
+    def prune(self, _folder: str) -> None:
+        """Nothing to do: a store has no folders."""
+
+    def _at(self, path: str) -> str:
+        return f"{self._root}/{path}"
+
+    def _each(self, do: Callable[[T], None], what: list[T]) -> None:
+        if len(what) < 2:
+            for one in what:
+                do(one)
+            return
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for _ in pool.map(do, what):
+                pass
+
+    def _move(self, pair: tuple[str, str]) -> None:
+        source, target = map(self._at, pair)
+        with self._asked():
+            if self._store.get_file_info(source).type == fs.FileType.NotFound:
+                return
+            self._store.copy_file(source, target)
+            self._forget(pair[0])
+
+    def _delete(self, path: str) -> None:
+        with self._asked():
+            self._forget(path)
+
+    def _forget(self, path: str) -> None:
+        try:
+            self._store.delete_file(self._at(path))
+        except FileNotFoundError:
+            return
+
+    @contextmanager
+    def _asked(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowException) as error:
+            raise self._trouble(error) from None  # its text may hold what must not be shown
+
+    def _trouble(self, error: Exception) -> EnvironmentProblemError:
+        text = " ".join(str(error).split())
+        for secret in self._secrets:
+            text = text.replace(secret, "(redacted)")
+        return _problem(self.address, text[:500])
+
+
+# How the stores' libraries say what is wrong.
+_EXPIRED = re.compile(r"expired", re.IGNORECASE)
+_NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE_DOES_NOT_MATCH|FORBIDDEN|UNAUTHORI"
+    r"|status code[^0-9]*40[13]|PERMISSION_DENIED|UNAUTHENTICATED|AuthenticationFailed|credential",
+    re.IGNORECASE,
+)
+_UNREACHABLE = re.compile(
+    r"NETWORK_CONNECTION|couldn?.?.?t (connect|resolve)|could not (connect|resolve)|time.?out|timed out|UNAVAILABLE"
+    r"|curl|fail to get a new connection",
+    re.IGNORECASE,
+)
+
+
+def _problem(address: str, text: str) -> EnvironmentProblemError:
+    if _EXPIRED.search(text):
+        return EnvironmentProblemError(
+            "credentials-expired",
+            f"the credentials for `{address}` have expired",
+            why=text,
+            hint="renew them, then run it again: it goes on from its last commit",
+        )
+    if _NO_BUCKET.search(text):
+        return _no_bucket(address, text)
+    if _REFUSED.search(text):
+        return EnvironmentProblemError(
+            "store-refused",
+            f"`{address}` refuses these credentials",
+            why=text,
+            hint="check the keys, and that they may list, read, write and delete there: headwater config list LOADER",
+        )
+    if _UNREACHABLE.search(text):
+        return EnvironmentProblemError(
+            "store-unreachable",
+            f"`{address}` can't be reached",
+            why=text,
+            hint="check network, region and endpoint, then run it again",
+        )
+    return EnvironmentProblemError(
+        "store-failed", f"`{address}` did not do what it was asked to", why=text, hint="run it again"
+    )
+
+
+def _no_bucket(address: str, why: str | None = None) -> EnvironmentProblemError:
+    return EnvironmentProblemError(
+        "no-such-bucket",
+        f"there is no bucket for `{address}`",
+        why=why,
+        hint="make the bucket, or correct `destination_path`, region and endpoint",
+    )
+
+
+def _store(scheme: str, authority: str, access: Access) -> tuple[fs.FileSystem, str]:
+    """The store and the name of the bucket in it. Raises InputError (`bad-address`)."""
+    if scheme == "s3":
+        return _s3(access), _bucket(scheme, authority)
+    if scheme in ("gs", "gcs"):
+        return _gcs(access), _bucket(scheme, authority)
+    container, _, host = authority.rpartition("@") if "@" in authority else (authority, "", "")
+    account = access.azure_storage_account or host.partition(".")[0]
+    if not account:
+        raise InputError(
+            "bad-address",
+            f"`{scheme}://{authority}` names no storage account",
+            hint="set `azure_storage_account`, or write abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/…",
+        )
+    return _azure(access, account), _bucket(scheme, container)
+
+
+def _bucket(scheme: str, name: str) -> str:
+    if not name:
+        raise InputError("bad-address", f"`{scheme}://` names no bucket", hint=f"write {scheme}://BUCKET/PREFIX")
+    return name
+
+
+def _s3(access: Access) -> fs.FileSystem:
+    return fs.S3FileSystem(
+        access_key=access.aws_access_key_id,
+        secret_key=access.aws_secret_access_key,
+        session_token=access.aws_session_token,
+        region=access.aws_region,
+        endpoint_override=access.aws_endpoint_url,
+        connect_timeout=_CONNECT_SECONDS,
+        request_timeout=_REQUEST_SECONDS,
+        allow_delayed_open=True,  # a small object is one request
+    )
+
+
+def _gcs(access: Access) -> fs.FileSystem:
+    given: dict[str, object] = {}
+    if access.gcs_endpoint_url:
+        parts = urlsplit(access.gcs_endpoint_url)
+        given = {"scheme": parts.scheme, "endpoint_override": parts.netloc, "anonymous": not access.gcs_access_token}
+    if access.gcs_access_token:
+        # When it ends, only its giver knows: the store says so then.
+        given |= {
+            "access_token": access.gcs_access_token,
+            "credential_token_expiration": dt.datetime(9999, 1, 1, tzinfo=dt.UTC),
+        }
+    return fs.GcsFileSystem(retry_time_limit=dt.timedelta(seconds=_REQUEST_SECONDS), **given)
+
+
+def _azure(access: Access, account: str) -> fs.FileSystem:
+    given: dict[str, str | None] = {
+        "account_key": access.azure_storage_key,
+        "sas_token": access.azure_sas_token,
+        "tenant_id": access.azure_tenant_id,
+        "client_id": access.azure_client_id,
+        "client_secret": access.azure_client_secret,
+    }
+    if access.azure_endpoint_url:
+        parts = urlsplit(access.azure_endpoint_url)
+        given |= {"blob_storage_authority": parts.netloc, "dfs_storage_authority": parts.netloc}
+        given |= {"blob_storage_scheme": parts.scheme, "dfs_storage_scheme": parts.scheme}
+    return fs.AzureFileSystem(account, **{name: value for name, value in given.items() if value is not None})
