@@ -51,6 +51,4 @@ def decode(
 _COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism"})
 
 # Settings that every source or destination has without knowing: the run makes stages of them.
-_STAGES = frozenset(
-    {"stream_maps", "stream_map_config", "faker_config", "flattening_enabled", "flattening_max_depth"}
-)
+_STAGES = frozenset({"stream_maps", "stream_map_config", "faker_config", "flattening_enabled", "flattening_max_depth"})

@@ -12,8 +12,10 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 import pyarrow as pa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
@@ -21,6 +23,8 @@ from headwater.connect.contract import JSON_FIELD
 
 SEPARATOR = "__"
 FLATTEN_DEPTH = 5
+# The JSON Schema of a JSON column that came with one, for who writes it as Singer again.
+_STATED = b"headwater.schema"
 
 JsonSchema = Mapping[str, Any]
 
@@ -71,11 +75,13 @@ _FAMILY_OF_MIX: tuple[tuple[frozenset[Family], Family], ...] = (
 
 
 class Leaf(Struct, frozen=True):
-    """A property that becomes a column: the names that lead to it, its family and the type to begin with."""
+    """A property that becomes a column: the names that lead to it, its family and the type to begin with. `stated` is
+    the schema of an object or array that nobody wants flattened, to be handed on with it."""
 
     path: tuple[str, ...]
     family: Family
     type: pa.DataType
+    stated: bytes = b""
 
 
 def leaves(schema: JsonSchema, *, whole: Collection[str] = (), depth: int = FLATTEN_DEPTH) -> list[Leaf]:
@@ -95,6 +101,10 @@ def leaves(schema: JsonSchema, *, whole: Collection[str] = (), depth: int = FLAT
     found: list[Leaf] = []
     for name, member in _properties(alternatives).items():
         found.extend(_leaves((name,), member, schema, 0 if name in whole else depth))
+        if not depth and found[-1].family is Family.JSON:
+            text = msgspec.json.encode(member)
+            # What a reference refers to is not in the text.
+            found[-1] = replace(found[-1], stated=b"" if b'"$ref"' in text else text)
     return found
 
 
@@ -111,6 +121,9 @@ def json_schema(columns: pa.Schema) -> dict[str, Any]:
 
 def _property(column: pa.Field) -> dict[str, Any]:
     if types.is_json(column):
+        stated = column.metadata.get(_STATED)
+        if stated is not None:
+            return dict(msgspec.json.decode(stated))
         return {"type": ["null", "object", "array", "string", "number", "boolean"]}
     match types.kind(column.type):
         case "bool":
@@ -284,11 +297,11 @@ def _resolve(reference: str, root: JsonSchema) -> dict[str, Any]:
     return dict(found) if isinstance(found, Mapping) else {}
 
 
-def field(name: str, family: Family, current: pa.DataType, first: pa.DataType) -> pa.Field:
+def field(name: str, family: Family, current: pa.DataType, first: pa.DataType, stated: bytes = b"") -> pa.Field:
     """The column as the contract wants it: JSON marked, and the declared type named when a value widened it."""
     if family is Family.JSON:
-        return pa.field(name, current, metadata=JSON_FIELD)
+        return pa.field(name, current, metadata={**JSON_FIELD, _STATED: stated} if stated else JSON_FIELD)
     if family is Family.NULL or current != first:
-        stated = "null" if family is Family.NULL else str(first)
-        return pa.field(name, current, metadata={types.DECLARED: stated.encode()})
+        first_type = "null" if family is Family.NULL else str(first)
+        return pa.field(name, current, metadata={types.DECLARED: first_type.encode()})
     return pa.field(name, current)

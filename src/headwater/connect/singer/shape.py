@@ -33,6 +33,7 @@ class Column(Struct):
     type: pa.DataType
     exact: bool = False
     loose: bool = False
+    stated: bytes = b""
 
 
 class Node(Struct):
@@ -77,7 +78,7 @@ def adopt(
     for leaf in leaves:
         column = known.get(leaf.path)
         if column is None:
-            column = Column(leaf.path, names[leaf.path], leaf.family, leaf.type, leaf.type)
+            column = Column(leaf.path, names[leaf.path], leaf.family, leaf.type, leaf.type, stated=leaf.stated)
             shape.columns.append(column)
             shape.extras.discard(leaf.path)
             shape.revision += 1
@@ -126,7 +127,9 @@ def add_extras(shape: Shape, paths: Iterable[Path]) -> None:
 
 def arrow_schema(shape: Shape) -> pa.Schema:
     """The columns as they are now."""
-    fields = [schema.field(column.name, column.family, column.type, column.first) for column in shape.columns]
+    fields = [
+        schema.field(column.name, column.family, column.type, column.first, column.stated) for column in shape.columns
+    ]
     if shape.extra_name is not None:
         fields.append(pa.field(shape.extra_name, types.STRING, metadata=contract.JSON_FIELD))
     return pa.schema(fields)

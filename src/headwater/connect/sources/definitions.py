@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Option, Setting, SettingKind
 
@@ -118,6 +119,7 @@ DEFINITIONS: tuple[Definition, ...] = (
                 label="Largest unpack ratio",
                 description="Unpacked to packed size, above 64 MiB",
             ),
+            *STREAM_MAPS,
             Setting(name="root", kind=SettingKind.STRING, hidden=True, description="Where relative paths start"),
             Setting(name="venv", kind=SettingKind.STRING, hidden=True, description="The plugin's own environment"),
         ),

@@ -8,7 +8,7 @@ from typing import Any
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
 from headwater.connect.singer import schema
-from headwater.connect.stages import steps
+from headwater.connect.stages import maps, steps
 from headwater.connect.stages.definitions import FLATTENING, MAP, STREAM_MAPS
 from headwater.connect.stages.part import Site
 from headwater.connect.stages.reshape import OnBadRecord, Reshape
@@ -28,6 +28,8 @@ def stages(
     person should know. Raises InputError for what can be known to be wrong before a stream has come."""
     site = Site(owner=owner, where=where)
     made = []
+    if config.get("stream_maps"):
+        made.append(maps.routes(config["stream_maps"], config.get("stream_map_config"), site, tell))
     if config.get("stages"):
         made.append(steps.routes(config["stages"], site))
     return tuple(Reshape(routes, owner=owner, on_bad_record=on_bad_record) for routes in made)
