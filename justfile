@@ -43,4 +43,8 @@ pin:
 bench *arguments:
     python benchmarks/run.py {{arguments}}
 
+# Hurt loads in every way the tests know; writes docs/reference/reliability.md (`--long` for the night)
+reliability *arguments:
+    python scripts/reliability.py {{arguments}}
+
 check: lint docs-check test
