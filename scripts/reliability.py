@@ -28,7 +28,7 @@ HELD = {
     "connection lost at COMMIT": "the run ends well by itself: every row once",
     "database restarted in mid-load": "the run ends well by itself within a minute: every row once",
     "two starts within 50 ms": "exactly one runs, the other says who does",
-    "protocol fuzz": "refused with an error of ours, or taken exactly as it stands; no hang, no traceback, under 512 MB",
+    "protocol fuzz": "refused with an error of ours, or taken exactly as it stands; no hang, no traceback, < 512 MB",
     "state corruption": "no silent start from the beginning, no lower bookmark without a warning",
 }
 
@@ -58,13 +58,17 @@ def page(lines: list[dict], *, is_long: bool) -> str:
     for line in lines:
         tried[line["figure"]] += line["tried"]
         cells.setdefault(line["figure"], Counter())[line["cell"]] += line["tried"]
+    form = "long" if is_long else "short"
+    intro = (
+        f"What was tried in the last {form} run of the tests that hurt loads on purpose, and what held each time. One "
+        "failure, and this page is not written."
+    )
     out = [
         "# Reliability",
         "",
         "<!-- Written by scripts/reliability.py: do not edit. -->",
         "",
-        f"What was tried in the last {'long' if is_long else 'short'} run of the tests that hurt loads on purpose, and "
-        "what held each time. One failure, and this page is not written.",
+        intro,
         "",
         "| what was done | times | what held |",
         "|---|---|---|",
