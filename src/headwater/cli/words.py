@@ -38,6 +38,8 @@ def line(event: e.Event) -> Line | None:
             return _own(f"{event.step}: {progress(event)}")
         case e.Adjusted():
             return _own(f"{event.stream}{f'.{event.column}' if event.column else ''}: {event.change}, {event.detail}")
+        case e.StreamStored():
+            return _own(f"{event.stream}: in {event.place}, {event.method}", level=e.Level.DEBUG)
         case e.ModelBuilt():
             return _model(event)
         case e.Checked():

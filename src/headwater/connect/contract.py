@@ -143,6 +143,30 @@ class Receipt(Struct, frozen=True, kw_only=True):
     checkpoint: bytes | None = None
 
 
+class StoredColumn(Struct, frozen=True, kw_only=True):
+    """`declared` is the type that the source's schema gave, `sent` what the values came as, `type` what the destination
+    holds. `is_inexact`: a value did not survive the type it was to have, so the column became text."""
+
+    source: str
+    name: str
+    declared: str
+    sent: str
+    type: str
+    is_json: bool = False
+    is_inexact: bool = False
+
+
+class Stored(Struct, frozen=True, kw_only=True):
+    """How a stream stands in the destination. `place` is its table or folder, `method` the load method that applied;
+    `keys` and `cursor` are the source's names."""
+
+    place: str
+    method: str
+    keys: tuple[str, ...] = ()
+    cursor: str | None = None
+    columns: tuple[StoredColumn, ...] = ()
+
+
 class OpenRequest(Struct, frozen=True, kw_only=True):
     """Who loads. `pipeline` (the state id) names the checkpoint; None keeps no checkpoint.
 
@@ -196,6 +220,10 @@ class Session(Protocol):
         what came after the last `boundary`: it stays staged for the next commit and is lost at `close`. The
         receipt counts what was committed, nothing else.
         """
+        ...
+
+    def stored(self) -> dict[str, Stored]:
+        """How the streams that this session committed rows of stand now."""
         ...
 
     def close(self) -> None:

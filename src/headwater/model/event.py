@@ -62,8 +62,11 @@ class RunStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="run-s
 
 
 class StepStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step-started"):
+    """`road` is the way of the rows: `─►` is Arrow within this process, `═►` lines through a pipe."""
+
     step: str
     state_id: str | None = None
+    road: str | None = None
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag_field="kind", tag="progress"):
@@ -105,6 +108,33 @@ class Adjusted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="adjuste
     change: str
     detail: str
     count: int = 1
+
+
+class ColumnStored(Struct, frozen=True, kw_only=True):
+    """A column at its source and in the destination. `declared` is the type the source gave it, `type` the one it is
+    held in; `why` says in words what is between them. `repaired` counts values of this run that were changed to fit
+    before they reached the destination."""
+
+    source: str
+    name: str
+    declared: str
+    type: str
+    why: tuple[str, ...] = ()
+    repaired: int = 0
+
+
+class StreamStored(Struct, frozen=True, kw_only=True, tag_field="kind", tag="stream-stored"):
+    """How a stream stands in the destination at the end of a load. `place` is its table or folder; `method` the load
+    method that applied; `keys` and `cursor` are the source's names; `commits` are those of the whole load."""
+
+    step: str
+    stream: str
+    place: str
+    method: str
+    keys: tuple[str, ...] = ()
+    cursor: str | None = None
+    commits: int = 0
+    columns: tuple[ColumnStored, ...] = ()
 
 
 class CheckpointSaved(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checkpoint-saved"):
@@ -168,6 +198,7 @@ Event = (
     | PluginLine
     | Notice
     | Adjusted
+    | StreamStored
     | CheckpointSaved
     | ModelBuilt
     | Checked

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 
 from headwater.base.errors import InputError
-from headwater.model.event import Adjusted
 from headwater.model.run import RunRecord
+from headwater.ops import explain as explained
+from headwater.ops.explain import StepExplained
 from headwater.ops.workspace import Workspace
 from headwater.store.runs import Runs, StoredEvent
 from headwater.store.system_db import SystemDb
@@ -25,14 +26,18 @@ def listing(workspace: Workspace, limit: int) -> list[RunRecord]:
         return runs.records(most=limit)
 
 
-def show(workspace: Workspace, run_id: str, *, explain: bool = False) -> list[StoredEvent]:
-    """A run's events in order; with `explain` only what was adjusted.
+def show(workspace: Workspace, run_id: str) -> list[StoredEvent]:
+    """A run's events in order.
 
     `run_id` may be the first characters of one run's id, or `last`. Raises InputError (`no-such-run`).
     """
     with opened(workspace) as runs:
-        events = runs.events(_full_id(runs, run_id))
-    return [stored for stored in events if not explain or isinstance(stored.event, Adjusted)]
+        return runs.events(_full_id(runs, run_id))
+
+
+def explain(workspace: Workspace, run_id: str) -> list[StepExplained]:
+    """What a run did to each stream. `run_id` as for `show`."""
+    return explained.explain(stored.event for stored in show(workspace, run_id))
 
 
 def _full_id(runs: Runs, text: str) -> str:

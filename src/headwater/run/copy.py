@@ -25,7 +25,7 @@ from headwater.connect.singer import batch, parse
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
-from headwater.run import legs, native
+from headwater.run import account, legs, native
 from headwater.run.chain import TICK, Chain, Start
 from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.feed import Feeder
@@ -71,11 +71,13 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
             first = error if load.is_broken else source.first_failure(error)
             load.salvage()
             load.tell(now=True)
+            account.tell(step, run, session, load, catalog)
             raise first from None
         finally:
             source.close()
         load.finish()
         load.tell(now=True)
+        account.tell(step, run, session, load, catalog)
         return load.figures()
 
 
@@ -238,9 +240,7 @@ def _parsed(step: ExtractLoad, run: Run, leg: Leg, chain: Chain) -> Iterator[Mes
     if not leg.is_last:
         # Singer has no message for a record that is set aside.
         options = msgspec.structs.replace(options, on_bad_record="fail")
-    return parse.messages(
-        chain.chunks(lambda: None), options, lambda text: run.tell(step.name, Level.WARNING, text)
-    )
+    return parse.messages(chain.chunks(lambda: None), options, lambda text: run.tell(step.name, Level.WARNING, text))
 
 
 def _parse_options(step: ExtractLoad, root: Path) -> parse.ParseOptions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from msgspec import Struct
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from headwater.base.clock import monotonic
@@ -44,6 +44,7 @@ class _Tally(Struct):
     size: int = 0
     first_at: float = 0.0
     last_at: float = 0.0
+    by_column: dict[str, int] = field(default_factory=dict)  # repaired before they came here
 
 
 class Load:
@@ -82,6 +83,7 @@ class Load:
         self._is_tail = False  # rows came after the last boundary
         self._is_replacing = False
         self._is_saved = False  # a checkpoint of this run stands with the data
+        self.commits = 0
         self.is_broken = False  # the destination failed: nothing more may be written
         self._started = self._committed_at = self._told_at = monotonic()
 
@@ -140,6 +142,10 @@ class Load:
             for stream, one in self._tallies.items()
         )
 
+    def repaired(self, stream: str) -> dict[str, int]:
+        """How many values of each column were changed to fit before they came here."""
+        return dict(self._tally(stream).by_column)
+
     def tell(self, phase: str = "extracting", *, now: bool = False) -> None:
         """A Progress event, at most two a second unless `now`."""
         at = monotonic()
@@ -163,6 +169,9 @@ class Load:
                 self._tally(message.stream).given += message.batch.num_rows
                 self._is_tail = True
                 session.stage(message)
+                for column, count in message.repaired.items():
+                    by_column = self._tally(message.stream).by_column
+                    by_column[column] = by_column.get(column, 0) + count
             case Checkpoint():
                 session.boundary()
                 self._is_tail = False
@@ -220,6 +229,7 @@ class Load:
             raise
         self._committed_at = monotonic()
         self._pending = None
+        self.commits += 1
         for change in receipt.changes:
             self._run.emit(
                 Adjusted(

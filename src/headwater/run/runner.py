@@ -6,6 +6,7 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from msgspec import Struct
@@ -98,7 +99,7 @@ def _do(step: Step, executor: Executor, run: Run) -> Outcome:
         run.emit(StepFinished(step=step.name, outcome=outcome, seconds=seconds, streams=figures, problem=found))
         return outcome
 
-    run.emit(StepStarted(step=step.name, state_id=step.state_id if isinstance(step, ExtractLoad) else None))
+    run.emit(_started(step))
     try:
         run.cancel.check()
         figures = executor(step, Run(plan=run.plan, emit=emit, cancel=run.cancel))
@@ -115,6 +116,16 @@ def _do(step: Step, executor: Executor, run: Run) -> Outcome:
         finish(Outcome.FAILED, Problem(reference="bug", what=f"unexpected {type(error).__name__}: {error}"))
         raise
     return finish(Outcome.SUCCESS)
+
+
+def _started(step: Step) -> StepStarted:
+    if not isinstance(step, ExtractLoad):
+        return StepStarted(step=step.name)
+    road = step.extractor.name
+    blocks = (step.extractor, *step.mappers, step.loader)
+    for one, other in pairwise(blocks):
+        road += f" {'─►' if one.native is not None and other.native is not None else '═►'} {other.name}"
+    return StepStarted(step=step.name, state_id=step.state_id, road=road)
 
 
 def _machine(error: OSError) -> EnvironmentProblemError:

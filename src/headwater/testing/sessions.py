@@ -19,6 +19,7 @@ from headwater.connect.contract import (
     Rejected,
     Rows,
     Schema,
+    Stored,
     StreamReceipt,
 )
 
@@ -96,6 +97,10 @@ class FileSession:
             else (),
             checkpoint=checkpoint,
         )
+
+    def stored(self) -> dict[str, Stored]:
+        """It keeps rows as they come."""
+        return {}
 
     def close(self) -> None:
         self._staged.clear()

@@ -35,6 +35,10 @@ LINES = [
         "info headwater: users: table-created, a.users",
     ),
     (
+        e.StreamStored(step=STEP, stream="users", place="a.users", method="upsert"),
+        "debug headwater: users: in a.users, upsert",
+    ),
+    (
         e.CheckpointSaved(step=STEP, state_id="dev:tap-to-target", state="{}"),
         "debug headwater: checkpoint of `dev:tap-to-target` saved",
     ),

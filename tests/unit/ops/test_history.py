@@ -2,6 +2,7 @@
 
 import pytest
 
+from headwater.base.errors import InputError
 from headwater.model.event import Adjusted, Outcome
 from headwater.ops import logs, states
 from headwater.ops.logs import opened
@@ -43,8 +44,10 @@ def test_an_id_that_is_not_clear(project, text, what):
     )
 
 
-def test_explain_leaves_only_what_was_adjusted(project):
-    assert len(logs.show(project.workspace(), "aaaa1", explain=True)) == 1
+def test_a_run_is_explained_by_the_beginning_of_its_id(project):
+    assert logs.explain(project.workspace(), "aaaa1") == []
+    with pytest.raises(InputError, match="no run `b`"):
+        logs.explain(project.workspace(), "b")
 
 
 def test_a_state_is_set_shown_and_forgotten(project):

@@ -37,14 +37,24 @@ def list_(settings: Settings, limit: int, as_json: bool) -> None:
 @command.command("show")
 @click.argument("run_id")
 @click.option("--tail", "-n", type=click.IntRange(min=1), help="Only the last N lines.")
-@click.option("--explain", is_flag=True, help="Only what was adjusted: tables, columns, values.")
+@click.option("--explain", is_flag=True, help="What happened to each stream and column, and why.")
 @JSON
 @click.pass_obj
 def show(settings: Settings, run_id: str, tail: int | None, explain: bool, as_json: bool) -> None:
     """A run's events as lines. RUN_ID may be cut to its first characters; `last` is the latest run."""
     from headwater.ops import logs
 
-    stored = logs.show(settings.workspace(default_environment=False), run_id, explain=explain)
+    workspace = settings.workspace(default_environment=False)
+    if explain:
+        from headwater.cli import explain as explanation
+
+        steps = logs.explain(workspace, run_id)
+        if as_json:
+            print_json(steps)
+        else:
+            click.echo(explanation.text(steps))
+        return
+    stored = logs.show(workspace, run_id)
     stored = stored[-tail:] if tail else stored
     if as_json:
         print_json(stored)

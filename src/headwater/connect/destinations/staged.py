@@ -12,6 +12,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, RunFailedError
+from headwater.base.failpoint import reach
 from headwater.connect.contract import (
     ActivateVersion,
     Change,
@@ -20,6 +21,7 @@ from headwater.connect.contract import (
     Rejected,
     Rows,
     Schema,
+    Stored,
     StreamReceipt,
 )
 from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
@@ -82,7 +84,10 @@ class Commit(Struct, frozen=True, kw_only=True):
 
 
 class Writer(Protocol):
-    """What a database does its own way. It holds the connection, where there is one to be held."""
+    """What a database does its own way. It holds the connection, where there is one to be held. `stored` is how the
+    streams that it wrote stand."""
+
+    stored: dict[str, Stored]
 
     def standing(self) -> Standing:
         """Where the pipeline stands; asked once, at the start."""
@@ -141,6 +146,7 @@ class StagedSession:
 
     def stage(self, rows: Rows) -> None:
         self._staging.stage(rows)
+        reach("stage.taken")
         if self._send_ahead is not None and self._staging.staged_bytes() - self._told_bytes >= PORTION_BYTES:
             self._told_bytes = self._staging.staged_bytes()
             part = self._staging.part(to_boundary=False)
@@ -165,12 +171,16 @@ class StagedSession:
         if part.is_empty() and commit.state == self._standing.state and not commit.streams:
             return Receipt(sequence=self._standing.sequence, streams={}, checkpoint=commit.state)
         receipt = self._written(commit)
+        reach("commit.done")
         self._standing = Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=commit.state)
         self._staging.drop(part)
         self._told_bytes = 0
         for stream in self._staging.streams.values():
             stream.is_reshaped = False
         return receipt
+
+    def stored(self) -> dict[str, Stored]:
+        return self.writer.stored
 
     def close(self) -> None:
         self._staging.clear()
@@ -231,6 +241,7 @@ def already_durable(books: Books[_Connection_contra], connection: _Connection_co
     if receipts is not None:
         return commit.receipt(receipts)
     refuse_another_writer(books.standing(connection, commit.entry.pipeline), commit.expected, commit.entry.pipeline)
+    reach("commit.begun")
     return None
 
 
@@ -242,10 +253,12 @@ def enter(
     changes: list[Change],
 ) -> Receipt:
     """Write the commit into the books, in the transaction that its rows are in."""
+    reach("commit.loaded")
     receipts = with_rejects(receipts, commit.rejects)
     books.write_rejects(connection, commit.entry, commit.rejects)
     books.write_ledger(connection, commit.entry, receipts, commit.state)
     books.write_checkpoint(connection, commit.entry, commit.state)
+    reach("commit.booked")
     return commit.receipt(receipts, changes)
 
 

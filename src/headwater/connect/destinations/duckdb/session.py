@@ -8,10 +8,11 @@ import duckdb
 from headwater.base.clock import iso, now
 from headwater.base.errors import InputError
 from headwater.connect import names, warehouse
-from headwater.connect.contract import Change, OpenRequest, Receipt, StreamReceipt
+from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.duckdb import books, history, replace, rows, tables, versions
 from headwater.connect.destinations.staged import Commit, StreamPart, already_durable, enter
+from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream
 
 
@@ -28,6 +29,7 @@ class DuckDBWriter:
         self._request = request
         self._who = f"load of {request.pipeline or request.source}"
         self._held = tables.Snapshot()
+        self.stored: dict[str, Stored] = {}
 
     def standing(self) -> bookkeeping.Standing:
         if not self._path.exists() or _is_empty_file(self._path):
@@ -89,6 +91,7 @@ class DuckDBWriter:
             receipt = part.receipt(taken, f"{target.schema}.{target.table}")
             if taken:
                 receipts[part.stream.name] = receipt
+                self.stored[part.stream.name] = self._stored(target, part.stream)
             if not target.is_reached:
                 held = tables.snapshot(connection)
         changes += [
@@ -116,6 +119,11 @@ class DuckDBWriter:
                 connection, entry, target, incoming, place=place, version=version, rules=self._rules, final=final
             )
         return replace.load(connection, entry, target, incoming, place=place, version=version, final=final)
+
+    def _stored(self, target: tables.Target, stream: StagedStream) -> Stored:
+        columns = [Place(column.source, column.name, column.sql_type) for column in target.columns]
+        method = "history" if self._keeps_history else "upsert"
+        return stored(stream, f"{target.schema}.{target.table}", columns, load_method=method)
 
     def _reached(
         self,

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from headwater.base.clock import now
 from headwater.base.errors import InputError
-from headwater.connect.contract import Change, OpenRequest, Receipt, StreamReceipt
+from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import deletes
 from headwater.connect.destinations.bookkeeping import Entry, Standing
 from headwater.connect.destinations.mysql import alter, books, history, replace, rows, tables, versions
@@ -19,6 +19,7 @@ from headwater.connect.destinations.mysql.settings import Settings
 from headwater.connect.destinations.mysql.sql_types import is_too_fine
 from headwater.connect.destinations.mysql.trouble import cannot_connect, is_lock_wait, is_of_value, is_passing, trouble
 from headwater.connect.destinations.staged import Commit, StagedSession, StreamPart, already_durable, enter, steadily
+from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream, Staging, as_text
 
 _SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
@@ -52,6 +53,7 @@ class MySQLWriter:
         self._schema = _schema_name(settings.default_target_schema or settings.database or request.source)
         self._rules = deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-mysql")
         self._keeps_history = settings.load_method == "history"
+        self.stored: dict[str, Stored] = {}
         self._fresh: set[str] = set()
         self._token: str | None = None
         self._connection: Connection | None = None
@@ -256,7 +258,12 @@ class MySQLWriter:
             if not is_of_value(error):
                 raise
             raise rows.value_rejected(table, str(error.args[-1])) from error
-        return ready.part.receipt(taken, f"{table.schema}.{table.table}")
+        place = f"{ready.table.schema}.{ready.table.table}"
+        if taken:
+            columns = [Place(column.source, column.name, column.sql_type) for column in table.columns]
+            method = self._settings.load_method
+            self.stored[table.stream] = stored(ready.part.stream, place, columns, load_method=method)
+        return ready.part.receipt(taken, place)
 
     def _put_in_place(
         self,

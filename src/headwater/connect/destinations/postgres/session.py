@@ -10,7 +10,7 @@ import psycopg
 from headwater.base.clock import now
 from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import names
-from headwater.connect.contract import Change, OpenRequest, Receipt, StreamReceipt
+from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.postgres import books, early, history, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
@@ -30,6 +30,7 @@ from headwater.connect.destinations.postgres.connection import (
 )
 from headwater.connect.destinations.postgres.settings import Settings
 from headwater.connect.destinations.staged import Commit, StreamPart, already_durable, enter, steadily
+from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import InexactError, StagedStream
 
 _Answer = TypeVar("_Answer")
@@ -44,6 +45,7 @@ class PostgresWriter:
         self._request = request
         self._schema = _schema_name(settings.default_target_schema or request.source)
         self._keeps_history = settings.load_method == "history"
+        self.stored: dict[str, Stored] = {}
         self._rules = deletes.Rules(
             hard=settings.hard_delete, share=settings.max_delete_share, loader="target-postgres"
         )
@@ -243,6 +245,10 @@ class PostgresWriter:
             )
             for source, number in taken.repaired.items()
         ]
+        if taken.rows:
+            columns = [Place(column.source, column.name, column.sql_type) for column in target.columns]
+            method = "history" if self._keeps_history else "upsert"
+            self.stored[target.stream] = stored(part.stream, table, columns, load_method=method)
         return part.receipt(taken.rows, table, repaired=sum(taken.repaired.values())), changes
 
     def _incoming(self, part: StreamPart, moment: datetime, begun: early.Begun | None = None) -> rows.Incoming:
