@@ -84,7 +84,10 @@ def parse(text: str) -> Parsed:
         # The parser gets it between parentheses: what closes them is no longer one item of one SELECT.
         found = msgspec.json.decode(_answer(cursor, "json_serialize_sql", f"SELECT (\n{text}\n)"))
     if found.get("error"):
-        raise RefusedError(f"it is not SQL: {found.get('error_message', 'syntax error')}".split("\n")[0])
+        raise RefusedError(
+            f"it is not SQL: {found.get('error_message', 'syntax error')}".split("\n")[0],
+            hint="a column whose name is a word of SQL, like `at` or `order`, stands in double quotes",
+        )
     if len(found["statements"]) != 1:
         raise RefusedError("it must be one expression")
     node = found["statements"][0]["node"]
