@@ -36,7 +36,7 @@ def test_a_column_and_a_part_of_a_date_become_folders(load, files):
 def test_duckdb_reads_it_back(load, tmp_path):
     load("parquet", {"partition_by": ["country", "at:month"]}, COLUMNS, ROWS)
     found = duckdb.execute(
-        "select id, country, at_month, "at" from read_parquet(?, hive_partitioning = true) order by id",
+        'select id, country, at_month, "at" from read_parquet(?, hive_partitioning = true) order by id',
         [f"{tmp_path}/out/orders/**/*.parquet"],
     ).fetchall()
     assert [row[:3] for row in found] == [
