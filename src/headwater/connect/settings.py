@@ -48,7 +48,7 @@ def decode(
 
 
 # Settings that projects give to every tap or target of the Singer SDK; they change nothing here.
-_COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism"})
+_COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism", "batch_config"})
 
 # Settings that every source or destination has without knowing: the run makes stages of them.
 _STAGES = frozenset({"stream_maps", "stream_map_config", "faker_config", "flattening_enabled", "flattening_max_depth"})

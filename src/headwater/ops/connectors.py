@@ -15,6 +15,7 @@ from headwater.connect import registry
 from headwater.connect.contract import OpenRequest
 from headwater.connect.settings import decode
 from headwater.connect.singer import faces
+from headwater.connect.singer.batch_write import configured
 from headwater.model.plugin import Definition, PluginKind
 from headwater.ops.definitions import NATIVE
 
@@ -50,7 +51,8 @@ def tap(
     if name not in registry.SOURCES:
         raise _unknown(name, sources())
     module = registry.source(name)
-    settings = decode(module, _read(config), name=name, root=folder)
+    given = _read(config)
+    settings = decode(module, given, name=name, root=folder)
     with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
         faces.serve_tap(
             module,
@@ -60,6 +62,7 @@ def tap(
             state=state.read_bytes() if state else None,
             out=out,
             folder=Path(scratch),
+            batch_files=configured(given, folder),
         )
 
 

@@ -22,6 +22,8 @@ from headwater.base.ahead import Beat, ahead
 from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect.contract import Message, OpenRequest, ReadRequest, Rejected, Rows, Session, Stage
 from headwater.connect.singer import batch, parse
+from headwater.connect.singer.batch_write import BatchWriter, configured
+from headwater.connect.singer.write import Writer
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
@@ -220,11 +222,19 @@ def _linked(
                     found = _parsed(step, run, before, upstream)
                 return legs.through(found, by, upstream)
 
-            links.add(chain, Feeder(messages, chain))
+            links.add(chain, Feeder(messages, chain, _writer(step, leg, Path(run.plan.root))))
     except BaseException:
         links.close()
         raise
     return links, passage
+
+
+def _writer(step: ExtractLoad, leg: Leg, root: Path) -> Writer | BatchWriter:
+    """What the next leg reads: files, when it is the target alone and says that it can and where."""
+    if leg.programs != (step.loader,) or "batch" not in step.loader.capabilities:
+        return Writer()
+    files = configured(step.loader.config, root) or configured(step.extractor.config, root)
+    return Writer() if files is None else BatchWriter(files)
 
 
 def _chain(step: ExtractLoad, run: Run, starts: Sequence[Start], *, fed: bool = False) -> Chain:

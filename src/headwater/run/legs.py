@@ -171,3 +171,6 @@ class Links:
         """End what still runs and free everything."""
         for chain in reversed(self._chains):
             chain.close()
+        for feeder in self._feeders:
+            if feeder is not None:
+                feeder.close()

@@ -58,7 +58,7 @@ def _place(*aliases: str) -> tuple[Setting, ...]:
         Setting(
             name="destination_path",
             aliases=aliases,
-            kind=SettingKind.STRING,
+            kind=SettingKind.FILE,
             value="output",
             label="Folder",
             description="The folder that gets a folder for each stream, or a place in an object store: "

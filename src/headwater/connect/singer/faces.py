@@ -27,6 +27,7 @@ from headwater.connect.contract import (
     Session,
     SourceModule,
 )
+from headwater.connect.singer.batch_write import BatchFiles, BatchWriter
 from headwater.connect.singer.parse import ParseOptions, messages
 from headwater.connect.singer.write import Writer
 from headwater.model.catalog import Catalog, CatalogStream
@@ -50,12 +51,14 @@ def serve_tap(
     state: bytes | None,
     out: BinaryIO,
     folder: Path,
+    batch_files: BatchFiles | None = None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Write the catalog (`discover`) or the messages of a sync to `out`.
 
     Without a catalog every stream and column is synced. A stream that is to be replaced comes as a new table
-    version, activated when all its rows are out. Raises InputError for a catalog that is none, RunFailedError
+    version, activated when all its rows are out. With `batch_files` many rows go through files there, which are its
+    reader's to delete. Raises InputError for a catalog that is none, RunFailedError
     (`target-gone`) when nobody reads `out` any more.
     """
     try:
@@ -76,7 +79,7 @@ def serve_tap(
             folder=folder,
             should_stop=asked,
         )
-        writer = Writer()
+        writer = Writer() if batch_files is None else BatchWriter(batch_files)
         for message in _versioned(source.read(settings, request), lambda: not stopped):
             out.write(writer.encode(message))
             if isinstance(message, Checkpoint):

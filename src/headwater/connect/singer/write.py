@@ -65,19 +65,26 @@ class Writer:
                 return b""
         return self._encoder.encode(line) + b"\n"
 
+    def records(self, rows: Rows) -> bytes:
+        """The rows alone, a line each."""
+        return self._encoder.encode_lines(_records(rows))
+
     def _rows(self, rows: Rows) -> bytes:
-        batch = rows.batch
-        if not batch.num_rows:
-            return b""
-        columns = [_encodable(batch.column(index), batch.schema.field(index)) for index in range(batch.num_columns)]
-        # dict, zip and map are loops in C: no bytecode runs per record.
-        values = zip(*columns, strict=True) if columns else repeat((), batch.num_rows)
-        records = list(map(dict, map(partial(zip, batch.schema.names), values)))
-        if rows.missing is not None:
-            names = pc.list_flatten(rows.missing).to_pylist()
-            for row, name in zip(pc.list_parent_indices(rows.missing).to_pylist(), names, strict=True):
-                del records[row][name]
+        records = _records(rows)
         return self._encoder.encode_lines([*map(_RecordLine, repeat(rows.stream), records, repeat(rows.version))])
+
+
+def _records(rows: Rows) -> list[dict[str, Any]]:
+    batch = rows.batch
+    columns = [_encodable(batch.column(index), batch.schema.field(index)) for index in range(batch.num_columns)]
+    # dict, zip and map are loops in C: no bytecode runs per record.
+    values = zip(*columns, strict=True) if columns else repeat((), batch.num_rows)
+    records = list(map(dict, map(partial(zip, batch.schema.names), values)))
+    if rows.missing is not None:
+        names = pc.list_flatten(rows.missing).to_pylist()
+        for row, name in zip(pc.list_parent_indices(rows.missing).to_pylist(), names, strict=True):
+            del records[row][name]
+    return records
 
 
 def _encodable(array: pa.Array, column: pa.Field) -> list[Any]:
