@@ -21,9 +21,12 @@ _ADDRESS = {
     ),
 }
 
+_NO_TUNNEL = "For projects that set it: without `ssh_tunnel.enable` it changes nothing."
+_NO_LOG = "For projects that set it: there is no log-based replication here."
 
-def _unused(name: str, kind: SettingKind, label: str, description: str) -> Setting:
-    return Setting(name=name, kind=kind, label=label, description=description, hidden=True)
+
+def _unused(name: str, kind: SettingKind, label: str, description: str, *, secret: bool = False) -> Setting:
+    return Setting(name=name, kind=kind, label=label, description=description, hidden=True, sensitive=secret)
 
 
 POSTGRES = Definition(
@@ -68,8 +71,45 @@ POSTGRES = Definition(
             kind=SettingKind.INTEGER,
             value=0,
             label="Lookback",
-            description="How far behind the last replication key, when that is a moment, rows are read again: for "
-            "transactions that commit late.",
+            description="How far behind the last replication key, when that is a date or a moment, rows are read "
+            "again: for transactions that commit late.",
+        ),
+        Setting(
+            name="lookback_units",
+            kind=SettingKind.INTEGER,
+            value=0,
+            label="Lookback of numbers",
+            description="The same for replication keys that are numbers: how much below the last one.",
+        ),
+        Setting(
+            name="null_replication_keys",
+            kind=SettingKind.OPTIONS,
+            value="once",
+            label="Rows without a replication key",
+            description="When rows whose replication key is null are read.",
+            options=(
+                Option(value="once", label="With the first run of a stream"),
+                Option(value="always", label="With every run"),
+                Option(value="never", label="Never"),
+            ),
+        ),
+        Setting(
+            name="ssh_tunnel.enable",
+            kind=SettingKind.BOOLEAN,
+            value=False,
+            label="SSH tunnel",
+            description="Not here: a read that asks for one is refused and says how to open it.",
+            hidden=True,
+        ),
+        *(
+            _unused(f"ssh_tunnel.{name}", kind, "SSH tunnel", _NO_TUNNEL, secret="private" in name)
+            for name, kind in {
+                "host": SettingKind.STRING,
+                "port": SettingKind.INTEGER,
+                "username": SettingKind.STRING,
+                "private_key": SettingKind.STRING,
+                "private_key_password": SettingKind.STRING,
+            }.items()
         ),
         _unused(
             "max_record_count",
@@ -100,6 +140,28 @@ POSTGRES = Definition(
             SettingKind.OBJECT,
             "Options by stream",
             "For projects that set it: changes nothing here.",
+        ),
+        _unused(
+            "ssl_storage_directory",
+            SettingKind.STRING,
+            "Folder of certificates",
+            "For projects that set it: certificates given as text are kept in the run's own folder.",
+        ),
+        *(
+            _unused(name, kind, "Log-based replication", _NO_LOG)
+            for name, kind in {
+                "replication_slot_name": SettingKind.STRING,
+                "replication_max_run_seconds": SettingKind.INTEGER,
+                "replication_idle_exit_seconds": SettingKind.INTEGER,
+                "log_based_single_connection": SettingKind.BOOLEAN,
+                "auto_bootstrap_log_based": SettingKind.BOOLEAN,
+            }.items()
+        ),
+        _unused(
+            "batch_config",
+            SettingKind.OBJECT,
+            "Batch files",
+            "For projects that set it: rows go to the loader as Arrow, without files in between.",
         ),
     ),
 )

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psycopg
 
+from headwater.base.errors import InputError
 from headwater.connect.contract import Message, ReadRequest
 from headwater.connect.destinations.postgres.address import Address, address
 from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect
@@ -39,13 +40,24 @@ def signature(settings: Settings) -> str:
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """See `read.read`."""
-    yield from read_streams(settings, address(settings, request.folder / "tls", plugin=_PLUGIN), request)
+    yield from read_streams(settings, _address(settings, request.folder), request)
+
+
+def _address(settings: Settings, folder: Path) -> Address:
+    if settings.ssh_tunnel.get("enable"):
+        raise InputError(
+            "no-ssh-tunnel",
+            f"`{_PLUGIN}` opens no SSH tunnel itself, and `ssh_tunnel.enable` asks for one",
+            why="with `ssh -N -L 5433:DATABASE_HOST:5432 USER@BASTION` the database is at localhost, port 5433",
+            hint=f"open it so, then headwater config set {_PLUGIN} ssh_tunnel.enable false",
+        )
+    return address(settings, folder / "tls", plugin=_PLUGIN)
 
 
 @contextlib.contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
     with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
-        at: Address = address(settings, Path(folder) / "tls", plugin=_PLUGIN)
+        at = _address(settings, Path(folder))
         try:
             connection = connect(at, application="headwater: discovery")
         except psycopg.OperationalError as error:

@@ -11,30 +11,15 @@ import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
+from headwater.base.errors import InputError
 from headwater.connect.destinations.postgres.connection import Connection
 from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources.postgres import columns
+from headwater.connect.sources.postgres.columns import Source
 from headwater.connect.sources.postgres.settings import Settings
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
 
 _IS_VIEW = {"v": True, "m": True}
-# Types that the values of a bookmark may have.
-_ORDERED = frozenset(
-    (
-        "int2",
-        "int4",
-        "int8",
-        "numeric",
-        "float4",
-        "float8",
-        "date",
-        "timestamp",
-        "timestamptz",
-        "text",
-        "varchar",
-        "uuid",
-    )
-)
 _RELATIONS = """
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
@@ -49,7 +34,7 @@ with recursive domains as (
   from pg_type t join domains d on t.typbasetype = d.oid where t.typtype = 'd'
 )
 select n.nspname, c.relname, c.relkind::text, a.attname, b.typname, b.typtype::text,
-  b.typcategory = 'A' and b.typelem <> 0 and b.typlen = -1, greatest(a.atttypmod, d.modifier),
+  b.typcategory = 'A' and b.typelem <> 0 and b.typlen = -1, greatest(a.atttypmod, d.modifier), a.attnotnull,
   coalesce(array_position(i.indkey::int[], a.attnum::int) + 1, 0) -- an int2vector counts from 0
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -62,11 +47,12 @@ order by n.nspname collate "C", c.relname collate "C", a.attnum
 """
 _DIGEST = f"""
 select md5(coalesce(string_agg(line, '|' order by line collate "C"), '')) from (
-  select concat_ws(':', n.nspname, c.relname, c.relkind, a.attname, a.atttypid, a.atttypmod, a.attnum, i.indkey) as line
+  select concat_ws(':', n.nspname, c.relname, c.relkind, a.attname, a.atttypid, a.atttypmod, a.attnum,
+    a.attnotnull, i.indkey) as line
   from pg_class c join pg_namespace n on n.oid = c.relnamespace
   join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
   left join pg_index i on i.indrelid = c.oid and i.indisprimary
-  where c.oid in (select c.oid {_RELATIONS})
+  where c.oid in (select c.oid {_RELATIONS}) and has_schema_privilege(n.oid, 'usage')
     and (has_table_privilege(c.oid, 'select') or has_column_privilege(c.oid, a.attnum, 'select'))
 ) found
 """
@@ -78,17 +64,34 @@ class Table(Struct, frozen=True, kw_only=True):
     schema: str
     name: str
     is_view: bool
-    columns: tuple[columns.Source, ...]
+    columns: tuple[Source, ...]
     keys: tuple[str, ...]
 
     @property
     def stream(self) -> str:
         return f"{self.schema}-{self.name}"
 
+    def column(self, name: str) -> Source:
+        """Raises StopIteration when there is none."""
+        return next(one for one in self.columns if one.name == name)
+
 
 def tables(connection: Connection, settings: Settings) -> list[Table]:
-    """All that the user may read, by schema and name. One query, however many there are."""
-    return list(_tables(connection, settings))
+    """All that the user may read, by schema and name. One query, however many there are.
+
+    Raises InputError (`ambiguous-stream`) for two tables that would have one name as streams.
+    """
+    found: dict[str, Table] = {}
+    for table in _tables(connection, settings):
+        other = found.setdefault(table.stream, table)
+        if other is not table:
+            raise InputError(
+                "ambiguous-stream",
+                f"two tables would be stream `{table.stream}`",
+                why=f"`{table.name}` in schema `{table.schema}`, and `{other.name}` in schema `{other.schema}`",
+                hint=f"headwater config set tap-postgres filter_schemas '[\"{table.schema}\"]'",
+            )
+    return list(found.values())
 
 
 def digest(connection: Connection, settings: Settings) -> str:
@@ -106,25 +109,27 @@ def _tables(connection: Connection, settings: Settings) -> Iterator[Table]:
     rows = connection.execute(_COLUMNS.encode(), {"schemas": settings.filter_schemas}).fetchall()
     for (schema, name, kind), group in groupby(rows, lambda row: row[:3]):
         members = list(group)
-        keyed = sorted((position, column) for _, _, _, column, _, _, _, _, position in members if position)
+        keyed = sorted((position, column) for _, _, _, column, *_, position in members if position)
         yield Table(
             schema=schema,
             name=name,
             is_view=_IS_VIEW.get(kind, False),
-            columns=tuple(_source(*row[3:8]) for row in members),
+            columns=tuple(_source(*row[3:9]) for row in members),
             keys=tuple(column for _, column in keyed),
         )
 
 
-def _source(name: str, base: str, kind: str, is_array: bool, modifier: int) -> columns.Source:
+def _source(name: str, base: str, kind: str, is_array: bool, modifier: int, not_null: bool) -> Source:
     precision, scale = columns.type_modifier(modifier) if base == "numeric" else (None, None)
-    return columns.Source(name=name, base=base, kind=kind, is_array=is_array, precision=precision, scale=scale)
+    return Source(
+        name=name, base=base, kind=kind, is_array=is_array, precision=precision, scale=scale, not_null=not_null
+    )
 
 
 def _stream(table: Table, settings: Settings) -> CatalogStream:
     cursor = settings.replication_keys.get(table.stream)
     method = "INCREMENTAL" if cursor else settings.default_replication_method
-    ordered = [one.name for one in table.columns if one.base in _ORDERED and one.kind == "b" and not one.is_array]
+    ordered = [one.name for one in table.columns if one.is_ordered]
     top: dict[str, Any] = {
         "inclusion": "available",
         "selected-by-default": True,

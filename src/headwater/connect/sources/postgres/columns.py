@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct
@@ -31,6 +29,23 @@ _DIRECT = {
     "timestamptz": types.TIMESTAMP,
 }
 _JSON = frozenset({"json", "jsonb"})
+# Types that the values of a bookmark may have.
+_ORDERED = frozenset(
+    (
+        "int2",
+        "int4",
+        "int8",
+        "numeric",
+        "float4",
+        "float8",
+        "date",
+        "timestamp",
+        "timestamptz",
+        "text",
+        "varchar",
+        "uuid",
+    )
+)
 _MOST_DIGITS = 38
 # The days and microseconds since 1970 from 0001-01-01 to 9999-12-31. What lies beyond (PostgreSQL knows infinity, and
 # years before and after) no other type of the contract could hold either.
@@ -42,7 +57,7 @@ _DAY = 86_400_000_000
 class Source(Struct, frozen=True, kw_only=True):
     """A column of a table `t` as the catalog of the database has it. `base` is the type's name, that of a domain's own
     type for a domain; `kind` is pg_type.typtype of it, `is_array` tells arrays; `precision` and `scale` are those of a
-    numeric."""
+    numeric. `not_null` is what the database promises; a view's columns may always be null."""
 
     name: str
     base: str
@@ -50,6 +65,12 @@ class Source(Struct, frozen=True, kw_only=True):
     is_array: bool = False
     precision: int | None = None
     scale: int | None = None
+    not_null: bool = False
+
+    @property
+    def is_ordered(self) -> bool:
+        """Whether rows can be read in the order of this column, and on from a value of it."""
+        return self.base in _ORDERED and self.kind == "b" and not self.is_array
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -164,8 +185,3 @@ def type_modifier(modifier: int) -> tuple[int | None, int | None]:
     packed = modifier - 4
     scale = packed & 0x7FF
     return (packed >> 16) & 0xFFFF, scale - 0x800 if scale >= 0x400 else scale
-
-
-def is_moment(base: str) -> bool:
-    """Whether seconds can be taken off a value of the type."""
-    return bool(re.fullmatch(r"timestamp(tz)?", base))

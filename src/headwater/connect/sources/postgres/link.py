@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import threading
+from collections.abc import Generator
 
 import adbc_driver_manager as adbc
 import adbc_driver_postgresql
@@ -12,17 +13,19 @@ from psycopg.conninfo import make_conninfo
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, InputError, RunFailedError
 from headwater.connect.destinations.postgres.address import Address
-from headwater.connect.destinations.postgres.connection import Connection, execute
+from headwater.connect.destinations.postgres.connection import Connection, execute, literal
 
-_SETTINGS = (
-    "set search_path = pg_catalog",
-    "set timezone = 'UTC'",
-    "set datestyle = 'ISO'",
-    "set intervalstyle = 'postgres'",
-    "set extra_float_digits = 1",
-    "set statement_timeout = 0",
-)
 _BEGIN = "begin transaction isolation level repeatable read read only"
+# For the transaction, not the session: a pooler may give the session to someone else afterwards.
+_SETTINGS = {
+    "search_path": "pg_catalog",
+    "TimeZone": "UTC",
+    "DateStyle": "ISO",
+    "IntervalStyle": "postgres",
+    "extra_float_digits": "1",
+    "statement_timeout": "0",  # a read takes as long as it takes
+    "idle_in_transaction_session_timeout": "0",
+}
 
 
 def snapshot(connection: Connection) -> str:
@@ -33,25 +36,77 @@ def snapshot(connection: Connection) -> str:
     return str(row[0])
 
 
-class Reader:
-    """A session that reads by one snapshot. One query at a time; closing it ends the query that runs."""
+class Sessions:
+    """Sessions that read by one snapshot, one query at a time each. They are opened as they are needed and used again:
+    the driver reads the whole of pg_attribute for its first one, which takes seconds where there are many tables."""
 
     def __init__(self, address: Address, snapshot_id: str) -> None:
         self._address = address
-        self._database = adbc.AdbcDatabase(
-            driver=adbc_driver_postgresql._driver_path(),  # noqa: SLF001 - the package offers no other way past dbapi
-            uri=make_conninfo("", **address.parameters, application_name="headwater: reading"),
-        )
-        try:
-            self._connection = adbc.AdbcConnection(self._database)
-        except adbc.Error:
-            self._database.close()
-            raise
-        for statement in (*_SETTINGS, _BEGIN, f"set transaction snapshot '{snapshot_id}'"):
-            self._run(statement)
+        self._snapshot = snapshot_id
+        self._database: adbc.AdbcDatabase | None = None
+        self._lock = threading.Lock()
+        self._idle: list[_Session] = []
+        self._busy: list[_Session] = []
+        self.is_cancelled = False
 
-    def batches(self, query: str, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-        """The rows of a query in batches of about `batch_bytes`. Raises adbc_driver_manager.Error."""
+    def batches(self, query: str, batch_bytes: int) -> Generator[pa.RecordBatch, None, None]:
+        """The rows of a query in batches of about `batch_bytes`. The server is told when they are not wanted to the
+        end. Raises adbc_driver_manager.Error, and what Arrow raises for an error of the driver."""
+        session = self._taken()
+        is_whole = False
+        try:
+            yield from session.batches(query, batch_bytes)
+            is_whole = True
+        finally:
+            with self._lock:
+                self._busy.remove(session)
+                if is_whole:
+                    self._idle.append(session)
+            if not is_whole:
+                session.cancel()
+                session.close()
+
+    def cancel(self) -> None:
+        """End the queries that run, and let none begin: their readers get an error. From any thread."""
+        with self._lock:
+            self.is_cancelled = True
+            for session in self._busy:
+                session.cancel()
+
+    def close(self) -> None:
+        """When no query runs any more."""
+        for session in self._idle:
+            session.close()
+        if self._database is not None:
+            with contextlib.suppress(adbc.Error):
+                self._database.close()
+
+    def _taken(self) -> _Session:
+        with self._lock:
+            if self._idle:
+                session = self._idle.pop()
+            else:
+                if self._database is None:
+                    self._database = _database(self._address)
+                session = _Session(self._database, self._snapshot)
+            self._busy.append(session)
+            if self.is_cancelled:
+                session.cancel()
+            return session
+
+
+class _Session:
+    def __init__(self, database: adbc.AdbcDatabase, snapshot_id: str) -> None:
+        self._connection = adbc.AdbcConnection(database)
+        settings = ", ".join(f"set_config({literal(name)}, {literal(to)}, true)" for name, to in _SETTINGS.items())
+        try:
+            for statement in (_BEGIN, f"set transaction snapshot {literal(snapshot_id)}", f"select {settings}"):
+                self._run(statement)
+        except BaseException:
+            self.close()
+            raise
+
+    def batches(self, query: str, batch_bytes: int) -> Generator[pa.RecordBatch, None, None]:
         statement = adbc.AdbcStatement(self._connection)
         try:
             statement.set_options(**{"adbc.postgresql.batch_size_hint_bytes": str(batch_bytes)})
@@ -64,11 +119,13 @@ class Reader:
             with contextlib.suppress(adbc.Error):
                 statement.close()
 
+    def cancel(self) -> None:
+        with contextlib.suppress(adbc.Error):
+            self._connection.cancel()
+
     def close(self) -> None:
         with contextlib.suppress(adbc.Error):
             self._connection.close()
-        with contextlib.suppress(adbc.Error):
-            self._database.close()
 
     def _run(self, statement: str) -> None:
         one = adbc.AdbcStatement(self._connection)
@@ -79,7 +136,14 @@ class Reader:
             one.close()
 
 
-def trouble(address: Address, error: Exception, stream: str) -> HeadwaterError:
+def _database(address: Address) -> adbc.AdbcDatabase:
+    return adbc.AdbcDatabase(
+        driver=adbc_driver_postgresql._driver_path(),  # noqa: SLF001 - the package offers no other way past dbapi
+        uri=make_conninfo("", **address.parameters, application_name="headwater: reading"),
+    )
+
+
+def trouble(address: Address, error: Exception, stream: str, *, has_bookmark: bool) -> HeadwaterError:
     """What an error of a query or of its rows says, in our words."""
     state = getattr(error, "sqlstate", None) or ""
     text = address.without_secrets(" ".join(str(error).split()))
@@ -98,7 +162,7 @@ def trouble(address: Address, error: Exception, stream: str) -> HeadwaterError:
             why=text,
             hint="run it again with --refresh-catalog",
         )
-    if state == "22P02" or state.startswith("22"):
+    if has_bookmark and state in ("22P02", "22003", "22007", "22008"):
         return InputError(
             "bad-bookmark",
             f"the bookmark of stream `{stream}` is no value of its replication key",
@@ -106,7 +170,19 @@ def trouble(address: Address, error: Exception, stream: str) -> HeadwaterError:
             hint="headwater state list, then headwater state clear ID",
         )
     if state in ("57014", "40001"):
-        return RunFailedError("query-cancelled", f"the server ended the query of stream `{stream}`", why=text)
+        return RunFailedError(
+            "query-cancelled",
+            f"the server ended the query of stream `{stream}`",
+            why=text,
+            hint="run it again: it goes on from the last checkpoint",
+        )
+    if state == "53300" or "too many connections" in text or "remaining connection slots" in text:
+        return EnvironmentProblemError(
+            "too-many-connections",
+            f"PostgreSQL at {address.server} takes no more connections",
+            why=text,
+            hint="lower --jobs: a read needs one connection for each, and one more",
+        )
     if state[:2] in ("08", "57") or not state:
         return EnvironmentProblemError(
             "connection-lost",
