@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import pyarrow as pa
 from msgspec import Struct, field
@@ -171,8 +171,9 @@ class OpenRequest(Struct, frozen=True, kw_only=True):
     """Who loads. `pipeline` (the state id) names the checkpoint; None keeps no checkpoint.
 
     `folder` is a private scratch folder for spooling; `source` is the extractor's namespace, the default schema
-    name. `memory_bytes` bounds what a session holds before it spools to `folder`. `on_wait` hears for whom a session
-    waits, `on_notice` in a sentence what the user can better: the load goes on without it.
+    name. `memory_bytes` bounds what a session holds before it spools to `folder`. `on_bad_row` says what becomes of a
+    row that the destination refuses: the load fails, or the row is set aside with the reason. `on_wait` hears for whom
+    a session waits, `on_notice` in a sentence what the user can better: the load goes on without it.
     """
 
     pipeline: str | None
@@ -180,6 +181,7 @@ class OpenRequest(Struct, frozen=True, kw_only=True):
     source: str
     folder: Path
     memory_bytes: int = 256 << 20
+    on_bad_row: Literal["fail", "quarantine"] = "fail"
     on_wait: Callable[[str], None] = lambda _who: None
     on_notice: Callable[[str], None] = lambda _text: None
 

@@ -313,6 +313,7 @@ def _session(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         source=str(step.extractor.extras.get("load_schema") or step.extractor.namespace),
         folder=folder,
         memory_bytes=step.memory_bytes - _ahead_bytes(step) * (1 if step.jobs == 1 else 2),
+        on_bad_row="quarantine" if step.extractor.extras.get("on_bad_record") == "quarantine" else "fail",
         on_wait=lambda who: run.tell(step.name, Level.INFO, f"waiting for {who}"),
         on_notice=lambda text: run.tell(step.name, Level.WARNING, text),
     )

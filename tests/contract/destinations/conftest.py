@@ -43,13 +43,14 @@ class Place:
         if not self.can(*capabilities):
             pytest.skip(f"has no {' or '.join(capabilities)}")
 
-    def open(self, run_id="run-1", pipeline="dev:shop", *, memory_bytes=64 << 20, **settings):
+    def open(self, run_id="run-1", pipeline="dev:shop", *, memory_bytes=64 << 20, on_bad_row="fail", **settings):
         request = OpenRequest(
             pipeline=pipeline,
             run_id=run_id,
             source="shop",
             folder=self.folder / f"scratch-{len(self.opened)}",
             memory_bytes=memory_bytes,
+            on_bad_row=on_bad_row,
         )
         session = self.module.open(self.settings(**settings), request)
         self.opened.append(session)
@@ -69,6 +70,10 @@ class DuckDBPlace(Place):
     def execute(self, statement):
         with warehouse.writing(self.path, who="test") as connection:
             connection.execute(statement)
+
+    def rejects(self):
+        with warehouse.reading(self.path, who="test") as connection:
+            return connection.execute("select record, reason from _headwater.rejects").fetchall()
 
     def shape(self, stream):
         with warehouse.reading(self.path, who="test") as connection:
@@ -138,6 +143,9 @@ class PostgresPlace(Place):
     def execute(self, statement):
         self.sql(statement)
 
+    def rejects(self):
+        return self.sql("select record, reason from _headwater.rejects")
+
     def shape(self, stream):
         with self.server.connect("contract") as connection:
             found = connection.execute(
@@ -191,6 +199,9 @@ class MariaDBPlace(Place):
 
     def execute(self, statement):
         self.server.sql(statement)
+
+    def rejects(self):
+        return self.server.sql("select record, reason from shop._headwater_rejects")
 
     def shape(self, stream):
         with self.server.connect() as connection, connection.cursor() as cursor:

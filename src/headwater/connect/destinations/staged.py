@@ -5,11 +5,8 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Protocol, TypeVar
-
-import pyarrow as pa
-from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.base.failpoint import reach
@@ -24,7 +21,9 @@ from headwater.connect.contract import (
     Stored,
     StreamReceipt,
 )
+from headwater.connect.destinations import poison
 from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
+from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.history import refuse_without_keys
 from headwater.connect.staging import InexactError, LongKeyError, Part, StagedStream, Staging, with_rejects
 
@@ -33,54 +32,6 @@ _MOST_ATTEMPTS = 8
 PORTION_BYTES = 32 << 20
 _Answer = TypeVar("_Answer")
 _Connection_contra = TypeVar("_Connection_contra", contravariant=True)
-
-
-class StreamPart(Struct, frozen=True):
-    """What a commit takes of a stream: its first `count` batches, which may be none."""
-
-    stream: StagedStream
-    count: int
-
-    @property
-    def rows(self) -> int:
-        return self.stream.spool.rows(self.count)
-
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """Can be asked for again."""
-        return self.stream.spool.first(self.count)
-
-    def receipt(self, taken: int, place: str, *, repaired: int = 0) -> StreamReceipt:
-        """That the table `place` took so many rows, `repaired` values of them changed on the way. Raises RunFailedError
-        (`count-mismatch`) when others were staged."""
-        if taken != self.rows:
-            raise RunFailedError(
-                "count-mismatch",
-                f"{self.rows} rows of stream `{self.stream.name}` were staged, but `{place}` took {taken}",
-            )
-        repaired += sum(self.stream.repaired[: self.count])
-        return StreamReceipt(rows_in=taken, rows_out=taken, repaired=repaired)
-
-
-class Commit(Struct, frozen=True, kw_only=True):
-    """What is to become durable together. `expected` is where the pipeline stands unless someone else loaded it;
-    `streams` are those that have rows, a new shape, or (when it is `final`) a content to be replaced."""
-
-    entry: Entry
-    expected: Standing
-    streams: tuple[StreamPart, ...]
-    activations: tuple[ActivateVersion, ...]
-    rejects: list[Rejected]
-    state: bytes | None
-    final: bool
-
-    def touched(self) -> set[str]:
-        """The streams whose tables it changes."""
-        return {part.stream.name for part in self.streams} | {one.stream for one in self.activations}
-
-    def receipt(self, streams: dict[str, StreamReceipt], changes: list[Change] | None = None) -> Receipt:
-        return Receipt(
-            sequence=self.entry.sequence, streams=streams, changes=tuple(changes or ()), checkpoint=self.state
-        )
 
 
 class Writer(Protocol):
@@ -209,6 +160,34 @@ class StagedSession:
         )
 
     def _written(self, commit: Commit) -> Receipt:
+        try:
+            return self._adapted(commit)
+        except RunFailedError as error:
+            if error.reference not in poison.REFERENCES:
+                raise
+            return self._written_without_poison(commit, error)
+
+    def _written_without_poison(self, commit: Commit, error: RunFailedError) -> Receipt:
+        """The commit without the rows that the database refuses. Raises RunFailedError that names the first of them
+        when none may be set aside; the `error` itself when it is not for single rows."""
+        may_set_aside = self._request.on_bad_row == "quarantine"
+        rows = poison.found(commit, self._trial, most=poison.MOST_ROWS if may_set_aside else 1)
+        if may_set_aside and rows:
+            return self._adapted(poison.without(commit, rows))
+        raise poison.named(rows[0]) if rows else error
+
+    def _trial(self, commit: Commit) -> RunFailedError | None:
+        try:
+            self._adapted(commit)
+        except _TrialDoneError:
+            return None
+        except RunFailedError as error:
+            if error.reference not in poison.REFERENCES:
+                raise
+            return error
+        raise AssertionError
+
+    def _adapted(self, commit: Commit) -> Receipt:
         while True:
             try:
                 return self.writer.write(commit)
@@ -217,6 +196,10 @@ class StagedSession:
                 self._staging.streams[error.stream].texts.add(error.column)
             except LongKeyError as error:
                 self._staging.streams[error.stream].has_long_keys = True
+
+
+class _TrialDoneError(Exception):
+    """A trial came to where it would commit; whoever began its transaction rolls it back."""
 
 
 class Books(Protocol[_Connection_contra]):
@@ -253,6 +236,8 @@ def enter(
     changes: list[Change],
 ) -> Receipt:
     """Write the commit into the books, in the transaction that its rows are in."""
+    if commit.is_trial:
+        raise _TrialDoneError
     reach("commit.loaded")
     receipts = with_rejects(receipts, commit.rejects)
     books.write_rejects(connection, commit.entry, commit.rejects)

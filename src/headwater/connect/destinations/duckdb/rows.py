@@ -149,6 +149,19 @@ def _incoming_table(
 
 
 @contextlib.contextmanager
+def refusals(table: Target) -> Iterator[None]:
+    """What the table refuses is a RunFailedError (`value-rejected`)."""
+    try:
+        yield
+    except (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException) as error:
+        raise RunFailedError(
+            "value-rejected",
+            f"a value of stream `{table.stream}` does not fit `{table.schema}.{table.table}`",
+            why=str(error).split("\n", 1)[0],
+        ) from error
+
+
+@contextlib.contextmanager
 def _registered(
     connection: duckdb.DuckDBPyConnection, table: Target, batches: Iterable[pa.RecordBatch], *, riders: bool
 ) -> Iterator[_Stream]:
@@ -159,12 +172,6 @@ def _registered(
     except duckdb.Error as error:
         if stream.error is not None:  # DuckDB tells only that reading failed
             raise stream.error from error
-        if isinstance(error, (duckdb.ConstraintException, duckdb.ConversionException, duckdb.OutOfRangeException)):
-            raise RunFailedError(
-                "value-rejected",
-                f"a value of stream `{table.stream}` does not fit `{table.schema}.{table.table}`",
-                why=str(error).split("\n", 1)[0],
-            ) from error
         raise
     finally:
         with contextlib.suppress(duckdb.Error):  # not possible in an aborted transaction; the connection ends soon

@@ -10,8 +10,9 @@ from headwater.base.errors import InputError
 from headwater.connect import names, warehouse
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
+from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.duckdb import books, history, replace, rows, tables, versions
-from headwater.connect.destinations.staged import Commit, StreamPart, already_durable, enter
+from headwater.connect.destinations.staged import already_durable, enter
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream
 
@@ -87,7 +88,8 @@ class DuckDBWriter:
             if target.starts_history:
                 changes.append(history.start(connection, target, loaded_at))
             incoming = rows.Incoming(batches=part.batches(), loaded_at=loaded_at)
-            taken = self._take(connection, commit, part, target, place, incoming)
+            with rows.refusals(target):
+                taken = self._take(connection, commit, part, target, place, incoming)
             receipt = part.receipt(taken, f"{target.schema}.{target.table}")
             if taken:
                 receipts[part.stream.name] = receipt

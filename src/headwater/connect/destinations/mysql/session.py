@@ -12,13 +12,14 @@ from headwater.base.errors import InputError
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import deletes
 from headwater.connect.destinations.bookkeeping import Entry, Standing
+from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.mysql import alter, books, history, replace, rows, tables, versions
 from headwater.connect.destinations.mysql.called import identifiers
 from headwater.connect.destinations.mysql.connection import Connection, end, hold_pipeline
 from headwater.connect.destinations.mysql.settings import Settings
 from headwater.connect.destinations.mysql.sql_types import is_too_fine
 from headwater.connect.destinations.mysql.trouble import cannot_connect, is_lock_wait, is_of_value, is_passing, trouble
-from headwater.connect.destinations.staged import Commit, StagedSession, StreamPart, already_durable, enter, steadily
+from headwater.connect.destinations.staged import StagedSession, already_durable, enter, steadily
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream, Staging, as_text
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 from msgspec import Struct
 
 from headwater.connect.contract import Change
+from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.postgres import rows, tables
 from headwater.connect.destinations.postgres.connection import Connection, execute
-from headwater.connect.destinations.staged import Commit, StreamPart
 from headwater.connect.staging import StagedStream
 
 
@@ -41,6 +41,7 @@ def fits(begun: dict[str, Begun], commit: Commit) -> bool:
     return all(
         name in parts
         and parts[name].count >= one.count
+        and parts[name].kept is None
         and is_for(one, parts[name].stream)
         and (commit.final or not (one.sent.is_straight and one.shape.is_replaced))
         for name, one in begun.items()

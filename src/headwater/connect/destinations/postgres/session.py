@@ -12,6 +12,7 @@ from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import names
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
+from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.postgres import books, early, history, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
@@ -29,7 +30,7 @@ from headwater.connect.destinations.postgres.connection import (
     value_rejected,
 )
 from headwater.connect.destinations.postgres.settings import Settings
-from headwater.connect.destinations.staged import Commit, StreamPart, already_durable, enter, steadily
+from headwater.connect.destinations.staged import already_durable, enter, steadily
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import InexactError, StagedStream
 
@@ -252,9 +253,9 @@ class PostgresWriter:
         return part.receipt(taken.rows, table, repaired=sum(taken.repaired.values())), changes
 
     def _incoming(self, part: StreamPart, moment: datetime, begun: early.Begun | None = None) -> rows.Incoming:
-        schema, start = part.stream.schema, begun.count if begun is not None else 0
+        schema = part.stream.schema
         return rows.Incoming(
-            batches=lambda: part.stream.spool.between(start, part.count),
+            batches=part.batches if begun is None else lambda: part.stream.spool.between(begun.count, part.count),
             loaded_at=moment,
             exact=frozenset((*schema.keys, *([schema.cursor] if schema.cursor else []))),
             fresh=self._fresh,
