@@ -9,8 +9,8 @@ from msgspec import Struct
 
 from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
 from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
-from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POSTGRES
+from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.model.plugin import Definition, PluginKind
 from headwater.plan.inherit import DefinitionOf
 from headwater.store import hub, lock_files

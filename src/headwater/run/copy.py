@@ -244,7 +244,7 @@ def _chain(step: ExtractLoad, run: Run, starts: Sequence[Start], *, fed: bool = 
 def _parsed(step: ExtractLoad, run: Run, leg: Leg, chain: Chain) -> Iterator[Message]:
     """What the last program of a leg says."""
     options = _parse_options(step, Path(run.plan.root))
-    depth = legs.flatten_depth(step, leg)
+    depth = legs.flatten_depth(leg)
     if depth is not None and step.extractor.extras.get("flatten_depth") is None:
         options = msgspec.structs.replace(options, flatten_depth=depth)
     if not leg.is_last:

@@ -81,7 +81,7 @@ def names(staged: Sequence[Stage]) -> Callable[[str], tuple[str, ...]]:
     return names_of
 
 
-def flatten_depth(step: ExtractLoad, leg: Leg) -> int | None:
+def flatten_depth(leg: Leg) -> int | None:
     """How deep the leg's stages and its destination want objects flattened; None leaves it to the parser. On the way
     to a program objects stay what they are: flattening is the target's to do."""
     wanted = [mapper.flatten_depth(block.config) for block in reversed(leg.ours) if block.kind.value != "extractor"]
