@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from headwater.connect import names, types
 from headwater.connect.contract import JSON_FIELD
-from headwater.connect.destinations import folder
+from headwater.connect.destinations import file_columns, folder
 from headwater.connect.destinations.duckdb import sql_types as duckdb_types
 from headwater.connect.destinations.duckdb import tables as duckdb_tables
 from headwater.connect.destinations.mysql import called as mysql_called
@@ -207,15 +207,15 @@ COLUMNS: dict[str, Callable[[Sequence[str]], dict[str, str]]] = {
         given, max_length=postgres_tables.LONGEST_NAME, fold_case=False, reserved=postgres_tables.RESERVED
     ),
     "MariaDB": lambda given: mysql_called.identifiers(given, fold_case=True, reserved=mysql_tables.RESERVED),
-    "Parquet, JSON lines": lambda given: names.identifiers(
-        given, max_length=folder.LONGEST_NAME, fold_case=False, reserved=folder.RESERVED
+    "Parquet, JSON lines, CSV": lambda given: names.identifiers(
+        given, max_length=file_columns.LONGEST_NAME, fold_case=False, reserved=folder.RESERVED
     ),
 }
 _FORBIDDEN = {
     "DuckDB": "U+0000",
     "PostgreSQL": "U+0000",
     "MariaDB": "U+0000, U+0130, characters beyond U+FFFF, white space at the end, `_headwater_` at the beginning",
-    "Parquet, JSON lines": "U+0000",
+    "Parquet, JSON lines, CSV": "U+0000",
 }
 
 
@@ -253,9 +253,9 @@ def names_page() -> list[str]:
 
 def _rules() -> list[list[str]]:
     limits = {"DuckDB": duckdb_tables.LONGEST_NAME, "PostgreSQL": postgres_tables.LONGEST_NAME}
-    limits |= {"MariaDB": mysql_called.LONGEST_NAME, "Parquet, JSON lines": folder.LONGEST_NAME}
+    limits |= {"MariaDB": mysql_called.LONGEST_NAME, "Parquet, JSON lines, CSV": file_columns.LONGEST_NAME}
     reserved = {"DuckDB": duckdb_tables.RESERVED, "PostgreSQL": postgres_tables.RESERVED}
-    reserved |= {"MariaDB": mysql_tables.RESERVED, "Parquet, JSON lines": folder.RESERVED}
+    reserved |= {"MariaDB": mysql_tables.RESERVED, "Parquet, JSON lines, CSV": folder.RESERVED}
     return [
         ["quoted by", '`"`', '`"`', "`` ` ``", ""],
         ["at most", *(f"{limits[place]} bytes" for place in COLUMNS)],

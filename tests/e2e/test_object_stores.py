@@ -68,7 +68,7 @@ def loaded(project):
         for number, country in enumerate(["DE", "FR"]):
             hw.write(f"orders-{number}.jsonl", json.dumps({"id": number, "country": country}) + "\n")
             hw.ok("run", "tap-files", "target-parquet")
-        bucket = Bucket(address, Access(**settings))
+        bucket = Bucket(Access(destination_path=address, **settings))
         assert bucket.names("_staged") == []
         paths = bucket.names("orders")
         tables = [pq.ParquetFile(pa.BufferReader(bucket.read(path))).read() for path in paths]

@@ -24,8 +24,10 @@ _CONNECT_SECONDS, _REQUEST_SECONDS = 10, 60
 
 
 class Access(Struct, frozen=True, kw_only=True):
-    """Who asks, and where. What is None is found by the store's own library: environment, profile, machine role."""
+    """The place, a folder or as `s3://bucket/prefix`, and who asks there. What is None is found by the store's own
+    library: environment, profile, machine role."""
 
+    destination_path: str = "output"
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = None
     aws_session_token: str | None = None
@@ -49,14 +51,15 @@ SECRETS = (
 
 
 class Bucket:
-    """Raises EnvironmentProblemError (`no-such-bucket`, `store-refused`, `store-unreachable`, `store-failed`).
+    """Raises EnvironmentProblemError: `no-such-bucket`, `wrong-region`, `store-refused`, `credentials-expired`,
+    `store-unreachable`, `store-failed`.
 
     An object is there as a whole or not at all, and seen by whoever lists after it was put. There is no renaming: a
     move copies within the store and deletes; in between both are there.
     """
 
-    def __init__(self, address: str, access: Access) -> None:
-        self.address = address.rstrip("/")
+    def __init__(self, access: Access) -> None:
+        self.address = access.destination_path.rstrip("/")
         scheme, _, rest = self.address.partition("://")
         authority, _, prefix = rest.partition("/")
         self._secrets = [value for name in SECRETS if (value := getattr(access, name))]
@@ -154,9 +157,10 @@ _EXPIRED = re.compile(r"expired", re.IGNORECASE)
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _REFUSED = re.compile(
     r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE_DOES_NOT_MATCH|FORBIDDEN|UNAUTHORI"
-    r"|status code[^0-9]*40[13]|PERMISSION_DENIED|UNAUTHENTICATED|AuthenticationFailed|credential",
+    r"|status( code)?[^0-9]*40[013]\b|PERMISSION_DENIED|UNAUTHENTICATED|AuthenticationFailed|credential",
     re.IGNORECASE,
 )
+_ELSEWHERE = re.compile(r"PermanentRedirect|PERMANENT_REDIRECT|AuthorizationHeaderMalformed|status( code)?[^0-9]*301\b")
 _UNREACHABLE = re.compile(
     r"NETWORK_CONNECTION|couldn?.?.?t (connect|resolve)|could not (connect|resolve)|time.?out|timed out|UNAVAILABLE"
     r"|curl|fail to get a new connection",
@@ -174,6 +178,13 @@ def _problem(address: str, text: str) -> EnvironmentProblemError:
         )
     if _NO_BUCKET.search(text):
         return _no_bucket(address, text)
+    if _ELSEWHERE.search(text):
+        return EnvironmentProblemError(
+            "wrong-region",
+            f"the bucket of `{address}` is in another region",
+            why=text,
+            hint="headwater config set LOADER aws_region <region>",
+        )
     if _REFUSED.search(text):
         return EnvironmentProblemError(
             "store-refused",

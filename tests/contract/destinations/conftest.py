@@ -297,8 +297,7 @@ class S3Place(ParquetPlace):
 
     @property
     def storage(self):
-        settings = self.settings()
-        return Bucket(settings.destination_path, settings)
+        return Bucket(self.settings())
 
 
 class JsonlPlace(FolderPlace):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "names.md"
-COLUMN_OF = {"duckdb": 1, "postgres": 2, "mysql": 3, "parquet": 4, "jsonl": 4}
+COLUMN_OF = {"duckdb": 1, "postgres": 2, "mysql": 3, "parquet": 4, "jsonl": 4, "csv": 4}
 
 
 def spelled(cell):

@@ -65,6 +65,7 @@ def _place(*aliases: str) -> tuple[Setting, ...]:
             "`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX`. "
             "A folder is made when absent, a bucket is not.",
         ),
+        *_ACCESS,
         Setting(
             name="load_method",
             kind=SettingKind.OPTIONS,
@@ -98,7 +99,6 @@ PARQUET = Definition(
     native="parquet",
     description="Parquet files in a folder or object store. A manifest says which files count.",
     settings=(
-        *_ACCESS,
         *_place(),
         Setting(
             name="partition_by",
@@ -137,7 +137,6 @@ JSONL = Definition(
     native="jsonl",
     description="Files with a JSON object a line, in a folder or object store. A manifest says which files count.",
     settings=(
-        *_ACCESS,
         *_place(),
         _GZIP,
         _unused("do_timestamp_file", _NAMED_HERE, SettingKind.BOOLEAN, value=True),
@@ -154,7 +153,6 @@ CSV = Definition(
     native="csv",
     description="CSV files in a folder or object store. A manifest says which files count.",
     settings=(
-        *_ACCESS,
         *_place("output_path"),
         _GZIP,
         _text("delimiter", "Delimiter", "The sign between two values.", value=","),

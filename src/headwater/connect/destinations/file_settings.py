@@ -8,9 +8,6 @@ from headwater.connect.objects import Access
 
 
 class FileSettings(Access, frozen=True, kw_only=True):
-    """`destination_path` is a folder, or a prefix of an object store as `s3://bucket/prefix`."""
-
-    destination_path: str = "output"
     load_method: Literal["append-only", "overwrite"] = "append-only"
     max_file_bytes: int = 1 << 30
 

@@ -85,7 +85,7 @@ class FolderSession:
     def _placed(self, settings: FileSettings) -> tuple[Storage, Head]:
         request = self._request
         if settings.destination_path.partition("://")[0] in SCHEMES:
-            bucket = Bucket(settings.destination_path, settings)
+            bucket = Bucket(settings)
             return bucket, NumberedHead(bucket, self._stem)
         folder = LocalFolder(settings.destination_path)
         who = f"load of {request.pipeline or request.source}"
@@ -215,8 +215,8 @@ class FolderSession:
         folder = f"{STAGED}/{self._stem}"
         staged = {path: path.removeprefix(f"{folder}/").partition("/") for path in self._storage.names(folder)}
         named = [(path, final) for path, (_, _, final) in staged.items() if final in counted]
+        self._storage.delete(current.retired)  # first: who lists the place meanwhile finds no row twice
         self._storage.move(named)
-        self._storage.delete(current.retired)
         orphans = [
             path
             for path, (batch, _, final) in staged.items()

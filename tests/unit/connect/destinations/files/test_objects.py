@@ -23,7 +23,7 @@ def settings(s3, tmp_path):
 
 @pytest.fixture
 def bucket(settings):
-    return Bucket(settings.destination_path, settings)
+    return Bucket(settings)
 
 
 @pytest.fixture
@@ -109,14 +109,14 @@ def test_files_that_are_replaced_go_after_the_commit(opened, bucket):
 
 def test_a_bucket_that_is_not_there(settings, s3):
     with pytest.raises(EnvironmentProblemError) as caught:
-        Bucket("s3://puddle/x", settings)
+        Bucket(msgspec.structs.replace(settings, destination_path="s3://puddle/x"))
     assert (caught.value.reference, caught.value.what) == ("no-such-bucket", "there is no bucket for `s3://puddle/x`")
 
 
 def test_a_store_that_nobody_answers_for(settings):
-    nowhere = msgspec.structs.replace(settings, aws_endpoint_url="http://127.0.0.1:1")
+    nowhere = msgspec.structs.replace(settings, destination_path="s3://lake/x", aws_endpoint_url="http://127.0.0.1:1")
     with pytest.raises(EnvironmentProblemError) as caught:
-        Bucket("s3://lake/x", nowhere)
+        Bucket(nowhere)
     assert (caught.value.reference, caught.value.what) == ("store-unreachable", "`s3://lake/x` can't be reached")
 
 
@@ -131,6 +131,8 @@ def test_a_store_that_nobody_answers_for(settings):
             "AWS Error NETWORK_CONNECTION during PutObject operation: curlCode: 28, Timeout was reached",
             "store-unreachable",
         ),
+        ("AWS Error UNKNOWN (HTTP status 400) during HeadBucket operation: No response body.", "store-refused"),
+        ("AWS Error UNKNOWN (HTTP status 301) during HeadBucket operation: No response body.", "wrong-region"),
         ("AWS Error SLOW_DOWN during PutObject operation", "store-failed"),
     ],
 )
@@ -144,5 +146,5 @@ def test_what_a_store_says_is_told_without_secrets(bucket, s3, text, reference):
 @pytest.mark.parametrize("address", ["s3://", "gs:///x", "az://box/x"])
 def test_an_address_that_lacks_something_is_refused(address):
     with pytest.raises(InputError) as caught:
-        Bucket(address, Access())
+        Bucket(Access(destination_path=address))
     assert caught.value.reference == "bad-address"
