@@ -36,6 +36,16 @@ def snapshot(connection: Connection) -> str:
     return str(row[0])
 
 
+class QueryError(Exception):
+    """What the driver said of a query. `state` is the SQLSTATE, empty for an error among the rows: Arrow's stream has
+    no place for it. `is_lost` says that the connection is gone with it."""
+
+    def __init__(self, error: Exception, *, is_lost: bool) -> None:
+        super().__init__(" ".join(str(error).split()))
+        self.state: str = getattr(error, "sqlstate", None) or ""
+        self.is_lost = is_lost
+
+
 class Sessions:
     """Sessions that read by one snapshot, one query at a time each. They are opened as they are needed and used again:
     the driver reads the whole of pg_attribute for its first one, which takes seconds where there are many tables."""
@@ -51,12 +61,17 @@ class Sessions:
 
     def batches(self, query: str, batch_bytes: int) -> Generator[pa.RecordBatch, None, None]:
         """The rows of a query in batches of about `batch_bytes`. The server is told when they are not wanted to the
-        end. Raises adbc_driver_manager.Error, and what Arrow raises for an error of the driver."""
-        session = self._taken()
+        end. Raises QueryError."""
+        try:
+            session = self._taken()
+        except adbc.Error as error:
+            raise QueryError(error, is_lost=True) from error
         is_whole = False
         try:
             yield from session.batches(query, batch_bytes)
             is_whole = True
+        except (adbc.Error, pa.ArrowException, OSError) as error:  # Arrow's stream has no errors of its driver
+            raise QueryError(error, is_lost=not session.is_alive()) from error
         finally:
             with self._lock:
                 self._busy.remove(session)
@@ -123,6 +138,14 @@ class _Session:
         with contextlib.suppress(adbc.Error):
             self._connection.cancel()
 
+    def is_alive(self) -> bool:
+        """After an error: in what language the server tells of it is for others to choose."""
+        try:
+            self._run("rollback")
+        except adbc.Error:
+            return False
+        return True
+
     def close(self) -> None:
         with contextlib.suppress(adbc.Error):
             self._connection.close()
@@ -143,10 +166,10 @@ def _database(address: Address) -> adbc.AdbcDatabase:
     )
 
 
-def trouble(address: Address, error: Exception, stream: str, *, has_bookmark: bool) -> HeadwaterError:
+def trouble(address: Address, error: QueryError, stream: str, *, has_bookmark: bool) -> HeadwaterError:
     """What an error of a query or of its rows says, in our words."""
-    state = getattr(error, "sqlstate", None) or ""
-    text = address.without_secrets(" ".join(str(error).split()))
+    state = error.state
+    text = address.without_secrets(str(error))
     schema, _, table = stream.partition("-")
     if state == "42501":
         return EnvironmentProblemError(
@@ -169,7 +192,7 @@ def trouble(address: Address, error: Exception, stream: str, *, has_bookmark: bo
             why=text,
             hint="headwater state list, then headwater state clear ID",
         )
-    if state in ("57014", "40001"):
+    if state in ("57014", "40001") or "canceling statement" in text:
         return RunFailedError(
             "query-cancelled",
             f"the server ended the query of stream `{stream}`",
@@ -183,11 +206,13 @@ def trouble(address: Address, error: Exception, stream: str, *, has_bookmark: bo
             why=text,
             hint="lower --jobs: a read needs one connection for each, and one more",
         )
-    if state[:2] in ("08", "57") or not state:
+    if error.is_lost or state[:2] in ("08", "57"):
         return EnvironmentProblemError(
             "connection-lost",
             f"the connection to PostgreSQL at {address.server} was lost while stream `{stream}` was read",
             why=text,
             hint="run it again: it goes on from the last checkpoint",
         )
-    return RunFailedError("database-error", f"cannot read stream `{stream}`", why=f"{text} (SQLSTATE {state})")
+    return RunFailedError(
+        "database-error", f"cannot read stream `{stream}`", why=f"{text} (SQLSTATE {state})" if state else text
+    )

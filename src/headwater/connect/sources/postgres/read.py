@@ -6,7 +6,6 @@ import contextlib
 from collections.abc import Iterator
 from functools import partial
 
-import adbc_driver_manager as adbc
 import psycopg
 import pyarrow as pa
 
@@ -87,7 +86,7 @@ def _delivered(query: Query, sessions: link.Sessions, address: Address, request:
         return
     try:
         yield from _messages(query, sessions, request)
-    except (adbc.Error, pa.ArrowException, OSError) as error:  # Arrow's reader has no errors of its driver
+    except link.QueryError as error:
         if not sessions.is_cancelled:
             raise link.trouble(address, error, query.stream, has_bookmark=query.after is not None) from error
 
