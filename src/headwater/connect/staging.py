@@ -173,20 +173,24 @@ _COMBINE_ROWS = 64_000
 _COMBINE_BYTES = 32 << 20
 
 
-def combined(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Neighbours of one schema as one batch of about 64,000 rows or 32 MiB: some sources send rows one by one."""
+def combined(batches: Iterable[pa.RecordBatch], rows: int = _COMBINE_ROWS) -> Iterator[pa.RecordBatch]:
+    """Neighbours of one schema as one batch of about 64,000 `rows` or 32 MiB: some sources send rows one by one."""
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
-        is_full = count + batch.num_rows > _COMBINE_ROWS or size + batch.nbytes > _COMBINE_BYTES
+        is_full = count + batch.num_rows > rows or size + batch.nbytes > _COMBINE_BYTES
         if held and (is_full or held[0].schema != batch.schema):
-            yield pa.concat_batches(held)
+            yield _one(held)
             held, count, size = [], 0, 0
         held.append(batch)
         count += batch.num_rows
         size += batch.nbytes
     if held:
-        yield pa.concat_batches(held)
+        yield _one(held)
+
+
+def _one(held: list[pa.RecordBatch]) -> pa.RecordBatch:
+    return held[0] if len(held) == 1 else pa.concat_batches(held)
 
 
 def with_rejects(receipts: dict[str, StreamReceipt], rejects: list[Rejected]) -> dict[str, StreamReceipt]:

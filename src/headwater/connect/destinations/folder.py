@@ -61,6 +61,8 @@ RESERVED = frozenset((LOADED_AT, VERSION))
 STAGED = "_staged"
 # Loads without a pipeline share one manifest and go on from whatever stands there: those at once take turns.
 _TURNS = 20
+# Batches of so many rows are written as fast as larger ones, and are not copied for it.
+_GATHERED_ROWS = 8_000
 # Of the session's memory, for rows that are put in order by partition.
 _PARTITION_SHARE = 0.25
 
@@ -321,7 +323,7 @@ class FolderSession:
         loaded_at = pa.scalar(now(), types.TIMESTAMP)
 
         def batches() -> Iterator[pa.RecordBatch]:
-            for batch in combined(stream.spool.first(count)):
+            for batch in combined(stream.spool.first(count), _GATHERED_ROWS):
                 arrays, _ = conformed(batch, stream.name, wanted)
                 arrays.append(pa.repeat(loaded_at, batch.num_rows))
                 if stream.version is not None:
