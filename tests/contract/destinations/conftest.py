@@ -358,6 +358,8 @@ def csv_value(kind, text, is_quoted):
             return dt.date.fromisoformat(text)
         case "time64[us]":
             return dt.time.fromisoformat(text)
+        case "timestamp[us, tz=UTC]" if "T" not in text:  # written when the column was a date
+            return dt.date.fromisoformat(text)
         case "timestamp[us, tz=UTC]":
             assert text.endswith("Z")
             return dt.datetime.fromisoformat(text)
