@@ -148,12 +148,20 @@ def found_errors() -> dict[str, tuple[int, str, str]]:
     for path in sorted((HERE / "src").rglob("*.py")):
         module = path.relative_to(HERE / "src").as_posix()
         for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in KINDS:
+            if not isinstance(node, ast.Call):
                 continue
-            if len(node.args) < 2 or not isinstance(node.args[0], ast.Constant):
+            kind = raised(node)
+            if kind is None or len(node.args) < 2 or not isinstance(node.args[0], ast.Constant):
                 continue
-            found.setdefault(str(node.args[0].value), (KINDS[node.func.id], spoken(node.args[1]), module))
+            found.setdefault(str(node.args[0].value), (kind, spoken(node.args[1]), module))
     return found
+
+
+def raised(node: ast.Call) -> int | None:
+    """The exit code of the error that a call makes; None when it makes none."""
+    if isinstance(node.func, ast.Attribute) and node.func.attr == "fail":  # the site of a stage
+        return 2
+    return KINDS.get(node.func.id) if isinstance(node.func, ast.Name) else None
 
 
 def spoken(node: ast.expr) -> str:

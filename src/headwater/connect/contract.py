@@ -9,7 +9,7 @@ source wait. A Checkpoint vouches for all rows that came before it, and for none
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -240,3 +240,11 @@ class DestinationModule(Protocol):
 
 
 Stage = Callable[[Message], Sequence[Message]]
+
+
+def staged(message: Message, stages: Iterable[Stage]) -> Sequence[Message]:
+    """What comes out of the stages, in their order, for one message."""
+    found: Sequence[Message] = (message,)
+    for stage in stages:
+        found = [result for given in found for result in stage(given)]
+    return found

@@ -16,6 +16,8 @@ from headwater.connect.contract import OpenRequest
 from headwater.connect.settings import decode
 from headwater.connect.singer import faces
 from headwater.connect.singer.batch_write import configured
+from headwater.connect.singer.parse import ParseOptions
+from headwater.connect.stages import mapper
 from headwater.model.plugin import Definition, PluginKind
 from headwater.ops.definitions import NATIVE
 
@@ -63,6 +65,7 @@ def tap(
             out=out,
             folder=Path(scratch),
             batch_files=configured(given, folder),
+            stages=mapper.stages(given, owner=f"tap `{name}`"),
         )
 
 
@@ -79,7 +82,16 @@ def target(
     settings = decode(module, _rooted(definition, {**defaults, **given}, folder), name=name, root=folder)
     with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
         request = OpenRequest(pipeline=pipeline, run_id=str(uuid.uuid4()), source="main", folder=Path(scratch))
-        faces.serve_target(module, settings, read=messages, out=out, request=request)
+        depth = mapper.flatten_depth(given)
+        faces.serve_target(
+            module,
+            settings,
+            read=messages,
+            out=out,
+            request=request,
+            options=ParseOptions() if depth is None else ParseOptions(flatten_depth=depth),
+            stages=mapper.stages(given, owner=f"target `{name}`"),
+        )
 
 
 def _rooted(definition: Definition, config: dict[str, Any], folder: Path) -> dict[str, Any]:

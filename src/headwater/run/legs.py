@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from headwater.base.errors import HeadwaterError
-from headwater.connect.contract import Message, Rejected, Rows, Stage
+from headwater.connect.contract import Message, Rejected, Rows, Stage, staged
 from headwater.connect.stages import mapper
 from headwater.connect.stages.reshape import OnBadRecord, Reshape
 from headwater.model.event import Level, StreamFigures
@@ -68,12 +68,12 @@ def stages(step: ExtractLoad, leg: Leg, run: Run) -> tuple[Reshape, ...]:
     return tuple(made)
 
 
-def names(staged: Sequence[Stage]) -> Callable[[str], tuple[str, ...]]:
+def names(stages: Sequence[Stage]) -> Callable[[str], tuple[str, ...]]:
     """Under which names a stream comes out of the stages."""
 
     def names_of(stream: str) -> tuple[str, ...]:
         found: tuple[str, ...] = (stream,)
-        for stage in staged:
+        for stage in stages:
             if isinstance(stage, Reshape):
                 found = tuple(name for one in found for name in stage.names(one))
         return found
@@ -92,22 +92,20 @@ def flatten_depth(leg: Leg) -> int | None:
 class Passage:
     """Stages between two legs, and how many rows went in and out under each name."""
 
-    def __init__(self, staged: Sequence[Stage]) -> None:
-        self._stages = staged
-        self._names = names(staged)
+    def __init__(self, stages: Sequence[Stage]) -> None:
+        self._stages = stages
+        self._names = names(stages)
         self.read: Counter[str] = Counter()
         self.given: Counter[str] = Counter()
 
     def take(self, message: Message) -> Sequence[Message]:
         for name in self._names(message.stream) or (message.stream,) if isinstance(message, Rows | Rejected) else ():
             self.read[name] += _rows(message)
-        staged: Sequence[Message] = (message,)
-        for stage in self._stages:
-            staged = [result for given in staged for result in stage(given)]
-        for result in staged:
+        results = staged(message, self._stages)
+        for result in results:
             if isinstance(result, Rows):
                 self.given[result.stream] += result.batch.num_rows
-        return staged
+        return results
 
     def figures(self) -> tuple[StreamFigures, ...]:
         return tuple(

@@ -20,6 +20,7 @@ from headwater.connect.contract import (
     Session,
     Stage,
     StreamReceipt,
+    staged,
 )
 from headwater.model.event import Adjusted, CheckpointSaved, Level, Progress, StreamFigures
 from headwater.model.plan import ExtractLoad
@@ -92,11 +93,9 @@ class Load:
             # A stream that ends on the way is counted under its own name.
             for name in self._names(message.stream) or (message.stream,):
                 self._count(self._tally(name), message)
-        staged: Sequence[Message] = (message,)
-        for stage in self._stages:
-            staged = [result for given in staged for result in stage(given)]
+        results = staged(message, self._stages)
         try:
-            for result in staged:
+            for result in results:
                 self._hand_over(result)
         except BaseException:
             self.is_broken = True

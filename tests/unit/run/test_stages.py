@@ -121,3 +121,20 @@ def test_a_cancelled_run_keeps_what_the_target_said(lab, mapper):
     lab.later(lambda: len(lab.loaded) > 4, lambda: lab.cancel.set(signal.SIGTERM))
     assert lab.run(tap, mappers=(mapper(),)) is Outcome.CANCELLED
     assert lab.state == '{"n": 5}'
+
+
+def test_stream_maps_and_flattening_of_a_native_loader(lab, native):
+    config = native.config | {"stream_maps": {"s": {"name": "name.upper()", "id": "id", "__else__": None}}}
+    lab.run(ROWS, lab.block("loader", native="memory", argv=(), config=config))
+    assert there(lab)["rows"][0] == ["s", {"name": "N1", "id": 1}]
+    (lab.root / "there").unlink()
+    config = native.config | {"flattening_enabled": False}
+    lab.run(ROWS, lab.block("loader", native="memory", argv=(), config=config), state_id=None)
+    assert there(lab)["rows"][0] == ["s", {"id": 1, "name": "n1", "address": '{"city":"c1"}'}]
+
+
+def test_stream_maps_between_a_tap_and_a_target(lab):
+    maps = {"s": {"city": "address.get('city')", "address": None, "__alias__": "people"}}
+    mapper = lab.block("mapper", native="map", argv=(), config={"stream_maps": maps})
+    assert lab.run(ROWS, mappers=(mapper,)) is Outcome.SUCCESS, lab.problem
+    assert records(lab, "people")[0] == {"id": 1, "name": "n1", "city": "c1"}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from headwater.connect.destinations.file_definitions import CSV, JSONL, PARQUET
 from msgspec.structs import replace
 
+from headwater.connect.destinations.file_definitions import CSV, JSONL, PARQUET
 from headwater.connect.stages.definitions import FLATTENING, STREAM_MAPS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Option, Setting, SettingKind

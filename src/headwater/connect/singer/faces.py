@@ -5,7 +5,7 @@ They follow the Singer specification to the letter, so that they run under any r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +26,8 @@ from headwater.connect.contract import (
     Schema,
     Session,
     SourceModule,
+    Stage,
+    staged,
 )
 from headwater.connect.singer.batch_write import BatchFiles, BatchWriter
 from headwater.connect.singer.parse import ParseOptions, messages
@@ -52,6 +54,7 @@ def serve_tap(
     out: BinaryIO,
     folder: Path,
     batch_files: BatchFiles | None = None,
+    stages: Sequence[Stage] = (),
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Write the catalog (`discover`) or the messages of a sync to `out`.
@@ -80,7 +83,7 @@ def serve_tap(
             should_stop=asked,
         )
         writer = Writer() if batch_files is None else BatchWriter(batch_files)
-        for message in _versioned(source.read(settings, request), lambda: not stopped):
+        for message in _versioned(_through(source.read(settings, request), stages), lambda: not stopped):
             out.write(writer.encode(message))
             if isinstance(message, Checkpoint):
                 out.flush()
@@ -99,6 +102,7 @@ def serve_target(
     options: ParseOptions | None = None,
     flush: Flush | None = None,
     notice: Callable[[str], None] = lambda _text: None,
+    stages: Sequence[Stage] = (),
 ) -> None:
     """Load what `read` gives until it gives nothing; write each state to `out` once its rows are durable.
 
@@ -109,12 +113,17 @@ def serve_target(
     load = _Load(destination, settings, request, out, flush or Flush())
     try:
         take = read if callable(read) else getattr(read, "read1", read.read)
-        incoming = messages(iter(lambda: take(_CHUNK), b""), options or ParseOptions(), notice)
+        incoming = _through(messages(iter(lambda: take(_CHUNK), b""), options or ParseOptions(), notice), stages)
         while (message := _next(incoming, load)) is not None:
             load.take(message)
         load.finish()
     finally:
         load.close()
+
+
+def _through(incoming: Iterator[Message], stages: Sequence[Stage]) -> Iterator[Message]:
+    for message in incoming:
+        yield from staged(message, stages)
 
 
 def _next(incoming: Iterator[Message], load: _Load) -> Message | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from headwater.connect.destinations.definitions import POSTGRES as DESTINATION
+from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Option, Setting, SettingKind
 
@@ -163,5 +164,6 @@ POSTGRES = Definition(
             "Batch files",
             "For projects that set it: rows go to the loader as Arrow, without files in between.",
         ),
+        *STREAM_MAPS,
     ),
 )

@@ -52,7 +52,8 @@ class StreamMap(Struct, frozen=True):
 
     def ready(self, view: View) -> tuple[View, Work]:
         keys = view.keys if self.keys is None else self.keys
-        fields: dict[str, pa.Field] = {field.name: field for field in view.columns if self.others or field.name in keys}
+        stay = view.columns.names if self.others else [key for key in keys if key not in self.properties]
+        fields: dict[str, pa.Field] = {field.name: field for field in view.columns if field.name in stay}
         computed: dict[str, _Result] = {}
         for name, expression in self.properties.items():
             if expression is None:
