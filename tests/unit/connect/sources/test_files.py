@@ -16,8 +16,8 @@ from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows, Schema
 from headwater.connect.sources import files
 from headwater.connect.sources.definitions import DEFINITIONS
-from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.connect.sources.files_settings import Settings, StreamSettings
+from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.model.catalog import Catalog
 
 
