@@ -143,7 +143,8 @@ class Load:
 
     def repaired(self, stream: str) -> dict[str, int]:
         """How many values of each column were changed to fit before they came here."""
-        return dict(self._tally(stream).by_column)
+        tally = self._tallies.get(stream)
+        return dict(tally.by_column) if tally else {}
 
     def tell(self, phase: str = "extracting", *, now: bool = False) -> None:
         """A Progress event, at most two a second unless `now`."""
