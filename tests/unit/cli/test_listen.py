@@ -84,6 +84,7 @@ def test_json_lines_hold_the_event_with_its_words():
         "event": "tap → target: started",
         "kind": "step-started",
         "step": STEP,
+        "road": None,
         "state_id": None,
     }
     assert (second["kind"], second["level"], second["state"]) == ("checkpoint-saved", "debug", "{}")

@@ -135,7 +135,7 @@ def test_a_value_that_a_table_of_others_would_change_is_refused(shop):
     with pytest.raises(RunFailedError) as caught:
         shop.load([{"id": 1, "name": "abcd"}], state=b"1")
     assert caught.value.reference == "value-rejected"
-    assert caught.value.why == "Data truncated for column 'name' at row 1"
+    assert caught.value.why == "the row with id=1: Data truncated for column 'name' at row 1"
     assert shop.sql("select * from users") == []
 
 
