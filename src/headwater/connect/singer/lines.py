@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
+import pyarrow as pa
 from msgspec import Raw, Struct
 
 from headwater.base.errors import HeadwaterError, RunFailedError
@@ -21,7 +22,7 @@ _BOM = b"\xef\xbb\xbf"
 _SHOWN = 80
 
 
-class Envelope(Struct):
+class Envelope(Struct, gc=False):
     """A Singer message with its payload unread. Members that no reader needs are skipped."""
 
     type: str
@@ -36,7 +37,7 @@ class Envelope(Struct):
     manifest: Raw = NOTHING
 
 
-class Marked(Envelope):
+class Marked(Envelope, gc=False):
     """A message whose line was not JSON until `repair.marked` went over it."""
 
 
@@ -102,7 +103,7 @@ def decode(block: Block, *, noise: Callable[[str], None] | None, replace: Callab
     """The block's messages. `noise`, when given, gets lines that are log text; without it they are an error.
     `replace`, when given, allows to replace invalid UTF-8 and is told how many times that was done."""
     data = block.data
-    if not data.isascii():
+    if not _is_utf8(data):
         try:
             data.decode()
         except UnicodeDecodeError as error:
@@ -120,6 +121,17 @@ def decode(block: Block, *, noise: Callable[[str], None] | None, replace: Callab
         if len(messages) == data.count(b"\n") + (not block.ended):
             return Decoded(messages)
     return _line_by_line(Block(data, block.line, block.offset, block.ended), noise)
+
+
+def _is_utf8(data: bytes) -> bool:
+    """By Arrow, which makes no text of it."""
+    offsets = pa.array([0, len(data)], pa.int64()).buffers()[1]
+    text = pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(data)])
+    try:
+        text.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 def _line_by_line(block: Block, noise: Callable[[str], None] | None) -> Decoded:

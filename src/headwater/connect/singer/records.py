@@ -1,7 +1,8 @@
 """Records of one stream to one Arrow batch.
 
-Two ways lead there and end in equal tables: in bulk through the stream's `Layout`, and member by member for a batch
-with something unexpected in it. The second learns, so the next batch takes the first again.
+Three ways lead there and end in equal tables: by Arrow's reader (`columnar`), through objects of the stream's
+`Layout`, and member by member. A batch with something in it that the first or second does not expect goes the next
+one. The third learns, so the next batch takes the others again.
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ import pyarrow.compute as pc
 from msgspec import Raw, Struct, field
 
 from headwater.connect import types
-from headwater.connect.singer import layout, repair, shape, values
+from headwater.connect.singer import columnar, layout, repair, shape, values
+from headwater.connect.singer.columnar import Reader
 from headwater.connect.singer.layout import Layout, Members
 from headwater.connect.singer.shape import Node, Path, Shape
 
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
+# Fewer records than this gain nothing by Arrow's reader.
+_FEW = 100
+# Of a source with records that Arrow's reader can't take, every 64th batch is still tried.
+_MOST_UNSURE = 6
 
 
 class BadRecordsError(Exception):
@@ -40,12 +46,17 @@ class Built(Struct):
 
 
 class Builder(Struct):
-    """Builds the batches of one stream. `walked` counts the records that had to take the slow way."""
+    """Builds the batches of one stream. `read` and `walked` count the records that took the first and the third way;
+    `skipped` batches are left out of the first after it was `unsure` so often, and for nothing."""
 
     shape: Shape
+    read: int = 0
     walked: int = 0
     revision: int = -1
+    reader: Reader | None = None
     ready: Layout | None = None
+    unsure: int = 0
+    skipped: int = 0
     told: set[Path] = field(default_factory=set)
 
     def build(self, records: Sequence[Raw], *, marked: bool = False) -> Built:
@@ -54,8 +65,12 @@ class Builder(Struct):
         Widens the shape's columns where values ask for it. Raises BadRecordsError, and then widens nothing.
         """
         if self.revision != self.shape.revision:
+            self.reader = columnar.make(self.shape)
             self.ready = layout.make(self.shape)
             self.revision = self.shape.revision
+        found = None if marked or self.reader is None else self._read(self.reader, records)
+        if found is not None:
+            return found
         if self.ready is not None and not marked:
             try:
                 members = layout.decode(self.ready, records, presence=self.shape.wants_presence)
@@ -73,6 +88,22 @@ class Builder(Struct):
             self.shape.walk = True
             self.shape.revision += 1
         return self._built(members, len(records), marked=marked)
+
+    def _read(self, reader: Reader, records: Sequence[Raw]) -> Built | None:
+        """None when the records have to take another way."""
+        if len(records) < _FEW or self.skipped:
+            self.skipped = max(0, self.skipped - 1)
+            return None
+        try:
+            members = columnar.decode(reader, records, presence=self.shape.wants_presence)
+            built = self._built(members, len(records), marked=False)
+        except (columnar.UnsureError, pa.ArrowInvalid):
+            self.unsure = min(self.unsure + 1, _MOST_UNSURE)
+            self.skipped = 2**self.unsure
+            return None
+        self.unsure = 0
+        self.read += len(records)
+        return built
 
     def _built(self, members: Members, rows: int, *, marked: bool) -> Built:
         built = _columns(self.shape, members, rows, marked=marked)
@@ -92,7 +123,9 @@ def _columns(known: Shape, members: Members, rows: int, *, marked: bool) -> Buil
         if found is None:
             arrays.append(pa.nulls(rows, column.type))
             continue
-        if index in members.raw:
+        if isinstance(found, pa.Array):
+            fitted = values.from_array(column.family, column.type, found, exact=column.exact)
+        elif index in members.raw:
             fitted = values.from_tokens(
                 column.family, column.type, found, exact=column.exact, loose=column.loose, marked=marked
             )

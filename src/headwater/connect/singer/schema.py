@@ -76,12 +76,14 @@ _FAMILY_OF_MIX: tuple[tuple[frozenset[Family], Family], ...] = (
 
 class Leaf(Struct, frozen=True):
     """A property that becomes a column: the names that lead to it, its family and the type to begin with. `stated` is
-    the schema of an object or array that nobody wants flattened, to be handed on with it."""
+    the schema of an object or array that nobody wants flattened, to be handed on with it; `items` is set for a JSON
+    column that is only ever to hold lists of single values of one type: that list type, loosely."""
 
     path: tuple[str, ...]
     family: Family
     type: pa.DataType
     stated: bytes = b""
+    items: pa.DataType | None = None
 
 
 def leaves(schema: JsonSchema, *, whole: Collection[str] = (), depth: int = FLATTEN_DEPTH) -> list[Leaf]:
@@ -166,7 +168,17 @@ def _leaves(path: tuple[str, ...], schema: Any, root: JsonSchema, depth: int) ->
         return
     families = {_family(shape) for shape in shapes}
     family = _one_family(families)
-    yield Leaf(path, family, _initial_type(family, shapes))
+    yield Leaf(path, family, _initial_type(family, shapes), items=_list(shapes, root))
+
+
+def _list(shapes: Iterable[JsonSchema], root: JsonSchema) -> pa.DataType | None:
+    lists = [shape for shape in shapes if shape.get("type") != "null"]
+    if not lists or any(shape.get("type") != "array" or "items" not in shape for shape in lists):
+        return None
+    kinds = {str(one.get("type")) for shape in lists for one in _alternatives(shape["items"], root, ())} - {"null"}
+    if kinds <= {"integer", "number"} and kinds:
+        return pa.list_(types.FLOAT64)
+    return {"string": pa.list_(types.STRING), "boolean": pa.list_(types.BOOL)}.get(", ".join(kinds))
 
 
 def _one_family(families: set[Family]) -> Family:

@@ -24,7 +24,8 @@ Path = tuple[str, ...]
 
 class Column(Struct):
     """`type` is what the column has become, `first` what its schema says, `loose` that values came as something
-    else and each one is looked at. `exact` columns (keys, cursors) are never repaired."""
+    else and each one is looked at. `exact` columns (keys, cursors) are never repaired. `items` is what a JSON column's
+    lists hold, as the first schema had it."""
 
     path: Path
     name: str
@@ -34,6 +35,7 @@ class Column(Struct):
     exact: bool = False
     loose: bool = False
     stated: bytes = b""
+    items: pa.DataType | None = None
 
 
 class Node(Struct):
@@ -78,7 +80,9 @@ def adopt(
     for leaf in leaves:
         column = known.get(leaf.path)
         if column is None:
-            column = Column(leaf.path, names[leaf.path], leaf.family, leaf.type, leaf.type, stated=leaf.stated)
+            column = Column(
+                leaf.path, names[leaf.path], leaf.family, leaf.type, leaf.type, stated=leaf.stated, items=leaf.items
+            )
             shape.columns.append(column)
             shape.extras.discard(leaf.path)
             shape.revision += 1

@@ -50,15 +50,20 @@ def from_values(family: Family, wanted: pa.DataType, values: Sequence[object], *
     """From decoded values; NaN objects and None are null. `exact` forbids repairs: for keys and cursors."""
     if family is Family.INTEGER:
         return _integers(wanted, values)
-    if family is Family.BOOLEAN:
-        return Fitted(types.cast(pa.array(values, types.BOOL, from_pandas=True), wanted))
-    strings = pa.array(values, types.STRING, from_pandas=True)
-    if family is Family.DECIMAL:
-        array = numeric.exactly(strings, wanted)
-        if array is None:
-            return _from_plain(family, wanted, [_encoded(value) for value in values], exact=exact)
-        return Fitted(array)
-    return _fit(family, wanted, strings, exact=exact)
+    python = types.BOOL if family is Family.BOOLEAN else types.STRING
+    return from_array(family, wanted, pa.array(values, python, from_pandas=True), exact=exact)
+
+
+def from_array(family: Family, wanted: pa.DataType, array: pa.Array, *, exact: bool) -> Fitted:
+    """From integers, doubles, booleans, or else texts. Raises pa.ArrowInvalid for integers that `wanted` can't hold."""
+    if not pa.types.is_string(array.type):
+        return Fitted(types.cast(array, wanted))
+    if family is not Family.DECIMAL:
+        return _fit(family, wanted, array, exact=exact)
+    found = numeric.exactly(array, wanted)
+    if found is None:
+        return _from_plain(family, wanted, [_encoded(value) for value in array.to_pylist()], exact=exact)
+    return Fitted(found)
 
 
 def from_tokens(

@@ -1,4 +1,4 @@
-"""The bulk way and the way member by member end in equal tables, whatever comes."""
+"""The two bulk ways and the way member by member end in equal tables, whatever comes."""
 
 import json
 import random
@@ -157,3 +157,123 @@ def test_types_are_those_of_the_contract():
     ]
     assert batch.schema.field("tags").metadata == {b"headwater.type": b"json"}
     assert batch.schema.field("nothing").type == pa.string()
+
+
+COLUMNAR = {name: of for name, of in PROPERTIES.items() if name != "any"} | {
+    "tags": {"type": ["null", "array"], "items": {"type": "string"}},
+    "sizes": {"type": "array", "items": {"type": ["integer", "number"]}},
+    "price": {"type": ["null", "number"], "multipleOf": 0.01},
+    "näme": {"type": ["null", "string"]},
+}
+# What an exact reader must not take for something else, however ordinary the rest is.
+ODD = {
+    **STRANGE,
+    "amount": [*STRANGE["amount"], "1e400", "1e-400", "-0.0", "12345678901234567", "0." + "0" * 400 + "1", "1E23"],
+    "id": ["1.0", "-0", "9223372036854775808", "1e3", '"7"'],
+    "name": [*STRANGE["name"], '"1234567890123456789"', '": 1234567890123456789"', '"\\ud800"', '"a\\"id\\":null"'],
+    "price": ["1.234", "5", "1e2", "12345678901234567890.12"],
+    "tags": ["[1]", '[null, "x"]', '["\\u0041"]', '{"a":1}'],
+    "näme": ["7"],
+}
+
+
+def a_columnar_builder(way: str, keys: tuple[str, ...] = ("id",)) -> Builder:
+    known = Shape("s")
+    shape.adopt(known, schema.leaves({"properties": COLUMNAR}), keys=keys, cursor=None, required=frozenset())
+    known.walk = way == "member by member"
+    return Builder(known, skipped=0 if way == "columnar" else 1_000_000)
+
+
+def some_records(dice: random.Random, *, odd: int, sparse: bool) -> list[Raw]:
+    """At least as many as the columnar way wants; `odd` of them have one strange value."""
+    strange = set(dice.sample(range(120), odd))
+    records = []
+    for number in range(120):
+        values = {"id": str(number), "price": "1.50", "sizes": "[1, 2.5]", "näme": '"x"', "tags": '["a", "b"]'}
+        values |= {name: dice.choice(ORDINARY[name]) for name in ORDINARY if name not in ("any", "tags")}
+        if sparse:
+            values = {name: value for name, value in values.items() if name in ("id", "näme") or dice.random() < 0.8}
+        if number in strange:
+            name = dice.choice(list(ODD))
+            values[name] = dice.choice(ODD[name])
+        space = dice.choice(["", " "])
+        records.append(Raw(("{" + ",".join(f'"{name}":{space}{one}' for name, one in values.items()) + "}").encode()))
+    return records
+
+
+@pytest.mark.parametrize("keys", [("id",), ()])
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("odd", [0, 1, 5])
+@pytest.mark.parametrize("seed", range(6))
+def test_the_columnar_way_makes_the_table_of_the_others(seed, odd, sparse, keys):
+    dice = random.Random(f"{seed} {odd} {sparse}")  # noqa: S311 - a seeded test
+    columnar, objects, walking = (a_columnar_builder(way, keys) for way in ("columnar", "objects", "member by member"))
+    for _ in range(4):
+        columnar.skipped = 0
+        records = some_records(dice, odd=odd, sparse=sparse)
+        while True:
+            try:
+                one = columnar.build(records)
+            except BadRecordsError as bad:
+                reasons = bad.reasons
+                with pytest.raises(BadRecordsError) as raised:
+                    walking.build(records)
+                assert set(raised.value.reasons) == set(reasons)
+                records = [record for row, record in enumerate(records) if row not in reasons]
+                continue
+            break
+        for other in (objects.build(records), walking.build(records)):
+            assert one.batch.schema.equals(other.batch.schema, check_metadata=True)
+            assert one.batch.to_pylist() == other.batch.to_pylist()
+            assert (one.missing is None) == (other.missing is None)
+            assert one.missing is None or one.missing.to_pylist() == other.missing.to_pylist()
+            assert one.repaired == other.repaired
+        one.batch.validate(full=True)
+    if not odd:
+        assert columnar.read > 0
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b'{"id":1,"name":"a","name":"b"}',
+        b'{"id":1,"name":"a","name":null}',
+        b'{"id":1,"n\\u0061me":null}',
+        b'{"id":1,"home":{"city":"x","city":"y"}}',
+        b'{"id":1,"home":{"name":null}}',
+        b'{"id":1,"home":"here"}',
+        b'{"id":1,"home":[1]}',
+        b'{"id":1,"NAME":"x"}',
+        b'{"id":1,"":"x"}',
+        b"{}",
+    ],
+)
+def test_one_odd_record_among_many_arrives_as_by_the_other_ways(record):
+    found = []
+    for way in ("columnar", "objects", "member by member"):
+        records = [Raw(b'{"id":%d,"name":"x"}' % number) for number in range(2, 200)]
+        builder, reasons = a_columnar_builder(way), {}
+        try:
+            built = builder.build([Raw(record), *records])
+        except BadRecordsError as bad:
+            reasons, built = bad.reasons, builder.build(records)
+        missing = None if built.missing is None else built.missing.to_pylist()
+        found.append((reasons, built.batch.to_pylist(), missing))
+    assert found[0] == found[1] == found[2]
+
+
+def test_lists_that_are_not_as_declared_are_still_kept_as_they_came():
+    builder = a_columnar_builder("columnar")
+    records = [Raw(b'{"id":%d,"tags":["a",{"b": 1}]}' % number) for number in range(200)]
+    assert builder.build(records).batch["tags"][0].as_py() == '["a",{"b": 1}]'
+    assert builder.read == 0
+
+
+def test_a_source_that_surprises_every_time_is_tried_less_often():
+    builder = a_columnar_builder("columnar")
+    records = [Raw(b'{"id":%d,"amount":12345678901234567890}' % number) for number in range(200)]
+    tried = 0
+    for _ in range(40):
+        tried += not builder.skipped and builder.reader is not None
+        builder.build(records)
+    assert tried < 8
