@@ -1,7 +1,7 @@
 """Pipelines that are hurt on purpose, and what must stand in their destination afterwards.
 
-A short form runs with all other tests. `HEADWATER_RELIABILITY=long` runs the long one, and `HEADWATER_FIGURES=FILE`
-writes down how much was tried (see scripts/reliability.py).
+A short form runs with all other tests. `HEADWATER_RELIABILITY=long` runs the long one, `HEADWATER_RELIABILITY=0.25` a
+quarter of it, and `HEADWATER_FIGURES=FILE` writes down how much was tried (see scripts/reliability.py).
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,7 +19,9 @@ from typing import Any
 import duckdb
 import pytest
 
-IS_LONG = os.environ.get("HEADWATER_RELIABILITY") == "long"
+# The share of the long form that is tried; 0 is the short form.
+SHARE = float(os.environ.get("HEADWATER_RELIABILITY", "0").replace("long", "1"))
+IS_LONG = SHARE > 0
 FIGURES = os.environ.get("HEADWATER_FIGURES")
 SEED = int(os.environ.get("HEADWATER_SEED", "1"))
 
@@ -26,21 +29,33 @@ LAST = 1500  # the numbers that the source has
 EVERY = 25  # between two states
 PADDING = 200  # of each row's text, in characters
 DATABASES = ("duckdb", "postgres", "mysql")
-METHODS = {"append": "append-only", "upsert": "upsert", "replace": "overwrite"}
+METHODS = {"append": "append-only", "upsert": "upsert", "replace": "overwrite", "history": "history"}
 
 
 def times(short: int, long: int) -> int:
-    return long if IS_LONG else short
+    """How often to try: `short`, or the wanted share of `long` when that is more."""
+    return max(short, round(long * SHARE))
 
 
 class Figures:
-    """How often each thing was tried, by figure and cell."""
+    """How often each thing was tried, by figure and cell; and what it showed, where that is a number of its own."""
 
     def __init__(self) -> None:
         self.tried: Counter[tuple[str, str]] = Counter()
+        self.seen: dict[tuple[str, str], float] = {}
 
     def __call__(self, figure: str, cell: str, count: int = 1) -> None:
         self.tried[figure, cell] += count
+
+    def most(self, figure: str, what: str, number: float) -> None:
+        """The largest of these numbers is worth telling."""
+        self.seen[figure, what] = max(number, self.seen.get((figure, what), 0))
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        for (figure, cell), tried in self.tried.items():
+            yield {"figure": figure, "cell": cell, "tried": tried}
+        for (figure, what), number in self.seen.items():
+            yield {"figure": figure, "what": what, "most": number}
 
 
 @pytest.fixture(scope="session")
@@ -48,9 +63,8 @@ def figures() -> Iterator[Figures]:
     kept = Figures()
     yield kept
     if FIGURES:
-        lines = [{"figure": figure, "cell": cell, "tried": tried} for (figure, cell), tried in kept.tried.items()]
         with Path(FIGURES).open("a") as file:
-            file.writelines(f"{json.dumps(line)}\n" for line in lines)
+            file.writelines(f"{json.dumps(line)}\n" for line in kept.lines())
 
 
 class Warehouse:
@@ -59,6 +73,7 @@ class Warehouse:
     def __init__(self, name: str, server: Any, root: Path) -> None:
         self.name = name
         self.server = server
+        self.keeps_history = False
         self._file = root / "warehouse.duckdb"
         if name == "postgres":
             server.sql("drop database if exists reliability with (force)")
@@ -67,6 +82,7 @@ class Warehouse:
             server.sql("drop database if exists reliability")
 
     def config(self, method: str) -> dict[str, Any]:
+        self.keeps_history = method == "history"
         config: dict[str, Any] = {"load_method": METHODS[method]}
         if self.name != "duckdb":
             at = self.server
@@ -92,21 +108,50 @@ class Warehouse:
             raise
 
     def rows(self) -> list[tuple[int, str]]:
-        """`id` and `name` of each row, as often as it stands there, in order."""
-        table = "numbers" if self.name == "mysql" else "numbers.numbers"
-        return sorted((int(number), name) for number, name in self.query(f"select id, name from {table}"))
+        """`id` and `name` of each row, as often as it stands there, in order; of each row's versions the current."""
+        current = " where __valid_to is null" if self.keeps_history else ""
+        found = self.query(f"select id, name from {self._table}{current}")
+        return sorted((int(number), name) for number, name in found)
+
+    def versions(self) -> list[tuple[Any, ...]]:
+        """`id`, `name` and the time of every version, the former before the later; its end is None while it holds."""
+        times = ("__valid_from", "__valid_to")
+        if self.name == "duckdb":  # whose driver asks for another library to give times with zones
+            times = tuple(f"epoch_us({column})" for column in times)
+        found = self.query(f"select id, name, {', '.join(times)} from {self._table}")
+        return sorted(found, key=lambda version: (version[0], version[2]))
 
     def reached(self) -> int:
         """The number that the checkpoint beside the data vouches for; 0 when there is none."""
+        return self.checkpoint()[0]
+
+    def checkpoint(self) -> tuple[int, int]:
+        """That number, and how many commits there have been."""
         book = "_headwater_checkpoint" if self.name == "mysql" else "_headwater.checkpoint"
-        found = [row[0] for row in self.query(f"select state from {book}") if row[0]]
-        return json.loads(found[0])["bookmarks"]["numbers"]["id"] if found else 0
+        found = [row for row in self.query(f"select state, sequence from {book}") if row[0]]
+        return (json.loads(found[0][0])["bookmarks"]["numbers"]["id"], found[0][1]) if found else (0, 0)
+
+    @property
+    def _table(self) -> str:
+        return "numbers" if self.name == "mysql" else "numbers.numbers"
+
+
+# A Singer target of ours as any runner starts it, but one that commits at nearly every state.
+TARGET = """#!{python}
+import sys
+from headwater.cli.main import main
+from headwater.connect.singer import faces
+faces.serve_target.__kwdefaults__["flush"] = faces.Flush(size=5000)
+sys.argv[1:1] = ["target", "{name}", "--pipeline", "{pipeline}"]
+main()
+"""
 
 
 class Pipeline:
-    """tap-numbers into a database by one load method, in a project of its own."""
+    """tap-numbers into a database by one load method, in a project of its own. `as_target`: the loader is a Singer
+    target, a process of its own, of which nothing is known but what it prints."""
 
-    def __init__(self, hw: Any, warehouse: Warehouse, method: str) -> None:
+    def __init__(self, hw: Any, warehouse: Warehouse, method: str, *, as_target: bool = False) -> None:
         self.hw = hw
         self.warehouse = warehouse
         self.method = method
@@ -137,13 +182,23 @@ class Pipeline:
                     },
                 }
             ],
-            "loaders": [
-                # A commit at nearly every state.
-                {"name": self.loader, "variant": "headwater", "commit_bytes": 5000, "config": warehouse.config(method)}
-            ],
+            "loaders": [self._target() if as_target else self._native()],
         }
         text = {"default_environment": "dev", "environments": [{"name": "dev"}], "plugins": plugins}
         hw.write("headwater.yml", json.dumps(text))
+
+    def _native(self) -> dict[str, Any]:
+        # A commit at nearly every state.
+        config = self.warehouse.config(self.method)
+        return {"name": self.loader, "variant": "headwater", "commit_bytes": 5000, "config": config}
+
+    def _target(self) -> dict[str, Any]:
+        text = TARGET.format(python=sys.executable, name=self.warehouse.name, pipeline=self.state_id)
+        self.hw.write("bin/target", text).chmod(0o755)
+        config = {**self.warehouse.config(self.method), "default_target_schema": "numbers"}
+        if self.warehouse.name == "mysql":
+            del config["default_target_schema"]
+        return {"name": self.loader, "namespace": "numbers", "executable": "./bin/target", "config": config}
 
     def argv(self, *, anew: bool) -> list[str]:
         return ["run", *(["--full-refresh"] if anew else []), "tap-numbers", self.loader]
@@ -169,8 +224,8 @@ def warehouse(request: pytest.FixtureRequest, hw: Any) -> Warehouse:
 
 
 @pytest.fixture
-def pipeline(hw: Any, warehouse: Warehouse) -> Callable[[str], Pipeline]:
-    return lambda method: Pipeline(hw, warehouse, method)
+def pipeline(hw: Any, warehouse: Warehouse) -> Callable[..., Pipeline]:
+    return lambda method, **how: Pipeline(hw, warehouse, method, **how)
 
 
 @pytest.fixture

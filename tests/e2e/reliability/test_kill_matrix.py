@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,7 @@ def test_a_signal_at_any_instant(
     hw.ok(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0)
     assert warehouse.rows() == story.finished()
     assert made.kept_state() == warehouse.reached() == story.upto
+    story.check_versions()
 
 
 class Story:
@@ -103,6 +105,20 @@ class Story:
             assert rows == self.finished()[:fresh] + self.former()[fresh:]
             # Before the first commit of a run that starts anew, the checkpoint of the run before still stands.
             assert reached == (fresh or self.upto)
+        self.check_versions()
+
+    def check_versions(self):
+        """Of a table that keeps history: every edition of every row once, each from when the one before ended."""
+        if self.made.method != "history":
+            return
+        fresh, versions = set(self.fresh()), {}
+        for number, text, since, until in self.made.warehouse.versions():
+            versions.setdefault(number, []).append((text.split("x")[0], since, until))
+        assert list(versions) == list(range(1, self.upto + 1))
+        for number, found in versions.items():
+            upto = self.number if number in fresh else self.number - 1
+            assert [text for text, _, _ in found] == [f"edition {edition} {number}" for edition in range(1, upto + 1)]
+            assert all(one[2] <= later[1] for one, later in pairwise(found))
 
 
 def hurt(pids, number):
@@ -119,10 +135,15 @@ def hurt(pids, number):
 
 def taps(root):
     """Process ids of the taps that work in a folder."""
+    return programs(root, "tap_numbers")
+
+
+def programs(root, name):
+    """Process ids of a script in a project's `bin`."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
             command = (folder / "cmdline").read_bytes()
-            if re.search(rb"bin/tap_numbers\0", command) and (folder / "cwd").resolve() == root:
+            if re.search(rf"bin/{name}\0".encode(), command) and (folder / "cwd").resolve() == root:
                 found.append(int(folder.name))
     return found
