@@ -223,15 +223,30 @@ class Chain:
         if signs != self._signs:
             self._signs, self._sign_at = signs, now
         elif now - self._sign_at > self._idle_seconds and self._failure is None:
-            name = self._links[0].block.name
-            self._failure = RunFailedError(
-                "no-sign-of-life",
-                f"`{name}` and what reads from it did nothing for {duration(self._idle_seconds)}",
-                why=self._links[0].lines.cause(),
-                hint=f"to allow more time: headwater config set {name} _idle_timeout_seconds N",
-            )
-            for link in self._links:
+            self._failure = self._silence(now - self._sign_at)
+            for link in self._links if self._failure is not None else ():
                 link.stop()
+
+    def _silence(self, seconds: float) -> RunFailedError | None:
+        """Who has something to do and does not do it: the last one whose input waits for it or is at its end, else the
+        first. Where that one waits for what we feed, it is not its fault: who feeds us has the time to be found out."""
+        alive = [link for link in self._links if link.child.code is None]
+        waited_for = [link for link in alive if link.joint is not None and process.is_readable(link.joint, 0)]
+        link = (waited_for or self._links[:1])[-1]
+        if waited_for:
+            what = f"`{link.block.name}` did nothing with its input"
+        elif self._fed:
+            if seconds < self._idle_seconds + GRACE:
+                return None
+            what = f"nothing came for `{link.block.name}`"
+        else:
+            what = f"`{link.block.name}` did nothing"
+        return RunFailedError(
+            "no-sign-of-life",
+            f"{what} for {duration(self._idle_seconds)}",
+            why=link.lines.cause(),
+            hint="to allow more time: headwater config set EXTRACTOR _idle_timeout_seconds N",
+        )
 
     def _on_cancel(self) -> None:
         # Only the source: the others end by end of file, with all that they were given. Who feeds us asks himself.

@@ -127,7 +127,16 @@ def test_a_missing_program_ends_what_was_started(lab):
 
 def test_a_hang_is_ended_after_the_time_without_a_sign_of_life(lab):
     assert lab.run("say(schema); time.sleep(60)", idle_timeout_seconds=1.5) is Outcome.FAILED
-    assert lab.problem.reference == "no-sign-of-life"
+    assert (lab.problem.reference, lab.problem.what) == ("no-sign-of-life", "`tap-x` did nothing for 1.5 s")
+
+
+@pytest.mark.parametrize("target", ["time.sleep(60)", "sys.stdin.read(); time.sleep(60)"])
+def test_a_target_that_hangs_is_told_from_a_tap_that_does(lab, target):
+    assert lab.run(THREE, target, idle_timeout_seconds=1.5) is Outcome.FAILED
+    assert (lab.problem.reference, lab.problem.what) == (
+        "no-sign-of-life",
+        "`target-x` did nothing with its input for 1.5 s",
+    )
 
 
 def test_the_time_limit_ends_a_run(lab):
