@@ -254,7 +254,7 @@ def value_rejected(address: Address, error: psycopg.Error, place: str, stream: s
     """A value that the table does not take, by its own rules or by those of PostgreSQL."""
     hint = None
     if error.sqlstate == "54000" and "index" in str(error):
-        hint = "PostgreSQL's index can't hold so long a key: choose other keys, or `load_method` `append-only`"
+        hint = f"an index that you made on `{place}` can't hold so long a value: drop it, or index a hash of the column"
     column = f" (column `{error.diag.column_name}`)" if error.diag.column_name else ""
     return RunFailedError(
         "value-rejected",

@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from headwater.connect.contract import Change
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.destinations.postgres import rows, tables
+from headwater.connect.destinations.postgres import alter, rows, tables
 from headwater.connect.destinations.postgres.connection import Connection, execute
 from headwater.connect.staging import StagedStream
 
@@ -23,6 +23,7 @@ class _Shape(Struct, frozen=True):
     keys: tuple[str, ...]
     is_versioned: bool
     is_replaced: bool
+    has_long_keys: bool
 
 
 class Begun(Struct):
@@ -61,8 +62,8 @@ def start(
     if target.keeps_history:
         return None
     if target.is_new:
-        changes = tables.reach(connection, target, None)
-    elif target.added or target.widened or not target.is_noted:
+        changes = alter.reach(connection, target, None)
+    elif target.added or target.widened or target.new_hash or not target.is_noted:
         return None
     if target.is_new or (not stream.is_replaced and bool(target.keys) and _may_be_new(connection, target, incoming)):
         sent = rows.Sent(target, target.sql, incoming, is_staged=False)
@@ -90,4 +91,4 @@ def _may_be_new(connection: Connection, target: tables.Target, incoming: rows.In
 
 def _shape(stream: StagedStream) -> _Shape:
     fields = tuple((name, field.type, repr(field.metadata)) for name, field in stream.fields().items())
-    return _Shape(fields, stream.keys, stream.version is not None, stream.is_replaced)
+    return _Shape(fields, stream.keys, stream.version is not None, stream.is_replaced, stream.has_long_keys)

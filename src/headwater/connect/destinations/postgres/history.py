@@ -16,9 +16,9 @@ from headwater.connect.contract import Change
 from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO, not_convertible, started
-from headwater.connect.destinations.postgres import replace, rows
+from headwater.connect.destinations.postgres import keys, replace, rows
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
-from headwater.connect.destinations.postgres.tables import LOADED_AT, Target, add_key, drop_stale_key
+from headwater.connect.destinations.postgres.tables import KEY_HASH, LOADED_AT, Target
 from headwater.connect.names import quote
 from headwater.connect.staging import VERSION
 
@@ -35,13 +35,13 @@ def start(connection: Connection, table: Target, moment: datetime) -> Change:
     execute(connection, f"update {table.sql} set {VALID_FROM} = {since}{ended}")
     execute(connection, f"alter table {table.sql} alter {VALID_FROM} set not null")
     try:
-        drop_stale_key(connection, table)
+        keys.drop_stale(connection, table)
     except psycopg.errors.DependentObjectsStillExist as error:
         place = f"{table.schema}.{table.table}"
         why = f"other tables refer to the rows of `{place}` by its key, which will be that of several versions"
         hint = "drop their foreign keys, or move the table out of the way and load it anew"
         raise not_convertible(place, table.stream, why, hint) from error
-    add_key(connection, table, table.sql)
+    keys.add(connection, table, table.sql)
     return started(table.stream)
 
 
@@ -51,7 +51,7 @@ def load(connection: Connection, table: Target, incoming: rows.Incoming) -> rows
     taken = rows.straight(connection, table, table.sql, incoming, is_keyed=table.is_keyed)
     if taken is not None:
         # Without figures the planner takes most versions for closed ones.
-        execute(connection, f"analyze {table.sql} ({', '.join(map(quote, (*table.keys, VALID_TO)))})")
+        execute(connection, f"analyze {table.sql} ({', '.join(map(quote, (*table.matched, VALID_TO)))})")
         return taken
     current = f"(select * from {table.sql} where {CURRENT})"
     with rows.latest(connection, table, incoming, current) as (taken, latest):
@@ -73,13 +73,14 @@ def load_snapshot(
     """Take rows aside; with `final` they and those set aside before (in `place`) are all that there is: what is not
     among them is closed. Raises RunFailedError (`mass-delete`) before anything is changed."""
     if not table.is_keyed:
-        add_key(connection, table, table.sql)
+        keys.add(connection, table, table.sql)
     is_keyed = place is not None
     if place is None:
         place = replace.begin(connection, entry, table, version)
         execute(connection, f"alter table {place} alter {VALID_FROM} drop not null")
-    absent = f"not exists (select from {place} p where {_same_key(table, 'p', 't')})"
-    listed = ", ".join(quote(column.name) for column in table.columns)
+    absent = f"not exists (select from {place} p where {keys.same_key(table, 'p', 't')})"
+    hashed = [KEY_HASH] if table.is_hashed else []
+    listed = ", ".join(quote(name) for name in (*(column.name for column in table.columns), *hashed))
     prior = f"(select {listed} from {place} union all select {listed} from {table.sql} t where {CURRENT} and {absent})"
     plain = changed(table, keeps_history=False)
     taken = rows.load(connection, plain, place, incoming, is_keyed=is_keyed, prior=prior)
@@ -100,15 +101,16 @@ def _open(connection: Connection, table: Target, latest: str, moment: datetime) 
     """Bring the current versions to the rows of `latest`, which has one a key."""
     own, others = map(quote, table.own), list(map(quote, table.others))
     kept = [*(f"i.{name}" for name in own), *(f"c.{name}" for name in others)]
+    kept += [f"i.{KEY_HASH}"] if table.is_hashed else []
     # What is current is the last version; only where there is none have the others to be looked at.
-    last = f"select max(e.{VALID_TO}) from {table.sql} e where {_same_key(table, 'e', 'i')}"
+    last = f"select max(e.{VALID_TO}) from {table.sql} e where {keys.same_key(table, 'e', 'i')}"
     ended = f"case when c.{VALID_FROM} is null then ({last}) end"
     execute(
         connection,
         f"create temp table {_CHANGED.removeprefix('pg_temp.')} on commit drop as select {', '.join(kept)}, "
         f"{_at(moment)} as {LOADED_AT}, "
         f"greatest({_at(moment)}, c.{VALID_FROM} + {_TICK}, {ended}) as {VALID_FROM} "
-        f"from {latest} i left join {table.sql} c on c.{CURRENT} and {_same_key(table, 'c', 'i')} "
+        f"from {latest} i left join {table.sql} c on c.{CURRENT} and {keys.same_key(table, 'c', 'i')} "
         f"where c.{VALID_FROM} is null or {_differs(table)}",
     )
     # By the index of current versions: the planner would rather read the whole table.
@@ -116,7 +118,7 @@ def _open(connection: Connection, table: Target, latest: str, moment: datetime) 
     execute(
         connection,
         f"update {table.sql} t set {VALID_TO} = i.{VALID_FROM} from {_CHANGED} i "
-        f"where t.{CURRENT} and {_same_key(table, 't', 'i')}",
+        f"where t.{CURRENT} and {keys.same_key(table, 't', 'i')}",
     )
     execute(connection, "set local enable_hashjoin = default; set local enable_mergejoin = default")
     listed = ", ".join([*map(quote, table.own), *others, LOADED_AT, VALID_FROM])
@@ -127,7 +129,7 @@ def _open(connection: Connection, table: Target, latest: str, moment: datetime) 
         execute(
             connection,
             f"update {table.sql} t set {VERSION} = i.{VERSION} from {latest} i where t.{CURRENT} "
-            f"and {_same_key(table, 't', 'i')} and t.{VERSION} is distinct from i.{VERSION}",
+            f"and {keys.same_key(table, 't', 'i')} and t.{VERSION} is distinct from i.{VERSION}",
         )
 
 
@@ -141,10 +143,6 @@ def _differs(table: Target) -> str:
             name = quote(column.name)
             terms.append(f"c.{name}{cast} is distinct from i.{name}{cast}")
     return " or ".join(terms) or "false"
-
-
-def _same_key(table: Target, one: str, other: str) -> str:
-    return " and ".join(f"{one}.{quote(key)} = {other}.{quote(key)}" for key in table.keys)
 
 
 def _at(moment: datetime) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from headwater.connect import names
 from headwater.connect.destinations import bookkeeping
-from headwater.connect.destinations.postgres import rows
+from headwater.connect.destinations.postgres import keys, rows
 from headwater.connect.destinations.postgres.connection import Connection, execute
-from headwater.connect.destinations.postgres.tables import Target, add_key, drop_stale_key
+from headwater.connect.destinations.postgres.tables import Target
 
 
 def aside(connection: Connection, entry: bookkeeping.Entry, table: Target, version: int | None) -> str | None:
@@ -47,17 +47,17 @@ def load(
     """Take rows aside, or with `final` make them and those set aside before (in `place`) the table's content."""
     if not final:
         if table.is_new and table.keys:
-            add_key(connection, table, table.sql)
+            keys.add(connection, table, table.sql)
         into = place or begin(connection, entry, table, version)
         return rows.load(connection, table, into, incoming, is_keyed=place is not None)
     execute(connection, f"delete from {table.sql}")
-    drop_stale_key(connection, table)
+    keys.drop_stale(connection, table)
     if place is None:
         return rows.load(connection, table, table.sql, incoming, is_keyed=table.is_keyed)
     taken = rows.load(connection, table, place, incoming, is_keyed=True)
     rows.copy(connection, table, place, table.sql)
     if table.keys and not table.is_keyed:
-        add_key(connection, table, table.sql)
+        keys.add(connection, table, table.sql)
     forget(connection, entry, table, place)
     return taken
 
@@ -67,7 +67,7 @@ def begin(connection: Connection, entry: bookkeeping.Entry, table: Target, versi
     A logged one: what is set aside has been committed, and must outlive a crash of the server."""
     name = f"aside_{names.digest(repr((entry.pipeline, table.schema, table.table)))}"
     place = f"_headwater.{names.quote(name)}"
-    execute(connection, f"create table {place} (like {table.sql})")
+    execute(connection, f"create table {place} (like {table.sql} including generated)")
     connection.execute(
         "insert into _headwater.replacing values (%s, %s, %s, %s, %s, %s)",
         [entry.pipeline, table.schema, table.table, entry.run_id, name, version],

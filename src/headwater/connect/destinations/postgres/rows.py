@@ -17,10 +17,10 @@ from headwater.connect import names, types
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import VALID_FROM
 from headwater.connect.destinations.outgoing import ahead, null_key, sent
-from headwater.connect.destinations.postgres import copy_format
+from headwater.connect.destinations.postgres import copy_format, keys
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
-from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target, add_key
-from headwater.connect.staging import MISSING, VERSION, combined, conformed, has_rider, rider
+from headwater.connect.destinations.postgres.tables import KEY_HASH, LOADED_AT, ORDINAL, SENT, Target
+from headwater.connect.staging import MISSING, VERSION, LongKeyError, combined, conformed, has_rider, rider
 
 _INCOMING = "headwater_incoming"
 # Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
@@ -59,7 +59,8 @@ def load(
     field was not sent, `into` when it is not given.
 
     Raises RunFailedError: `null-key` when a key column holds null, `value-rejected` for a value that can't be stored
-    and must not be repaired; InexactError for one that its column's type can't hold exactly; psycopg.Error.
+    and must not be repaired; InexactError for one that its column's type can't hold exactly; LongKeyError;
+    psycopg.Error.
     """
     if incoming.sent is not None:
         return _finished(connection, table, into, incoming, incoming.sent, is_keyed=is_keyed, prior=prior)
@@ -99,7 +100,7 @@ def _inserted(
     try:
         taken = outgoing.send(connection, incoming.batches())
         if not is_keyed:
-            add_key(connection, table, into)
+            keys.add(connection, table, into)
     except psycopg.errors.UniqueViolation:
         pass  # the index says that a key came twice
     else:
@@ -108,7 +109,7 @@ def _inserted(
             return taken
     execute(connection, "rollback to savepoint straight")
     if not is_keyed:
-        add_key(connection, table, into)
+        keys.add(connection, table, into)
     return None
 
 
@@ -116,6 +117,7 @@ def sent_aside(connection: Connection, table: Target, incoming: Incoming, name: 
     """A temporary table of that name, which rows for an upsert can be sent into."""
     sent = Sent(table, f"pg_temp.{names.quote(name)}", incoming, is_staged=True)
     body = ", ".join(f"{names.quote(column)} {sql}" for column, sql in sent.columns)
+    body += f", {keys.hash_column(table)}" if table.is_hashed else ""
     execute(connection, f"create temp table {names.quote(name)} ({body}) on commit drop")
     return sent
 
@@ -136,7 +138,7 @@ def _finished(
         if sent.is_straight:
             taken = sent.send(connection, incoming.batches())
         if table.keys and not is_keyed:
-            add_key(connection, table, into)
+            keys.add(connection, table, into)
     except psycopg.errors.UniqueViolation as error:
         raise StaleError from error
     if not sent.is_straight and table.keys:
@@ -159,12 +161,12 @@ def copy(connection: Connection, table: Target, source: str, into: str) -> None:
 
 @contextlib.contextmanager
 def latest(connection: Connection, table: Target, incoming: Incoming, prior: str) -> Iterator[tuple[Taken, str]]:
-    """What came, and a query for it with one row a key: the last one. A field that was not sent has the value of the
-    row in `prior`."""
+    """What came, and a query for it with one row a key: the last one; the keys' hash is in it where the table has that.
+    A field that was not sent has the value of the row in `prior`."""
     sent = incoming.sent or sent_aside(connection, table, incoming, _INCOMING)
     taken = sent.send(connection, incoming.batches())
     if sent.partial:
-        execute(connection, f"analyze {sent.into} ({', '.join(map(names.quote, table.keys))})")
+        execute(connection, f"analyze {sent.into} ({', '.join(map(names.quote, table.matched))})")
         yield taken, _folded(table, sent, prior)
     else:
         yield taken, _latest(table, sent)
@@ -172,18 +174,22 @@ def latest(connection: Connection, table: Target, incoming: Incoming, prior: str
 
 
 def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming, prior: str) -> Taken:
-    own = table.own
-    listed = ", ".join(map(names.quote, [*own, LOADED_AT]))
-    replaced = [name for name in [*own, LOADED_AT] if name not in table.keys]
-    settings = [f"{names.quote(name)} = excluded.{names.quote(name)}" for name in replaced]
+    own = list(map(names.quote, table.own))
+    key_names = list(map(names.quote, table.keys))
+    settings = [f"{name} = excluded.{name}" for name in [*own, LOADED_AT] if name not in key_names]
     if DELETED_AT in table.ours:
         settings.append(f"{DELETED_AT} = null")
-    keys = ", ".join(map(names.quote, table.keys))
+    on = ", ".join(key_names)
+    if table.is_hashed:
+        # Should two keys ever have the same hash, the load fails: a row without a key has none.
+        on, same = KEY_HASH, "{0} = case when t.{0} = excluded.{0} then t.{0} end"
+        settings += [same.format(name) for name in key_names]
     with latest(connection, table, incoming, prior) as (taken, rows):
         execute(
             connection,
-            f"insert into {into} ({listed}) select i.*, {_moment(incoming)} from ({rows}) i "
-            f"on conflict ({keys}) do update set {', '.join(settings)}",
+            f"insert into {into} as t ({', '.join([*own, LOADED_AT])}) "
+            f"select {', '.join(f'i.{name}' for name in own)}, {_moment(incoming)} from ({rows}) i "
+            f"on conflict ({on}) do update set {', '.join(settings)}",
         )
     return taken
 
@@ -193,17 +199,17 @@ def _moment(incoming: Incoming) -> str:
 
 
 def _latest(table: Target, sent: Sent) -> str:
-    listed = ", ".join(map(names.quote, table.own))
+    listed = ", ".join(map(names.quote, [*table.own, *([KEY_HASH] if table.is_hashed else [])]))
     if sent.is_unique():
         return f"select {listed} from {sent.into}"
-    keys = ", ".join(map(names.quote, table.keys))
-    return f"select distinct on ({keys}) {listed} from {sent.into} order by {keys}, {ORDINAL} desc"
+    on = ", ".join(map(names.quote, table.matched))
+    return f"select distinct on ({on}) {listed} from {sent.into} order by {on}, {ORDINAL} desc"
 
 
 def _folded(table: Target, sent: Sent, prior: str) -> str:
     """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
     the table has."""
-    keys = ", ".join(map(names.quote, table.keys))
+    on = ", ".join(map(names.quote, table.matched))
     picked, folded = [], []
     for position, column in enumerate(table.columns):
         name = names.quote(column.name)
@@ -222,11 +228,12 @@ def _folded(table: Target, sent: Sent, prior: str) -> str:
     if table.is_versioned:
         folded.append(f"(array_agg({VERSION} order by {ORDINAL} desc))[1] as {VERSION}")
         picked.append(f"f.{VERSION}")
-    inner = ", ".join([keys, *folded])
-    same = " and ".join(f"t.{names.quote(key)} = f.{names.quote(key)}" for key in table.keys)
+    if table.is_hashed:
+        picked.append(f"f.{KEY_HASH}")
+    inner = ", ".join([on, *folded])
     return (
-        f"select {', '.join(picked)} from (select {inner} from {sent.into} group by {keys}) f "
-        f"left join {prior} t on {same}"
+        f"select {', '.join(picked)} from (select {inner} from {sent.into} group by {on}) f "
+        f"left join {prior} t on {keys.same_key(table, 't', 'f')}"
     )
 
 
@@ -283,7 +290,9 @@ class Sent:
         yield copy_format.TRAILER
 
     def is_unique(self) -> bool:
-        """Whether no key came twice; False also when PostgreSQL might see it otherwise."""
+        """Whether no key came twice; False also when PostgreSQL might see it otherwise, or when they are long."""
+        if self._table.is_hashed:
+            return False
         kinds = {types.kind(column.type.type) for column in self._table.columns if column.name in self._table.keys}
         if not kinds <= _COMPARED_ALIKE or any(
             types.is_json(column.type) for column in self._table.columns if column.name in self._table.keys
@@ -302,9 +311,13 @@ class Sent:
                 raise null_key(table.stream, column.name)
             if pa.types.is_string(column.type.type):
                 arrays[position] = self._without_nul(column.source, arrays[position], column.sql_type)
-        if self._is_staged:
+        if table.keys and not table.is_hashed:
             keyed = [number for number, column in enumerate(table.columns) if column.name in table.keys]
-            self._keys.append(pa.table([arrays[number] for number in keyed], [str(number) for number in keyed]))
+            of_keys = [arrays[number] for number in keyed]
+            if keys.are_too_long([table.columns[number] for number in keyed], of_keys):
+                raise LongKeyError(table.stream)
+            if self._is_staged:
+                self._keys.append(pa.table(of_keys, [str(number) for number in keyed]))
         if table.is_versioned:
             arrays.append(rider(batch, VERSION, pa.int64()))
         if self._is_staged:

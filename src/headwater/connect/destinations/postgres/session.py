@@ -13,7 +13,7 @@ from headwater.connect import names
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.destinations.postgres import books, early, history, replace, rows, tables, versions
+from headwater.connect.destinations.postgres import alter, books, early, history, keys, replace, rows, tables, versions
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
     Backend,
@@ -32,7 +32,7 @@ from headwater.connect.destinations.postgres.connection import (
 from headwater.connect.destinations.postgres.settings import Settings
 from headwater.connect.destinations.staged import already_durable, enter, steadily
 from headwater.connect.destinations.stored import Place, stored
-from headwater.connect.staging import InexactError, StagedStream
+from headwater.connect.staging import InexactError, LongKeyError, StagedStream
 
 _Answer = TypeVar("_Answer")
 
@@ -84,7 +84,7 @@ class PostgresWriter:
                 self._send_early(connection, part)
             if not early.fits(self._early_streams(), commit):
                 self._leave_early()
-        except (psycopg.Error, HeadwaterError, InexactError):
+        except (psycopg.Error, HeadwaterError, InexactError, LongKeyError):
             self._leave_early()
 
     def write(self, commit: Commit) -> Receipt:
@@ -153,6 +153,7 @@ class PostgresWriter:
             stream.fields(),
             stream.keys,
             is_versioned=stream.version is not None,
+            has_long_keys=stream.has_long_keys,
             rekey=stream.is_replaced and not self._keeps_history,
             keeps_history=self._keeps_history,
         )
@@ -289,13 +290,16 @@ class PostgresWriter:
         what was changed."""
         target = self._target(connection, stream)
         place = replace.aside(connection, entry, target, stream.version) if stream.is_replaced else None
-        lossy = tables.lossy_widenings(connection, target, place)
+        if place is not None and not target.is_hashed and keys.is_hashed(connection, place):
+            stream.has_long_keys = True
+            target = self._target(connection, stream)
+        lossy = alter.lossy_widenings(connection, target, place)
         if lossy:
             stream.texts.update(lossy)
             target = self._target(connection, stream)
         if begun is not None and begun.target != target:
             raise rows.StaleError
-        return target, place, tables.reach(connection, target, place)
+        return target, place, alter.reach(connection, target, place)
 
 
 @contextlib.contextmanager

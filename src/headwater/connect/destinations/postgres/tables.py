@@ -1,36 +1,37 @@
-"""How a table comes to hold what a stream sends: names, types, and the DDL that leads there.
+"""How a table comes to hold what a stream sends: names, types, keys.
 
 A type only ever grows (`connect.types.widen`), a column is never dropped, and what can't be reached that way is
-refused before a row is loaded. `target` works everything out from `Held`, so that `prepare` and `commit` judge alike.
+refused before a row is loaded. `target` works everything out from `Held`, so that `prepare` and `commit` judge alike;
+`alter.reach` does it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-import psycopg
 import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.errors import InputError
 from headwater.connect import names, types
-from headwater.connect.contract import Change
 from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.deletes import DELETED_AT
-from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO
+from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.destinations.postgres import books
-from headwater.connect.destinations.postgres.connection import Connection, execute
+from headwater.connect.destinations.postgres.connection import Connection
 from headwater.connect.destinations.postgres.sql_types import conversion, field_of, reached_sql, sql_type
 from headwater.connect.staging import VERSION, grown
 
 LOADED_AT = "__loaded_at"
+# Stands for keys that are too long for an index.
+KEY_HASH = "__key_hash"
 # Riders of incoming rows: their order of arrival, and which of their columns were sent.
 ORDINAL = "__ordinal"
 SENT = "__sent"
 _OURS = (LOADED_AT, VERSION, DELETED_AT, VALID_FROM, VALID_TO)
 _SYSTEM = ("tableoid", "xmin", "cmin", "xmax", "cmax", "ctid")
-RESERVED = frozenset((*_OURS, ORDINAL, SENT, *_SYSTEM))
+RESERVED = frozenset((*_OURS, KEY_HASH, ORDINAL, SENT, *_SYSTEM))
 LONGEST_NAME = 63  # bytes; PostgreSQL cuts longer ones without a word
 _MOST_COLUMNS = 1600
 _KINDS = {"v": "a view", "m": "a materialized view", "f": "a foreign table", "i": "an index", "S": "a sequence"}
@@ -72,10 +73,12 @@ class Column(Struct, frozen=True, kw_only=True):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A stream's table and what must be done before rows fit in. `keys` are names here. `is_keyed` says whether a
-    unique index on the keys is there; `stale_key` is the constraint of former keys. `ours` are the columns of ours
-    that the table has or gets, beside the moment of the load, `others` those that neither the stream nor we fill.
-    `keeps_history` says that a row is a version; with `starts_history` the rows have to become versions first."""
+    """A stream's table and what must be done before rows fit in. `keys` are names here. `is_keyed` says whether the
+    unique index is there (or made with the table's other changes); `stale_key` is the constraint of former keys.
+    `is_hashed` says that the index is (to be) on the keys' hash, `new_hash` that it takes the place of one on the keys
+    or on a hash that was, `drops_hash` that the hash which is there goes. `ours` are the columns of ours that the table
+    has or gets, beside the moment of the load, `others` those that neither the stream nor we fill. `keeps_history` says
+    that a row is a version; with `starts_history` the rows have to become versions first."""
 
     stream: str
     schema: str
@@ -85,6 +88,9 @@ class Target(Struct, frozen=True, kw_only=True):
     is_new: bool
     is_keyed: bool
     stale_key: str | None
+    is_hashed: bool
+    new_hash: bool
+    drops_hash: bool
     added: tuple[tuple[str, str], ...]
     widened: tuple[Widening, ...]
     noted: dict[str, NamedColumn]
@@ -102,6 +108,11 @@ class Target(Struct, frozen=True, kw_only=True):
     @property
     def is_versioned(self) -> bool:
         return VERSION in self.ours
+
+    @property
+    def matched(self) -> tuple[str, ...]:
+        """The columns that say which row is which. The hash finds the row, the keys tell that it is the one."""
+        return (KEY_HASH, *self.keys) if self.is_hashed else self.keys
 
     @property
     def own(self) -> list[str]:
@@ -171,14 +182,16 @@ def target(
     keys: tuple[str, ...],
     *,
     is_versioned: bool = False,
+    has_long_keys: bool = False,
     rekey: bool = False,
     keeps_history: bool = False,
 ) -> Target:
     """Work out the table for a stream whose columns, by source name, are of those types.
 
-    `keys` are source names; () when rows are appended. `is_versioned` says that rows carry a table version. `rekey`
-    allows other keys than before (the content is replaced anyway). Raises InputError (`unsupported-change`,
-    `too-many-columns`) for what can't be reached without loss.
+    `keys` are source names; () when rows are appended. `is_versioned` says that rows carry a table version,
+    `has_long_keys` that some keys are too long for an index. `rekey` allows other keys than before (the content is
+    replaced anyway). Raises InputError (`unsupported-change`, `too-many-columns`) for what can't be reached without
+    loss.
     """
     stream, live, place = held.stream, held.live, f"{held.schema}.{held.table}"
     if held.kind not in (None, "r", "p"):
@@ -202,12 +215,24 @@ def target(
     _refuse_required(stream, [one for name, one in live.items() if name not in mine and name not in _OURS])
     key_names = tuple(called[key] for key in keys)
     is_other_key = held.keys is not None and held.keys != key_names
+    has_hash = KEY_HASH in live and live[KEY_HASH].is_generated
+    is_hashed = bool(keys) and (has_long_keys or (has_hash and not (rekey and is_other_key)))
+    if is_hashed and KEY_HASH in live and not has_hash:
+        raise unsupported(
+            stream,
+            KEY_HASH,
+            f"keys are too long for an index, and `{place}` has a column of the name that their hash gets",
+            f"move `{place}` out of the way and load it anew",
+        )
+    is_stale_hash = has_hash and rekey and is_other_key
+    drops_hash = is_stale_hash or (is_hashed and any(one.column in key_names for one in widened))
+    standing = (KEY_HASH,) if has_hash and not is_stale_hash else key_names
     starts_history = keeps_history and bool(live) and VALID_FROM not in live
     if starts_history:
-        _refuse_history(held, key_names)
+        _refuse_history(held, key_names, standing)
     if VALID_FROM in live and not keeps_history:
         raise history.other_method(place, stream)
-    on_key = (*key_names, VALID_FROM) if VALID_FROM in live else key_names
+    on_key = (*standing, VALID_FROM) if VALID_FROM in live else standing
     is_keyed = frozenset(on_key) in held.unique
     if live and is_other_key and not rekey:
         raise unsupported(
@@ -224,6 +249,11 @@ def target(
             f"`{place}` has no unique index on ({listed})",
             f"create unique index on {names.quote(held.schema)}.{names.quote(held.table)} ({listed})",
         )
+    # The books may know the new keys already: they are noted when the first of the new rows are collected.
+    is_stale = bool(live) and rekey and held.keys is not None and not is_keyed
+    needs_hash = is_hashed and bool(live) and (drops_hash or not has_hash)
+    # Other keys get theirs when the rows of the former ones are gone.
+    is_keyed = is_keyed and not (needs_hash and is_other_key)
     if len(live) + len(added) + len(_OURS) > _MOST_COLUMNS:
         raise InputError(
             "too-many-columns",
@@ -245,7 +275,10 @@ def target(
         keys=key_names,
         is_new=not live,
         is_keyed=is_keyed,
-        stale_key=held.primary if starts_history or (live and is_other_key and not is_keyed) else None,
+        stale_key=held.primary if starts_history or is_stale else None,
+        is_hashed=is_hashed,
+        new_hash=needs_hash and is_keyed and not starts_history,
+        drops_hash=drops_hash,
         added=(*added, *_added_ours(live, ours)),
         widened=tuple(widened),
         noted=noted,
@@ -263,111 +296,17 @@ def target(
     )
 
 
-def reach(connection: Connection, table: Target, place: str | None) -> list[Change]:
-    """Make the table (and `place`, where rows to replace its content are collected) able to hold the stream. A new
-    table has no key yet: see `add_key`."""
-    if table.is_new:
-        kept = [*table.added, (LOADED_AT, "timestamp with time zone not null")]
-        if table.keeps_history:
-            kept += [(VALID_FROM, "timestamp with time zone not null"), (VALID_TO, "timestamp with time zone")]
-        body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in kept)
-        if not connection.execute("select 1 from pg_namespace where nspname = %s", [table.schema]).fetchone():
-            execute(connection, f"create schema if not exists {names.quote(table.schema)}")
-        execute(connection, f"create table {table.sql} ({body})")
-    else:
-        for at in (table.sql, place) if place else (table.sql,):
-            _alter(connection, table, at)
-    if not table.is_noted:
-        books.write_names(
-            connection,
-            table.schema,
-            table.table,
-            stream=table.stream,
-            keys=table.keys,
-            columns={source: (one.name, one.declared) for source, one in table.noted.items()},
-        )
-    return _changes(table)
-
-
-def add_key(connection: Connection, table: Target, at: str) -> None:
-    """Give `at` the keys; where it keeps history, of a key's versions one is current. Raises
-    psycopg.errors.UniqueViolation when two rows have the same."""
-    listed = ", ".join(map(names.quote, table.keys))
-    if not table.keeps_history:
-        execute(connection, f"alter table {at} add primary key ({listed})")
-        return
-    execute(connection, f"alter table {at} add primary key ({listed}, {VALID_FROM})")
-    execute(connection, f"create unique index on {at} ({listed}) where {CURRENT}")
-
-
-def drop_stale_key(connection: Connection, table: Target) -> None:
-    if table.stale_key:
-        execute(connection, f"alter table {table.sql} drop constraint {names.quote(table.stale_key)}")
-
-
-def _refuse_history(held: Held, keys: tuple[str, ...]) -> None:
+def _refuse_history(held: Held, keys: tuple[str, ...], standing: tuple[str, ...]) -> None:
     place, listed = f"{held.schema}.{held.table}", ", ".join(keys)
     if held.keys != keys:
         raise history.not_convertible(place, held.stream, f"`{place}` was not loaded with the key ({listed})")
-    if held.primary is None or any(columns != frozenset(keys) for columns in held.unique):
+    if held.primary is None or any(columns != frozenset(standing) for columns in held.unique):
         raise history.not_convertible(
             place,
             held.stream,
             f"`{place}` has other unique indexes than a primary key on ({listed}), so a key can't have two versions",
             "drop those indexes, or move the table out of the way and load it anew",
         )
-
-
-def _alter(connection: Connection, table: Target, at: str) -> None:
-    steps = [f"add column if not exists {names.quote(name)} {sql}" for name, sql in table.added]
-    for one in table.widened:
-        views = _views(connection, at, one.column)
-        if views:
-            raise unsupported(
-                table.stream,
-                one.column,
-                f"{one.before} can't become {one.after}: {', '.join(views)} use{'s' if len(views) == 1 else ''} it",
-                f"drop the view, run it again, then create the view anew: drop view {views[0].strip('`')}",
-            )
-        steps.append(f"alter column {names.quote(one.column)} type {one.after} using {one.using}")
-    if not steps:
-        return
-    try:
-        execute(connection, f"alter table {at} {', '.join(steps)}")
-    except (psycopg.errors.FeatureNotSupported, psycopg.errors.DependentObjectsStillExist) as error:
-        changed = ", ".join(one.column for one in table.widened) or None
-        raise unsupported(
-            table.stream,
-            changed,
-            ": ".join(line for line in (error.diag.message_primary, error.diag.message_detail) if line),
-            "drop what depends on the column, or move the table out of the way and load it anew",
-        ) from error
-
-
-def _views(connection: Connection, at: str, column: str) -> list[str]:
-    found = connection.execute(
-        "select distinct n.nspname, c.relname from pg_depend d join pg_rewrite r on r.oid = d.objid "
-        "join pg_class c on c.oid = r.ev_class join pg_namespace n on n.oid = c.relnamespace "
-        "join pg_attribute a on a.attrelid = d.refobjid and a.attnum = d.refobjsubid "
-        "where d.classid = 'pg_rewrite'::regclass and d.refobjid = %s::regclass and a.attname = %s order by 1, 2",
-        [at, column],
-    ).fetchall()
-    return [f"`{schema}.{view}`" for schema, view in found]
-
-
-def lossy_widenings(connection: Connection, table: Target, place: str | None) -> list[str]:
-    """Source names of the columns with a value that the type they should grow to can't hold exactly."""
-    source_of = {column.name: column.source for column in table.columns}
-    found = []
-    for one in table.widened:
-        for at in (table.sql, place):
-            if at is None or one.lossy is None:
-                continue
-            row = execute(connection, f"select exists (select from {at} where {one.lossy})").fetchone()
-            if row and row[0]:
-                found.append(source_of[one.column])
-                break
-    return found
 
 
 def _added_ours(live: Mapping[str, LiveColumn], ours: list[str]) -> list[tuple[str, str]]:
@@ -417,25 +356,6 @@ def _refuse_required(stream: str, others: list[LiveColumn]) -> None:
                 "the column is NOT NULL and the source does not send it",
                 f"allow nulls: alter table … alter column {names.quote(one.name)} drop not null",
             )
-
-
-def _changes(table: Target) -> list[Change]:
-    source_of = {column.name: column.source for column in table.columns}
-    if table.is_new:
-        shaped = [_changed(table, None, "table-created", f"{table.schema}.{table.table}")]
-    else:
-        shaped = [
-            _changed(table, source_of[name], "column-added", sql) for name, sql in table.added if name in source_of
-        ]
-    return [
-        *shaped,
-        *(_changed(table, source, "renamed", f"{source} → {table.noted[source].name}") for source in table.renamed),
-        *(_changed(table, one.column, "column-widened", f"{one.before} → {one.after}") for one in table.widened),
-    ]
-
-
-def _changed(table: Target, column: str | None, change: str, detail: str) -> Change:
-    return Change(stream=table.stream, column=column, change=change, detail=detail)
 
 
 def unsupported(stream: str, column: str | None, why: str, hint: str) -> InputError:
