@@ -15,6 +15,7 @@ from headwater.base import clock
 from headwater.base.text import byte_size, duration
 from headwater.cli import words
 from headwater.cli.chart import cell, table
+from headwater.cli.output import unheard
 from headwater.cli.settings import Settings
 from headwater.model import event as e
 
@@ -29,25 +30,26 @@ _COLOURS = {e.Level.ERROR: "red", e.Level.WARNING: "yellow", e.Level.DEBUG: "dim
 
 @contextmanager
 def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[e.Emit]:
-    """A listener for these settings, writing to standard error (or `stream`). Safe to call from any thread."""
+    """A listener for these settings, writing to standard error (or `stream`). Safe to call from any thread. A run
+    does not end because nobody reads of it any more."""
     out = stream or sys.stderr
     least = words.ORDER[settings.log_level]
     if settings.log_format == "json":
-        yield _one_at_a_time(lambda event: _write_json(event, least, out))
+        yield _one_at_a_time(lambda event: _write_json(event, least, out), out)
     elif settings.log_format == "live":
         from rich.console import Console  # as above
 
         with Live(least, Console(file=out, highlight=False)) as live:
-            yield _one_at_a_time(live.show)
+            yield _one_at_a_time(live.show, out)
     else:
-        yield _one_at_a_time(Plain(least, out).show)
+        yield _one_at_a_time(Plain(least, out).show, out)
 
 
-def _one_at_a_time(write: e.Emit) -> e.Emit:
+def _one_at_a_time(write: e.Emit, out: TextIO) -> e.Emit:
     lock = threading.Lock()
 
     def emit(event: e.Event) -> None:
-        with lock:
+        with lock, unheard(out):
             write(event)
 
     return emit

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import click
@@ -20,13 +22,24 @@ from headwater.model.event import Problem
 
 def print_error(error: HeadwaterError | Problem, settings: Settings | None = None) -> None:
     """An error, or the problem that came with an event, on stderr; a JSON line where the log is one of JSON lines."""
-    if settings is not None and settings.log_format == "json":
-        click.echo(_json_line(error), err=True)
-        return
-    from headwater.ops.workspace import environment_variables  # loaded when something went wrong
+    with unheard(sys.stderr):
+        if settings is not None and settings.log_format == "json":
+            click.echo(_json_line(error), err=True)
+            return
+        from headwater.ops.workspace import environment_variables  # loaded when something went wrong
 
-    colour = wants_colour(sys.stderr, environment_variables())
-    click.echo(error_text(error, colour=colour), err=True, color=colour)
+        colour = wants_colour(sys.stderr, environment_variables())
+        click.echo(error_text(error, colour=colour), err=True, color=colour)
+
+
+@contextlib.contextmanager
+def unheard(stream: TextIO) -> Iterator[None]:
+    """Around what is written to `stream`: when its reader went away (`headwater run … 2>&1 | head`), that is no error,
+    and all that is said from then on goes nowhere."""
+    try:
+        yield
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _json_line(error: HeadwaterError | Problem) -> str:
