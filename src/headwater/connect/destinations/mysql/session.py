@@ -13,12 +13,13 @@ from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, Str
 from headwater.connect.destinations import deletes
 from headwater.connect.destinations.bookkeeping import Entry, Standing
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.destinations.mysql import alter, books, history, replace, rows, tables, versions
+from headwater.connect.destinations.mysql import alter, books, history, outdated, replace, rows, tables, versions
 from headwater.connect.destinations.mysql.called import identifiers
 from headwater.connect.destinations.mysql.connection import Connection, end, hold_pipeline
 from headwater.connect.destinations.mysql.settings import Settings
 from headwater.connect.destinations.mysql.sql_types import is_too_fine
 from headwater.connect.destinations.mysql.trouble import cannot_connect, is_lock_wait, is_of_value, is_passing, trouble
+from headwater.connect.destinations.poison import refuse_outdated
 from headwater.connect.destinations.staged import StagedSession, already_durable, enter, steadily
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream, Staging, as_text
@@ -182,6 +183,9 @@ class MySQLWriter:
                 f"triggers or foreign keys hang on `{table.schema}.{table.table}`, and its key changes",
                 "drop them, or move the table out of the way and load it anew",
             )
+        if is_bound and aside.is_hashed and not table.is_hashed:
+            table = self._exactly(connection, tables.look(connection, stream.name), stream)
+            changes += alter.reach(connection, table, notes_keys=table.keys)
         return _Ready(part, table, aside, is_bound)
 
     def _ready_for_history(
@@ -249,6 +253,8 @@ class MySQLWriter:
         table = ready.aside or ready.table
         incoming = rows.Incoming(batches=ready.part.batches, loaded_at=moment, fresh=self._fresh)
         try:
+            if commit.again is not None and table.keys and ready.part.rows:
+                refuse_outdated(ready.part, outdated.positions(connection, table, incoming, commit.origin.since))
             if self._keeps_history and ready.aside is None:
                 taken = history.load(connection, table, incoming)
             else:

@@ -247,7 +247,8 @@ def target(
     drops_hash = rekey and is_other_key and KEY_HASH in live
     if rekey and is_other_key:
         has_long_keys = has_long_keys or any(_is_unbounded(live.get(name)) for name in key_names)
-    is_hashed = bool(keys) and (has_long_keys or (KEY_HASH in live and not drops_hash))
+    keeps_key = replaced and bool(live)
+    is_hashed = bool(keys) and ((has_long_keys and not keeps_key) or (KEY_HASH in live and not drops_hash))
     length = _key_length([columns[key] for key in keys])
     reached, added, widened = [], [], []
     for source, wanted in columns.items():

@@ -178,6 +178,18 @@ def test_a_replaced_table_with_triggers_stays_where_it_is(shop):
     assert shop.sql("show tables like '%aside%'") == []
 
 
+def test_a_replaced_table_with_triggers_takes_long_keys(shop):
+    columns = pa.schema([("id", pa.string()), ("n", pa.int64())])
+    shop.load([{"id": "a", "n": 1}], columns)
+    shop.sql("create table seen (n bigint)")
+    shop.sql("create trigger see after insert on users for each row insert into seen values (new.n)")
+    long = "x" * 5000
+    shop.load([{"id": long + "y", "n": 2}, {"id": long + "z", "n": 3}], columns, replace=True, run_id="run-2")
+    shop.load([{"id": long + "z", "n": 4}], columns, run_id="run-3")
+    assert shop.sql("select right(id, 1), n from users order by 1") == [("y", 2), ("z", 4)]
+    assert shop.sql("select n from seen order by 1") == [(2,), (3,)]
+
+
 def test_rows_of_older_versions_are_marked_and_live_again_when_they_come_again(shop):
     def run(run_id, rows, version):
         columns = pa.schema([("id", pa.int64()), ("name", pa.string())])
