@@ -69,11 +69,19 @@ class ActivateVersion(Struct, frozen=True, kw_only=True):
 
 
 class Rejected(Struct, frozen=True, kw_only=True):
-    """A record that cannot be loaded, and why. `record` is its text as it came."""
+    """A record that cannot be loaded, and why. `record` is its text as it came, JSON if it was readable.
+
+    `stream` is the name under which it would have reached the destination. To be read again it needs the SCHEMA line
+    that it came under (`schema`, Singer's, b"" when nobody knows), its table version, and the number of stages that it
+    had not passed yet (`stages`, counted from the last one).
+    """
 
     stream: str
     record: bytes
     reason: str
+    schema: bytes = b""
+    version: int | None = None
+    stages: int = 0
 
 
 Message = Schema | Rows | Checkpoint | ActivateVersion | Rejected

@@ -113,7 +113,8 @@ class Staging:
             stream.reshape(schema)
         return stream
 
-    def stage(self, rows: Rows) -> None:
+    def stage(self, rows: Rows) -> pa.RecordBatch:
+        """Answers the batch as it waits, with its riders."""
         stream = self.streams[rows.stream]
         batch = rows.batch
         if rows.missing is not None:
@@ -129,6 +130,7 @@ class Staging:
         if sum(one.spool.memory for one in self.streams.values()) > self._memory_bytes:
             for one in self.streams.values():
                 one.spool.spill()
+        return batch
 
     def reject(self, rejected: Rejected) -> None:
         self.rejects.append(rejected)
@@ -248,6 +250,11 @@ def rider(batch: pa.RecordBatch, name: str, data_type: pa.DataType) -> pa.Array:
 
 def has_rider(batch: pa.RecordBatch, name: str) -> bool:
     return _rider_at(batch, name) >= 0
+
+
+def without_riders(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The source's own columns."""
+    return batch.select([index for index, field in enumerate(batch.schema) if not _is_rider(field)])
 
 
 def _rider_at(batch: pa.RecordBatch, name: str) -> int:

@@ -72,6 +72,16 @@ def refuse_another_writer(found: Standing, expected: Standing, pipeline: str | N
         raise another_writer(pipeline, found, expected.sequence)
 
 
+def rejects_changed() -> RunFailedError:
+    """What was to be loaded again is not in quarantine any more."""
+    return RunFailedError(
+        "rejects-changed",
+        "rejects were taken away while they were loaded again",
+        why="somebody else loaded or dropped them; nothing was changed",
+        hint="look at what is left: headwater rejects list",
+    )
+
+
 def another_writer(pipeline: str | None, found: Standing, expected: int) -> RunFailedError:
     return RunFailedError(
         "another-writer",

@@ -6,8 +6,7 @@ that are rolled back, down to the rows themselves.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -15,9 +14,12 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headwater.base.errors import RunFailedError
-from headwater.connect.contract import Rejected
+from headwater.connect import types
+from headwater.connect.contract import Rejected, Rows, Schema
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.staging import MISSING, VERSION
+from headwater.connect.rejects import OUTDATED
+from headwater.connect.singer.write import Writer
+from headwater.connect.staging import MISSING, VERSION, has_rider, rider, without_riders
 
 # With more of them in one commit it is the table that does not fit, not a row.
 MOST_ROWS = 100
@@ -34,6 +36,27 @@ class Poison(Struct, frozen=True, kw_only=True):
     part: StreamPart
     row: int
     error: RunFailedError
+
+    @property
+    def reason(self) -> str:
+        return self.error.why or self.error.what
+
+
+class Outdated(Struct, frozen=True, kw_only=True):
+    """A row that comes out of quarantine and must not take the place of another, which may be newer."""
+
+    part: StreamPart
+    row: int
+    reason: str = OUTDATED
+
+
+class OutdatedError(Exception):
+    """Such rows of a stream, by their positions among its rows of the commit."""
+
+    def __init__(self, stream: str, rows: list[int]) -> None:
+        super().__init__(stream)
+        self.stream = stream
+        self.rows = rows
 
 
 def found(commit: Commit, trial: Trial, *, most: int) -> list[Poison] | None:
@@ -63,17 +86,25 @@ def named(poison: Poison) -> RunFailedError:
     )
 
 
-def without(commit: Commit, rows: list[Poison]) -> Commit:
+def without(commit: Commit, rows: Sequence[Poison | Outdated]) -> Commit:
     """The commit with those rows set aside."""
-    streams = []
+    streams, rejects = [], list(commit.rejects)
     for part in commit.streams:
-        refused = sorted(one.row for one in rows if one.part.stream is part.stream)
-        streams.append(replace(part, kept=tuple(_others(part.rows, refused))) if refused else part)
-    rejects = [
-        Rejected(stream=one.part.stream.name, record=_text(_values(one)), reason=one.error.why or one.error.what)
-        for one in rows
-    ]
-    return replace(commit, streams=tuple(streams), rejects=[*commit.rejects, *rejects])
+        refused = {one.row: one.reason for one in rows if one.part.stream is part.stream}
+        streams.append(part.without(refused) if refused else part)
+        rejects += _rejected(part, refused)
+    return replace(commit, streams=tuple(streams), rejects=rejects)
+
+
+def refuse_outdated(part: StreamPart, rows: list[int]) -> None:
+    """Raises OutdatedError when there are such rows."""
+    if rows:
+        raise OutdatedError(part.stream.name, rows)
+
+
+def without_outdated(commit: Commit, error: OutdatedError) -> Commit:
+    (part,) = (one for one in commit.streams if one.stream.name == error.stream)
+    return without(commit, [Outdated(part=part, row=row) for row in error.rows])
 
 
 def _search(commit: Commit, part: StreamPart, rows: range, trial: Trial, most: int) -> Iterator[Poison]:
@@ -82,7 +113,7 @@ def _search(commit: Commit, part: StreamPart, rows: range, trial: Trial, most: i
     count = 0
     while waiting and count <= most:
         rows = waiting.pop()
-        alone = replace(part, kept=(rows,))
+        alone = part.only((rows,))
         error = trial(replace(commit, streams=(alone,), activations=(), rejects=[], is_trial=True))
         if error is None:
             continue
@@ -94,26 +125,30 @@ def _search(commit: Commit, part: StreamPart, rows: range, trial: Trial, most: i
         waiting += [range(middle, rows.stop), range(rows.start, middle)]
 
 
-def _others(count: int, refused: list[int]) -> Iterator[range]:
-    start = 0
-    for row in (*refused, count):
-        if start < row:
-            yield range(start, row)
-        start = row + 1
-
-
 def _values(poison: Poison) -> dict[str, Any]:
-    (batch,) = replace(poison.part, kept=(range(poison.row, poison.row + 1),)).batches()
-    (row,) = batch.to_pylist()
-    return {name: value for name, value in row.items() if name not in (MISSING, VERSION)}
+    (batch,) = poison.part.only((range(poison.row, poison.row + 1),)).batches()
+    (row,) = without_riders(batch).to_pylist()
+    return dict(row)
 
 
-def _text(values: dict[str, Any]) -> bytes:
-    """The row as JSON, for a record that did not come as text or is no longer there as such."""
-    return json.dumps(values, ensure_ascii=False, default=_plain).encode("utf-8", "surrogatepass")
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.hex()
-    return str(pa.scalar(value)) if hasattr(value, "isoformat") else str(value)
+def _rejected(part: StreamPart, refused: dict[int, str]) -> Iterator[Rejected]:
+    """The rows as a source would send them, for they did not come as text or are no longer there as such. `refused` has
+    the reason by position."""
+    if not refused:
+        return
+    stated, writer = part.stream.schema, Writer()
+    columns = pa.schema(list(part.stream.columns.values()))
+    schema = Schema(stream=stated.stream, columns=columns, keys=stated.keys, cursor=stated.cursor)
+    line = writer.encode(schema).rstrip(b"\n")
+    rows = sorted(refused)
+    batches = part.only(tuple(range(row, row + 1) for row in rows)).batches()
+    for row, batch in zip(rows, batches, strict=True):
+        missing = rider(batch, MISSING, pa.list_(pa.string())) if has_rider(batch, MISSING) else None
+        one = Rows(stream=stated.stream, batch=without_riders(batch), missing=missing)
+        yield Rejected(
+            stream=stated.stream,
+            record=writer.records(one).rstrip(b"\n"),
+            reason=refused[row],
+            schema=line,
+            version=rider(batch, VERSION, types.INT64)[0].as_py(),
+        )

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from headwater.base.clock import now
 from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.base.failpoint import reach
 from headwater.connect.contract import (
@@ -22,9 +23,15 @@ from headwater.connect.contract import (
     StreamReceipt,
 )
 from headwater.connect.destinations import poison
-from headwater.connect.destinations.bookkeeping import Entry, Standing, refuse_another_writer
+from headwater.connect.destinations.bookkeeping import (
+    Entry,
+    Standing,
+    refuse_another_writer,
+    rejects_changed,
+)
 from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.history import refuse_without_keys
+from headwater.connect.rejects import Again, Origin
 from headwater.connect.staging import InexactError, LongKeyError, Part, StagedStream, Staging, with_rejects
 
 _MOST_ATTEMPTS = 8
@@ -78,11 +85,13 @@ class StagedSession:
         self._staging = staging
         self._request = request
         self._takes_versions = takes_versions
+        self._again: Again | None = None
         try:
             self._standing = writer.standing()
         except BaseException:
             writer.close()
             raise
+        self._since = now()
 
     def checkpoint(self) -> bytes | None:
         return self._standing.state
@@ -98,13 +107,20 @@ class StagedSession:
     def stage(self, rows: Rows) -> None:
         self._staging.stage(rows)
         reach("stage.taken")
-        if self._send_ahead is not None and self._staging.staged_bytes() - self._told_bytes >= PORTION_BYTES:
+        # What comes out of quarantine is first compared with the rows that are there.
+        is_sent_ahead = self._send_ahead is not None and self._again is None
+        if is_sent_ahead and self._staging.staged_bytes() - self._told_bytes >= PORTION_BYTES:
             self._told_bytes = self._staging.staged_bytes()
             part = self._staging.part(to_boundary=False)
+            assert self._send_ahead is not None
             self._send_ahead(self._commit(part, self._standing.state, final=True))
 
     def reject(self, rejected: Rejected) -> None:
         self._staging.reject(rejected)
+
+    def replay(self, again: Again) -> None:
+        """As `rejects.ReplaySession` says."""
+        self._again = again
 
     def activate(self, version: ActivateVersion) -> None:
         if self._takes_versions:
@@ -119,12 +135,14 @@ class StagedSession:
     def commit(self, checkpoint: bytes | None, *, final: bool = False, to_boundary: bool = False) -> Receipt:
         part = self._staging.part(to_boundary=to_boundary)
         commit = self._commit(part, self._standing.state if checkpoint is None else checkpoint, final=final)
-        if part.is_empty() and commit.state == self._standing.state and not commit.streams:
+        is_nothing = part.is_empty() and not commit.streams and commit.again is None
+        if is_nothing and commit.state == self._standing.state:
             return Receipt(sequence=self._standing.sequence, streams={}, checkpoint=commit.state)
         receipt = self._written(commit)
         reach("commit.done")
         self._standing = Standing(sequence=receipt.sequence, run_id=self._request.run_id, state=commit.state)
         self._staging.drop(part)
+        self._again, self._since = None, now()
         self._told_bytes = 0
         for stream in self._staging.streams.values():
             stream.is_reshaped = False
@@ -139,10 +157,12 @@ class StagedSession:
 
     def _commit(self, part: Part, state: bytes | None, *, final: bool) -> Commit:
         streams = self._staging.streams
+        entry = Entry(
+            pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
+        )
+        now_aside = Origin(run_id=entry.run_id, sequence=entry.sequence, since=self._since, rejected_at=now())
         return Commit(
-            entry=Entry(
-                pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
-            ),
+            entry=entry,
             expected=self._standing,
             streams=tuple(
                 StreamPart(stream, part.batches[name])
@@ -155,11 +175,20 @@ class StagedSession:
                 if one.stream not in streams or not streams[one.stream].is_replaced
             ),
             rejects=self._staging.rejects[: part.rejects],
+            origin=(self._again.origin if self._again else None) or now_aside,
             state=state,
             final=final,
+            again=self._again,
         )
 
     def _written(self, commit: Commit) -> Receipt:
+        while True:
+            try:
+                return self._written_once(commit)
+            except poison.OutdatedError as error:
+                commit = poison.without_outdated(commit, error)
+
+    def _written_once(self, commit: Commit) -> Receipt:
         try:
             return self._adapted(commit)
         except RunFailedError as error:
@@ -209,7 +238,19 @@ class Books(Protocol[_Connection_contra]):
 
     def recorded(self, connection: _Connection_contra, entry: Entry) -> dict[str, StreamReceipt] | None: ...
 
-    def write_rejects(self, connection: _Connection_contra, entry: Entry, rejects: list[Rejected]) -> None: ...
+    def write_rejects(
+        self, connection: _Connection_contra, entry: Entry, origin: Origin, rejects: list[Rejected]
+    ) -> None: ...
+
+    def take_rejects(self, connection: _Connection_contra, ids: Sequence[str]) -> int:
+        """Take them out of quarantine. How many of them were there."""
+        ...
+
+    def forget_rejects(
+        self, connection: _Connection_contra, entry: Entry, stream: str, *, before: int | None = None
+    ) -> None:
+        """Those of the pipeline's former runs; only those of a table version `before` that when it is given."""
+        ...
 
     def write_ledger(
         self, connection: _Connection_contra, entry: Entry, receipts: dict[str, StreamReceipt], state: bytes | None
@@ -240,11 +281,28 @@ def enter(
         raise _TrialDoneError
     reach("commit.loaded")
     receipts = with_rejects(receipts, commit.rejects)
-    books.write_rejects(connection, commit.entry, commit.rejects)
+    _forget_rejects(books, connection, commit, changes)
+    if commit.again is not None and books.take_rejects(connection, commit.again.ids) != len(commit.again.ids):
+        raise rejects_changed()
+    books.write_rejects(connection, commit.entry, commit.origin, commit.rejects)
     books.write_ledger(connection, commit.entry, receipts, commit.state)
     books.write_checkpoint(connection, commit.entry, commit.state)
     reach("commit.booked")
     return commit.receipt(receipts, changes)
+
+
+def _forget_rejects(
+    books: Books[_Connection_contra], connection: _Connection_contra, commit: Commit, changes: list[Change]
+) -> None:
+    """What a stream's whole content was replaced with has come instead of its rejects too, and a row of an older table
+    version is gone from the source whether it was loaded or not."""
+    for part in commit.streams:
+        if commit.final and part.stream.is_replaced:
+            books.forget_rejects(connection, commit.entry, part.stream.name)
+    heeded = {change.stream for change in changes if change.change in ("rows-deleted", "rows-marked", "rows-closed")}
+    for one in commit.activations:
+        if one.stream in heeded:
+            books.forget_rejects(connection, commit.entry, one.stream, before=one.version)
 
 
 def steadily(work: Callable[[], _Answer], passes: Callable[[Exception], bool]) -> _Answer:

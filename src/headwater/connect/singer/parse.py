@@ -55,10 +55,12 @@ def messages(chunks: Iterable[bytes], options: ParseOptions, notice: Notice) -> 
 
 
 class _Stream(Struct):
-    """What is known of a stream; `seen` are schema messages already taken over, `sent` the last one given out."""
+    """What is known of a stream; `seen` are schema messages already taken over, `line` is the last of them, `sent` the
+    schema given out last."""
 
     builder: Builder
     seen: set[int] = field(default_factory=set)
+    line: bytes = b""
     sent: Schema | None = None
 
 
@@ -146,6 +148,7 @@ class _Parser:
         yield from self._flush()
         stream = stream or self.streams.setdefault(name, _Stream(Builder(Shape(name))))
         stream.seen.add(hash(text))
+        stream.line = _line(message)
         shape.adopt(
             stream.builder.shape,
             leaves,
@@ -244,7 +247,13 @@ class _Parser:
                     row = min(bad.reasons)
                     raise self._bad_record(name, texts[row], bad.reasons[row], marked=marked) from None
                 for row, reason in sorted(bad.reasons.items()):
-                    yield Rejected(stream=name, record=_original(texts[row], marked=marked), reason=reason)
+                    yield Rejected(
+                        stream=name,
+                        record=_original(texts[row], marked=marked),
+                        reason=reason,
+                        schema=stream.line,
+                        version=version,
+                    )
                 texts = [text for row, text in enumerate(texts) if row not in bad.reasons]
                 continue
             if built.batch.num_rows != len(texts):
@@ -366,6 +375,17 @@ def _json(message: Envelope, text: Raw) -> Any:
     except (msgspec.MsgspecError, RecursionError) as error:
         of = f" of stream `{message.stream}`" if message.stream else ""
         raise RunFailedError("bad-message", f"a {message.type} message{of} cannot be read", why=str(error)) from None
+
+
+def _line(message: Envelope) -> bytes:
+    """A SCHEMA message as a line of its own, with what is needed to read records by it."""
+    members = {
+        "schema": message.schema,
+        "key_properties": message.key_properties,
+        "bookmark_properties": message.bookmark_properties,
+    }
+    said = {name: Raw(_original(text, marked=isinstance(message, Marked))) for name, text in members.items() if text}
+    return msgspec.json.encode({"type": "SCHEMA", "stream": message.stream, **said})
 
 
 def _version(version: float | str | None, stream: str) -> int | None:

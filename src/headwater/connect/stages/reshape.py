@@ -74,7 +74,9 @@ class Reshape:
                 before = self._rows.get(message.stream, 0)
                 self._rows[message.stream] = before + message.batch.num_rows
                 return [out for way in self._ways[message.stream] for out in self._reshaped(message, way, before)]
-            case Rejected() | ActivateVersion():
+            case Rejected():
+                return tuple(replace(message, stream=route.stream, stages=message.stages + 1) for route in routes)
+            case ActivateVersion():
                 return tuple(replace(message, stream=route.stream) for route in routes)
 
     def _known(self, stream: str) -> tuple[Route, ...]:
@@ -116,8 +118,16 @@ class Reshape:
             way.sent = replace(way.sent, columns=part.batch.schema)
             out.append(way.sent)
         out.append(_rows(rows, part, way))
+        line = Writer().encode(way.schema).rstrip(b"\n") if part.bad else b""
         out += [
-            Rejected(stream=way.sent.stream, record=_text(rows, row), reason=reason)
+            Rejected(
+                stream=way.sent.stream,
+                record=_text(rows, row),
+                reason=reason,
+                schema=line,
+                version=rows.version,
+                stages=1,
+            )
             for row, reason in sorted(part.bad.items())
         ]
         return out

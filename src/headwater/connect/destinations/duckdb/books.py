@@ -2,18 +2,20 @@
 
 `checkpoint` says up to where each pipeline's data reaches; `ledger` has a row for each commit and stream; `tables`
 and `columns` map what the source calls things to what they are called here; `rejects` holds records that could not
-be loaded. A backup of the file holds data and books of the same moment.
+be loaded, `shapes` the SCHEMA lines that they came under. A backup of the file holds data and books of the same moment.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import duckdb
 
 from headwater.base.clock import iso, now
+from headwater.connect import rejects as quarantine
 from headwater.connect.contract import Rejected, StreamReceipt
 from headwater.connect.destinations.bookkeeping import SCHEMA, Entry, Standing, refuse_newer
 from headwater.connect.warehouse import first_row
@@ -30,8 +32,10 @@ create table if not exists _headwater.ledger (
     rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null,
     state_hash varchar, committed_at timestamptz not null);
 create table if not exists _headwater.rejects (
-    pipeline varchar, run_id varchar not null, sequence bigint not null, stream varchar not null,
-    record varchar, reason varchar not null, rejected_at timestamptz not null);
+    id varchar not null, position bigint not null, pipeline varchar, run_id varchar not null, sequence bigint not null,
+    stream varchar not null, record varchar, reason varchar not null, rejected_at timestamptz not null,
+    since timestamptz not null, version bigint, stages integer not null, shape varchar not null);
+create table if not exists _headwater.shapes (shape varchar not null, line varchar not null);
 create table if not exists _headwater.tables (
     schema_name varchar not null, stream varchar not null, table_name varchar not null, keys varchar[] not null);
 create table if not exists _headwater.columns (
@@ -122,23 +126,34 @@ def write_ledger(
     )
 
 
-def write_rejects(connection: duckdb.DuckDBPyConnection, entry: Entry, rejects: list[Rejected]) -> None:
-    moment = iso(now())
+def write_rejects(
+    connection: duckdb.DuckDBPyConnection, entry: Entry, origin: quarantine.Origin, rejects: list[Rejected]
+) -> None:
+    for shape, line in {quarantine.shape_id(one.schema): one.schema for one in rejects}.items():
+        connection.execute(
+            "insert into _headwater.shapes select $1, $2 where not exists (from _headwater.shapes where shape = $1)",
+            [shape, line.decode(errors="backslashreplace")],
+        )
+    rows = quarantine.rows(entry.pipeline, (entry.run_id, entry.sequence), origin, rejects)
     _insert(
         connection,
         "rejects",
-        [
-            [
-                entry.pipeline,
-                entry.run_id,
-                entry.sequence,
-                one.stream,
-                one.record.decode(errors="backslashreplace"),
-                one.reason,
-                moment,
-            ]
-            for one in rejects
-        ],
+        [[iso(value) if isinstance(value, datetime) else value for value in row] for row in rows],
+    )
+
+
+def take_rejects(connection: duckdb.DuckDBPyConnection, ids: Sequence[str]) -> int:
+    taken = connection.execute("delete from _headwater.rejects where id in (select unnest($1))", [list(ids)]).fetchall()
+    return int(taken[0][0])
+
+
+def forget_rejects(
+    connection: duckdb.DuckDBPyConnection, entry: Entry, stream: str, *, before: int | None = None
+) -> None:
+    connection.execute(
+        "delete from _headwater.rejects where pipeline is not distinct from $1 and stream = $2 and run_id <> $3 "
+        "and ($4::bigint is null or version < $4)",
+        [entry.pipeline, stream, entry.run_id, before],
     )
 
 

@@ -47,6 +47,16 @@ def load(
         return _count(connection, _insert(table, into, _INCOMING), [incoming.loaded_at])
 
 
+def outdated(connection: duckdb.DuckDBPyConnection, table: Target, incoming: Incoming, newer: str) -> list[int]:
+    """The positions of the rows whose key a row `t` of the table has for which the SQL condition `newer` holds."""
+    with _incoming_table(connection, table, incoming.batches):
+        found = connection.execute(
+            f"select i.rowid from {_INCOMING} i where exists "
+            f"(from {table.sql} t where {same_key(table, 't', 'i')} and {newer}) order by 1"
+        ).fetchall()
+    return [position for (position,) in found]
+
+
 def copy(connection: duckdb.DuckDBPyConnection, source: str, into: str, columns: Iterable[str]) -> None:
     """Put all rows of one table into another."""
     listed = ", ".join(map(names.quote, columns))

@@ -9,9 +9,10 @@ from headwater.base.clock import iso, now
 from headwater.base.errors import InputError
 from headwater.connect import names, warehouse
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
-from headwater.connect.destinations import bookkeeping, deletes
+from headwater.connect.destinations import bookkeeping, deletes, outdated
 from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.duckdb import books, history, replace, rows, tables, versions
+from headwater.connect.destinations.poison import refuse_outdated
 from headwater.connect.destinations.staged import already_durable, enter
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream
@@ -87,6 +88,7 @@ class DuckDBWriter:
             changes += tables.reach(connection, target, place)
             if target.starts_history:
                 changes.append(history.start(connection, target, loaded_at))
+            self._refuse_outdated(connection, commit, part, target)
             incoming = rows.Incoming(batches=part.batches(), loaded_at=loaded_at)
             with rows.refusals(target):
                 taken = self._take(connection, commit, part, target, place, incoming)
@@ -101,6 +103,17 @@ class DuckDBWriter:
             for activation in commit.activations
         ]
         return receipts, changes
+
+    def _refuse_outdated(
+        self, connection: duckdb.DuckDBPyConnection, commit: Commit, part: StreamPart, table: tables.Target
+    ) -> None:
+        """Raises OutdatedError for rows out of quarantine that a newer row stands in the way of."""
+        if commit.again is None or not table.keys or not part.rows:
+            return
+        since = f"timestamptz '{iso(commit.origin.since)}'"
+        newer = outdated.newer(since, keeps_history=self._keeps_history, is_marked=table.is_marked)
+        incoming = rows.Incoming(batches=part.batches(), loaded_at="")
+        refuse_outdated(part, rows.outdated(connection, table, incoming, newer))
 
     def _take(
         self,

@@ -3,25 +3,28 @@
 They are in the same database as the data, so that a backup of it takes both or neither, and so that nobody needs the
 right to create databases. `checkpoint` says up to where each pipeline's data reaches; `ledger` has a row for each
 commit and stream; `tables` and `columns` map what the source calls things to what they are called here; `rejects` holds
-records that could not be loaded; `replacing` says where the new content of a stream is collected, and whether it waits
-to be put in place.
+records that could not be loaded, `shapes` the SCHEMA lines that they came under; `replacing` says where the new content
+of a stream is collected, and whether it waits to be put in place.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
 import pymysql
 
 from headwater.base.clock import now
+from headwater.connect import rejects as quarantine
 from headwater.connect.contract import Rejected, StreamReceipt
 from headwater.connect.destinations.bookkeeping import FORMAT, Entry, Standing, another_writer, refuse_newer
 from headwater.connect.destinations.mysql.called import PREFIX, quote
 from headwater.connect.destinations.mysql.connection import Connection, lock_name
 
+_IDS = 1000  # in one statement
 _PIPELINE = "varchar(700)"  # as long as an index of InnoDB allows
 
 _TABLES = {
@@ -30,8 +33,11 @@ _TABLES = {
     "ledger": f"pipeline {_PIPELINE}, run_id varchar(255) not null, sequence bigint not null, stream longtext not null,"
     " rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null, "
     "state_hash varchar(64), committed_at datetime(6) not null, key (run_id, sequence)",
-    "rejects": f"pipeline {_PIPELINE}, run_id varchar(255) not null, sequence bigint not null, "
-    "stream longtext not null, record longtext not null, reason longtext not null, rejected_at datetime(6) not null",
+    "rejects": "id varchar(64) not null primary key, position bigint not null, "
+    f"pipeline {_PIPELINE}, run_id varchar(255) not null, sequence bigint not null, "
+    "stream longtext not null, record longtext not null, reason longtext not null, rejected_at datetime(6) not null, "
+    "since datetime(6) not null, version bigint, stages int not null, shape varchar(64) not null",
+    "shapes": "shape varchar(64) not null primary key, line longtext not null",
     "tables": "table_name varchar(64) not null primary key, stream longtext not null, key_names longtext not null",
     "columns": "table_name varchar(64) not null, column_name varchar(64) not null, source_name longtext not null, "
     "declared varchar(255) not null, primary key (table_name, column_name)",
@@ -151,13 +157,34 @@ def write_ledger(
     )
 
 
-def write_rejects(connection: Connection, entry: Entry, rejects: Sequence[Rejected]) -> None:
-    named = [entry.pipeline, entry.run_id, entry.sequence]
-    moment = now().replace(tzinfo=None)
+def write_rejects(connection: Connection, entry: Entry, origin: quarantine.Origin, rejects: Sequence[Rejected]) -> None:
+    for shape, line in sorted({quarantine.shape_id(one.schema): one.schema for one in rejects}.items()):
+        connection.run(
+            f"insert into {at(connection, 'shapes')} values (%s, %s) on duplicate key update shape = shape",
+            [shape, line.decode(errors="backslashreplace")],
+        )
+    rows = quarantine.rows(entry.pipeline, (entry.run_id, entry.sequence), origin, rejects)
     _insert(
         connection,
         "rejects",
-        [[*named, one.stream, one.record.decode(errors="backslashreplace"), one.reason, moment] for one in rejects],
+        [[value.replace(tzinfo=None) if isinstance(value, datetime) else value for value in row] for row in rows],
+    )
+
+
+def take_rejects(connection: Connection, ids: Sequence[str]) -> int:
+    taken = 0
+    for start in range(0, len(ids), _IDS):
+        some = ids[start : start + _IDS]
+        marks = ", ".join("%s" for _ in some)
+        taken += connection.run(f"delete from {at(connection, 'rejects')} where id in ({marks})", some)
+    return taken
+
+
+def forget_rejects(connection: Connection, entry: Entry, stream: str, *, before: int | None = None) -> None:
+    connection.run(
+        f"delete from {at(connection, 'rejects')} where pipeline <=> %s and stream = %s and run_id <> %s "
+        "and (%s is null or version < %s)",
+        [entry.pipeline, stream, entry.run_id, before, before],
     )
 
 

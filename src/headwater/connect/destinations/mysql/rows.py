@@ -108,25 +108,30 @@ def value_rejected(table: Target, why: str) -> RunFailedError:
     )
 
 
-def _upsert(connection: Connection, table: Target, incoming: Incoming, prior: Target | None) -> int:
+def send_aside(connection: Connection, table: Target, incoming: Incoming) -> tuple[str, int, set[str]]:
+    """The rows in a new temporary table, of which the counter is their order of arrival, from 1: its quoted name, their
+    number, and the columns that some came without. Temporary tables end no transaction."""
     outgoing = _Outgoing(connection, table, incoming, is_staged=True)
     at = f"{quote(connection.schema)}.{quote(_INCOMING)}"
     body = ", ".join(f"{quote(name)} {column_sql(table, sql)}" for name, sql in outgoing.columns)
-    # Temporary tables end no transaction. The counter keeps the order of arrival.
     connection.run(f"drop temporary table if exists {at}")
     connection.run(
         f"create temporary table {at} ({body}, {quote(ORDINAL)} bigint not null auto_increment primary key) "
         f"engine = InnoDB character set utf8mb4 collate {table.collation}"
     )
-    taken = _send(connection, at, outgoing)
-    if prior is not None and outgoing.partial:
+    return at, _send(connection, at, outgoing), outgoing.partial
+
+
+def _upsert(connection: Connection, table: Target, incoming: Incoming, prior: Target | None) -> int:
+    at, taken, partial = send_aside(connection, table, incoming)
+    if prior is not None and partial:
         _seed(connection, table, prior, at)
     settings = []
     for position, column in enumerate(table.columns):
         if column.name not in table.keys:
             name, held = quote(column.name), f"{table.sql}.{quote(column.name)}"
             new = f"i.{name}"
-            if column.source in outgoing.partial:
+            if column.source in partial:
                 # A column with JSON has another collation than one with text, and IF takes no two.
                 sent = f"i.{name} collate {table.collation}" if _has_collation(column.sql_type) else f"i.{name}"
                 new = f"if(i.{SENT} is null or substr(i.{SENT}, {position + 1}, 1) = '1', {sent}, {held})"
@@ -152,14 +157,19 @@ def _has_collation(sql_type: str) -> bool:
 
 def _seed(connection: Connection, table: Target, prior: Target, at: str) -> None:
     """Give the table the current versions of keys that it has not and that are about to come."""
-    key = f"{key_hash(table)} as {quote(KEY_HASH)}" if table.is_hashed else ", ".join(map(quote, table.keys))
     names = [quote(name) for name in (*table.own, LOADED_AT)]
     kept = quote(table.keys[0])
     connection.run_exactly(
         f"insert into {table.sql} ({', '.join(names)}) select {', '.join(f'c.{name}' for name in names)} "
-        f"from (select distinct {key} from {at}) i straight_join {prior.sql} c on {same_key(table, 'c', 'i')} "
+        f"from (select distinct {matched(table)} from {at}) i "
+        f"straight_join {prior.sql} c on {same_key(table, 'c', 'i')} "
         f"where c.{CURRENT} on duplicate key update {table.sql}.{kept} = {table.sql}.{kept}"
     )
+
+
+def matched(table: Target) -> str:
+    """What to select of incoming rows so that `same_key` can find those of the table."""
+    return f"{key_hash(table)} as {quote(KEY_HASH)}" if table.is_hashed else ", ".join(map(quote, table.keys))
 
 
 def same_key(table: Target, one: str, other: str) -> str:

@@ -2,7 +2,8 @@
 
 `checkpoint` says up to where each pipeline's data reaches; `ledger` has a row for each commit and stream; `tables`
 and `columns` map what the source calls things to what they are called here; `rejects` holds records that could not
-be loaded; `replacing` says where the new content of a stream is collected.
+be loaded, `shapes` the SCHEMA lines that they came under; `replacing` says where the new content of a stream is
+collected.
 """
 
 from __future__ import annotations
@@ -12,8 +13,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import psycopg
+from msgspec.structs import replace
 
 from headwater.base.clock import now
+from headwater.connect import rejects as quarantine
 from headwater.connect.contract import Rejected, StreamReceipt
 from headwater.connect.destinations.bookkeeping import SCHEMA, Entry, Standing, another_writer, refuse_newer
 from headwater.connect.destinations.postgres.connection import Connection, lock_number
@@ -31,8 +34,10 @@ create table _headwater.ledger (
     state_hash text, committed_at timestamptz not null);
 create index on _headwater.ledger (run_id, sequence);
 create table _headwater.rejects (
-    pipeline text, run_id text not null, sequence bigint not null, stream text not null,
-    record text, reason text not null, rejected_at timestamptz not null);
+    id text primary key, position bigint not null, pipeline text, run_id text not null, sequence bigint not null,
+    stream text not null, record text, reason text not null, rejected_at timestamptz not null,
+    since timestamptz not null, version bigint, stages integer not null, shape text not null);
+create table _headwater.shapes (shape text primary key, line text not null);
 create table _headwater.tables (
     schema_name text not null, stream text not null, table_name text not null, keys text[] not null,
     primary key (schema_name, stream));
@@ -128,22 +133,32 @@ def write_ledger(
     )
 
 
-def write_rejects(connection: Connection, entry: Entry, rejects: Sequence[Rejected]) -> None:
-    named = [entry.pipeline, entry.run_id, entry.sequence]
-    moment = now()
+def write_rejects(connection: Connection, entry: Entry, origin: quarantine.Origin, rejects: Sequence[Rejected]) -> None:
+    for shape, line in sorted({quarantine.shape_id(one.schema): one.schema for one in rejects}.items()):
+        connection.execute(
+            "insert into _headwater.shapes values (%s, %s) on conflict do nothing",
+            [shape, line.decode(errors="backslashreplace")],
+        )
+    kept = [replace(one, stream=written(one.stream)) for one in rejects]
+    rows = quarantine.rows(entry.pipeline, (entry.run_id, entry.sequence), origin, kept)
     _insert(
-        connection,
-        "rejects",
-        [
-            [
-                *named,
-                written(one.stream),
-                one.record.decode(errors="backslashreplace").replace("\0", "\\0"),
-                one.reason.replace("\0", "\\0"),
-                moment,
-            ]
-            for one in rejects
-        ],
+        connection, "rejects", [[_without_nul(one) if isinstance(one, str) else one for one in row] for row in rows]
+    )
+
+
+def _without_nul(text: str) -> str:
+    return text.replace("\0", "\\0")
+
+
+def take_rejects(connection: Connection, ids: Sequence[str]) -> int:
+    return connection.execute("delete from _headwater.rejects where id = any(%s)", [list(ids)]).rowcount
+
+
+def forget_rejects(connection: Connection, entry: Entry, stream: str, *, before: int | None = None) -> None:
+    connection.execute(
+        "delete from _headwater.rejects where pipeline is not distinct from %s and stream = %s and run_id <> %s "
+        "and (%s::bigint is null or version < %s)",
+        [entry.pipeline, written(stream), entry.run_id, before, before],
     )
 
 

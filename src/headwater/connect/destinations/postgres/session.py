@@ -13,7 +13,19 @@ from headwater.connect import names
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.destinations.postgres import alter, books, early, history, keys, replace, rows, tables, versions
+from headwater.connect.destinations.poison import refuse_outdated
+from headwater.connect.destinations.postgres import (
+    alter,
+    books,
+    early,
+    history,
+    keys,
+    outdated,
+    replace,
+    rows,
+    tables,
+    versions,
+)
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import (
     Backend,
@@ -231,6 +243,8 @@ class PostgresWriter:
                 changes.append(history.start(connection, target, moment))
         table = f"{target.schema}.{target.table}"
         try:
+            if commit.again is not None and target.keys and part.rows:
+                refuse_outdated(part, outdated.positions(connection, target, incoming, commit.origin.since))
             if is_in:
                 taken = rows.load(connection, target, target.sql, incoming, is_keyed=target.is_keyed)
             else:
