@@ -16,6 +16,9 @@ _NO_PERMISSION = frozenset((1044, 1142, 1143, 1227, 1370, 1410, 3879))
 _DISK_FULL = frozenset((1021, 1114, 3675))
 _TOO_WIDE = frozenset((1117, 1118, 1709))
 _VALUE = frozenset((1366, 3819, 4025))  # not that text, and checks of MySQL and MariaDB
+# Memory for sorting, locks, the binary log's cache.
+_LIMIT = frozenset((1037, 1038, 1041, 1197, 1206))
+_CANCELLED = frozenset((1317, 1969))
 _READ_ONLY = frozenset((1290, 1792, 1836))
 
 
@@ -87,6 +90,21 @@ def trouble(settings: Settings, error: Exception, *, schema: str, doing: str) ->
             f"the disk of MySQL at {where} is full",
             why=f"{text}; nothing of this commit was kept",
             hint="free space there, then run it again",
+        )
+    less = "or load less between two states of the source: headwater config set target-mysql _commit_bytes 8000000"
+    if code in _LIMIT or "temporary space limit" in text.lower():
+        return EnvironmentProblemError(
+            "server-limit",
+            f"the load needs more than MySQL at {where} gives it",
+            why=f"{text}; nothing of this commit was kept",
+            hint=f"raise that limit at the server, {less}",
+        )
+    if code in _CANCELLED:
+        return EnvironmentProblemError(
+            "statement-cancelled",
+            f"MySQL at {where} ended a statement of the load",
+            why=f"{text}; nothing of this commit was kept",
+            hint=f"run it again; was it a timeout: set global max_statement_time = 0, {less}",
         )
     if code in _NO_PERMISSION:
         return EnvironmentProblemError(

@@ -46,6 +46,8 @@ def connect(address: Address, *, application: str) -> Connection:
         wanted = dict(_SETTINGS)
         if connection.info.server_version >= 140_000:
             wanted |= {"client_connection_check_interval": "1s", "idle_session_timeout": "0"}
+        if connection.info.server_version >= 170_000:
+            wanted["transaction_timeout"] = "0"
         calls = ", ".join(
             f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)" for name, value in wanted.items()
         )
@@ -220,6 +222,22 @@ def trouble(address: Address, error: psycopg.Error, *, doing: str) -> HeadwaterE
             f"the disk of PostgreSQL at {address.server} is full",
             why=f"{text}; nothing of this commit was kept",
             hint="free space there, then run it again",
+        )
+    if state in ("53200", "53400"):  # memory, and what the server's settings allow, as `temp_file_limit`
+        return EnvironmentProblemError(
+            "server-limit",
+            f"the load needs more than PostgreSQL at {address.server} gives it",
+            why=f"{text}; nothing of this commit was kept",
+            hint=f"raise that limit, for example: alter role {address.user} set temp_file_limit = '10GB'; or load less "
+            f"between two states of the source: headwater config set {address.plugin} _commit_bytes 8000000",
+        )
+    if state == "57014":
+        return EnvironmentProblemError(
+            "statement-cancelled",
+            f"PostgreSQL at {address.server} ended a statement of the load",
+            why=f"{text}; nothing of this commit was kept",
+            hint=f"run it again; was it a timeout: alter role {address.user} set statement_timeout = 0, or load less "
+            f"between two states of the source: headwater config set {address.plugin} _commit_bytes 8000000",
         )
     if state in ("42501", "28000"):
         return EnvironmentProblemError(
