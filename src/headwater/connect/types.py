@@ -139,7 +139,9 @@ def cast(array: pa.Array, to: pa.DataType) -> pa.Array:
     if array.type == to:
         return array
     if kind(array.type) == "timestamp" and kind(to) == "string":
-        return pc.replace_substring(array.cast(TIMESTAMP).cast(STRING), " ", "T", max_replacements=1)
+        # Arrow (26) takes 50 times as long for the text of an instant with a zone, even when the zone is UTC.
+        plain = array.cast(TIMESTAMP).cast(pa.timestamp("us")).cast(STRING)
+        return pc.binary_join_element_wise(pc.replace_substring(plain, " ", "T", max_replacements=1), "Z", "")
     if kind(to) == "decimal" and not (kind(array.type) == "decimal" and is_sure(array.type, to)):
         # Through text: Arrow (26) rounds a float to the scale, wants room for 19 digits of any integer, and does not
         # notice a decimal that overflows.

@@ -4,15 +4,60 @@ from __future__ import annotations
 
 import re
 
+import msgspec
 import pyarrow as pa
 
 from headwater.base.errors import InputError
 from headwater.connect import names, types
 from headwater.connect.contract import JSON_FIELD, Change
-from headwater.connect.destinations.manifest import ColumnEntry, safe_name
-from headwater.connect.staging import grown
+from headwater.connect.destinations import partitions
+from headwater.connect.destinations.manifest import ColumnEntry, StreamEntry, safe_name
+from headwater.connect.staging import VERSION, StagedStream, grown
 
 LONGEST_NAME = 255
+LOADED_AT = "__loaded_at"
+_RESERVED = frozenset((LOADED_AT, VERSION))
+
+
+def shaped(
+    known: dict[str, StreamEntry], stream: StagedStream, levels: tuple[str, ...], *, is_replaced: bool
+) -> tuple[StreamEntry, list[Change]]:
+    """The stream's entry with its columns able to hold the stream, and what changed for that. `levels` are the
+    partitions that are wanted, which only a stream that is replaced may change.
+
+    Raises InputError (`unsupported-change`). Files that are there keep the types they were written with.
+    """
+    name = stream.schema.stream
+    entry = known.get(name)
+    changes: list[Change] = []
+    if entry is None:
+        entry = StreamEntry(folder=folder_of(name, {other: one.folder for other, one in known.items()}))
+        changes.append(Change(stream=name, column=None, change="table-created", detail=entry.folder))
+    called = names.identifiers(
+        list(stream.columns),
+        max_length=LONGEST_NAME,
+        fold_case=False,
+        reserved=_RESERVED,
+        known={source: column.name for source, column in entry.columns.items()},
+    )
+    columns = dict(entry.columns)
+    for source, wanted in stream.fields().items():
+        held = entry.columns.get(source)
+        columns[source] = reached(name, called[source], held, wanted)
+        changes += told(name, source, held, columns[source], is_first=not entry.columns)
+    if entry.files and levels != entry.partitions and not is_replaced:
+        raise InputError(
+            "unsupported-change",
+            f"stream `{name}` has files that are partitioned by {_listed(entry.partitions)}",
+            why=f"`partition_by` now says {_listed(levels)}",
+            hint="load into another folder, or replace the stream: `load_method: overwrite`",
+        )
+    partitions.parse(name, levels, stream.fields().values())
+    return msgspec.structs.replace(entry, columns=columns, partitions=levels), changes
+
+
+def _listed(wanted: tuple[str, ...]) -> str:
+    return ", ".join(f"`{one}`" for one in wanted) or "nothing"
 
 
 def folder_of(stream: str, known: dict[str, str]) -> str:

@@ -20,11 +20,11 @@ from collections.abc import Iterator
 
 import msgspec
 import pyarrow as pa
+from msgspec import Struct
 
 from headwater.base.clock import now
-from headwater.base.errors import InputError, RunFailedError
+from headwater.base.errors import RunFailedError
 from headwater.base.failpoint import reach
-from headwater.connect import names, types
 from headwater.connect.contract import (
     ActivateVersion,
     Change,
@@ -36,35 +36,46 @@ from headwater.connect.contract import (
     Stored,
     StreamReceipt,
 )
-from headwater.connect.destinations import file_columns, file_parts, partitions
+from headwater.connect.destinations import file_columns, file_parts
 from headwater.connect.destinations.file_parts import Format
+from headwater.connect.destinations.file_rows import FileRows, levels_of, rows_of
 from headwater.connect.destinations.file_settings import FileSettings, partitions_of
 from headwater.connect.destinations.heads import Head, LeasedHead, NumberedHead
-from headwater.connect.destinations.manifest import ColumnEntry, FileEntry, Manifest, StreamEntry, safe_name
+from headwater.connect.destinations.manifest import FileEntry, Manifest, StreamEntry, safe_name
 from headwater.connect.destinations.stored import Place, stored
+from headwater.connect.destinations.write_ahead import WriteAhead
 from headwater.connect.objects import SCHEMES, Bucket
 from headwater.connect.staging import (
-    VERSION,
     InexactError,
     Part,
     StagedStream,
     Staging,
-    combined,
-    conformed,
-    rider,
     with_rejects,
 )
 from headwater.connect.storage import LocalFolder, Storage
 
-LOADED_AT = "__loaded_at"
-RESERVED = frozenset((LOADED_AT, VERSION))
 STAGED = "_staged"
 # Loads without a pipeline share one manifest and go on from whatever stands there: those at once take turns.
 _TURNS = 20
-# Batches of so many rows are written as fast as larger ones, and are not copied for it.
-_GATHERED_ROWS = 8_000
 # Of the session's memory, for rows that are put in order by partition.
 _PARTITION_SHARE = 0.25
+# A stream's files are begun before the commit when so much of it waits, if there are not too many of them.
+_BEGIN_BYTES = 8 << 20
+_MOST_BEGUN = 4
+
+
+class _Begun(Struct, frozen=True):
+    """Files that are being written ahead, and what they are right for."""
+
+    files: WriteAhead
+    stem: str
+    rows: FileRows
+
+
+class _Finished(Struct, frozen=True):
+    stem: str
+    rows: FileRows
+    written: file_parts.Written
 
 
 class FolderSession:
@@ -78,6 +89,8 @@ class FolderSession:
         self._storage, self._head = self._placed(settings)
         self._writer = f"{safe_name(request.run_id)}-{secrets.token_hex(4)}"
         self._staging = Staging(request.folder, request.memory_bytes)
+        # By stream; None for one whose files wait for the commit.
+        self._begun: dict[str, _Begun | None] = {}
         self._manifest = self._head.read()
         if self._manifest.sequence:
             with self._head.alone():
@@ -99,11 +112,17 @@ class FolderSession:
     def prepare(self, schema: Schema) -> bool:
         stream = self._staging.prepare(schema)
         if stream.is_reshaped:
-            self._columns(self._manifest, stream)  # refuses now what the commit would refuse
+            self._shaped(self._manifest.streams, stream)  # refuses now what the commit would refuse
         return self._is_replaced(stream)
 
     def stage(self, rows: Rows) -> None:
-        self._staging.stage(rows)
+        batch = self._staging.stage(rows)
+        stream = self._staging.streams[rows.stream]
+        begun = self._begun.get(stream.name)
+        if begun is not None:
+            begun.files.put(batch)
+        elif stream.name not in self._begun and stream.spool.memory >= _BEGIN_BYTES:
+            self._begin(stream)
 
     def reject(self, rejected: Rejected) -> None:
         self._staging.reject(rejected)
@@ -141,7 +160,47 @@ class FolderSession:
         }
 
     def close(self) -> None:
+        self._give_up()
         self._staging.clear()
+
+    def _begin(self, stream: StagedStream) -> None:
+        """Begin the stream's files of the next commit. Where others may load at once its number is not known yet."""
+        self._begun[stream.name] = None
+        if self._request.pipeline is None or len(self._begun) > _MOST_BEGUN:
+            return
+        entry = self._shaped(self._manifest.streams, stream)[0]
+        sequence = self._manifest.sequence + 1
+        stem = f"{entry.folder}/{self._batch_id(sequence)}"
+        if entry.partitions or any(one is not None and one.stem == stem for one in self._begun.values()):
+            return
+        to, rows, moment = self._target(sequence), rows_of(stream, entry), now()
+
+        def write(batches: Iterator[pa.RecordBatch]) -> file_parts.Written:
+            return file_parts.write(to, stem, self._format, rows.conformed(batches, moment), rows.schema, [])
+
+        files = WriteAhead(write)
+        self._begun[stream.name] = _Begun(files, stem, rows)
+        for batch in stream.spool.first(len(stream.spool)):
+            files.put(batch)
+
+    def _finished(self, part: Part) -> dict[str, _Finished]:
+        """The files that were begun and have just as many batches as the commit takes."""
+        finished = {}
+        for name, begun in self._begun.items():
+            if begun is None:
+                continue
+            if begun.files.count != part.batches[name]:
+                begun.files.give_up()
+            elif (written := begun.files.finish()) is not None:
+                finished[name] = _Finished(begun.stem, begun.rows, written)
+        self._begun = {}
+        return finished
+
+    def _give_up(self) -> None:
+        for begun in self._begun.values():
+            if begun is not None:
+                begun.files.give_up()
+        self._begun = {}
 
     def _is_replaced(self, stream: StagedStream) -> bool:
         return self._settings.load_method == "overwrite" or stream.schema.replace
@@ -172,15 +231,12 @@ class FolderSession:
     ) -> tuple[Manifest, dict[str, int], tuple[Change, ...]]:
         """Stage the files of the next commit. Answers its manifest, values changed by stream, and what to tell."""
         sequence = before.sequence + 1
-        to = file_parts.Target(
-            storage=self._storage,
-            staged=self._staged_folder(sequence),
-            scratch=self._request.folder,
-            memory_bytes=int(self._request.memory_bytes * _PARTITION_SHARE),
-        )
+        to, batch_id = self._target(sequence), self._batch_id(sequence)
+        finished = self._finished(part)
         # A commit that was begun before and had to start over left files there.
-        self._storage.delete(self._storage.names(to.staged))
-        batch_id = f"{self._stem}.{safe_name(self._request.run_id)}.{sequence:06}"
+        begun = {f"{to.staged}/{path}" for one in finished.values() for path, _ in one.written.files}
+        there = set(self._storage.names(to.staged))
+        self._storage.delete(sorted(there - begun))
         streams, repaired = dict(before.streams), {}
         changes: list[Change] = []
         for name, stream in self._staging.streams.items():
@@ -188,7 +244,13 @@ class FolderSession:
             changes += told
             written: tuple[FileEntry, ...] = ()
             if part.batches[name]:
-                done = self._write_files(to, f"{shaped.folder}/{batch_id}", stream, shaped, part.batches[name])
+                stem, rows = f"{shaped.folder}/{batch_id}", rows_of(stream, shaped)
+                done = _right(finished.get(name), stem, rows, to, there)
+                if done is None:
+                    levels = levels_of(stream, shaped)
+                    batches = rows.conformed(stream.spool.first(part.batches[name]), now())
+                    done = file_parts.write(to, stem, self._format, batches, rows.schema, levels)
+                _refuse_mismatch(stream, part.batches[name], done)
                 written = tuple(FileEntry(path=path, rows=rows, sequence=sequence) for path, rows in done.files)
                 repaired[name] = done.repaired
             streams[name] = self._with_files(shaped, written, final=final, replaced=self._is_replaced(stream))
@@ -207,8 +269,16 @@ class FolderSession:
         changes += [_repaired(name, count) for name, count in repaired.items() if count]
         return after, repaired, tuple(changes)
 
-    def _staged_folder(self, sequence: int) -> str:
-        return f"{STAGED}/{self._stem}/{sequence:06}.{safe_name(self._request.run_id)}"
+    def _target(self, sequence: int) -> file_parts.Target:
+        return file_parts.Target(
+            storage=self._storage,
+            staged=f"{STAGED}/{self._stem}/{sequence:06}.{safe_name(self._request.run_id)}",
+            scratch=self._request.folder,
+            memory_bytes=int(self._request.memory_bytes * _PARTITION_SHARE),
+        )
+
+    def _batch_id(self, sequence: int) -> str:
+        return f"{self._stem}.{safe_name(self._request.run_id)}.{sequence:06}"
 
     def _settle(self, current: Manifest) -> None:
         """Bring the place in step with its manifest: what it lists has its name, what it retired is gone, and so is
@@ -268,82 +338,9 @@ class FolderSession:
             return msgspec.structs.replace(entry, files=(*aside, *written), aside=(), aside_run=None)
         return msgspec.structs.replace(entry, aside=(*aside, *written), aside_run=run_id)
 
-    def _columns(self, held: Manifest, stream: StagedStream) -> dict[str, ColumnEntry]:
-        return self._shaped(held.streams, stream)[0].columns
-
     def _shaped(self, known: dict[str, StreamEntry], stream: StagedStream) -> tuple[StreamEntry, list[Change]]:
-        """The stream's entry with its columns able to hold the stream, and what changed for that.
-
-        Raises InputError (`unsupported-change`). Files that are there keep the types they were written with.
-        """
-        name = stream.schema.stream
-        entry = known.get(name)
-        changes: list[Change] = []
-        if entry is None:
-            folders = {other: one.folder for other, one in known.items()}
-            entry = StreamEntry(folder=file_columns.folder_of(name, folders))
-            changes.append(Change(stream=name, column=None, change="table-created", detail=entry.folder))
-        called = names.identifiers(
-            list(stream.columns),
-            max_length=file_columns.LONGEST_NAME,
-            fold_case=False,
-            reserved=RESERVED,
-            known={source: column.name for source, column in entry.columns.items()},
-        )
-        columns = dict(entry.columns)
-        for source, wanted in stream.fields().items():
-            held = entry.columns.get(source)
-            columns[source] = file_columns.reached(name, called[source], held, wanted)
-            changes += file_columns.told(name, source, held, columns[source], is_first=not entry.columns)
-        return self._partitioned(msgspec.structs.replace(entry, columns=columns), stream), changes
-
-    def _partitioned(self, entry: StreamEntry, stream: StagedStream) -> StreamEntry:
-        """The entry with the partitions that are wanted. Raises InputError: one layout for all files of a stream."""
         wanted = partitions_of(self._settings, stream.name)
-        if entry.files and wanted != entry.partitions and not self._is_replaced(stream):
-            raise InputError(
-                "unsupported-change",
-                f"stream `{stream.name}` has files that are partitioned by {_listed(entry.partitions)}",
-                why=f"`partition_by` now says {_listed(wanted)}",
-                hint="load into another folder, or replace the stream: `load_method: overwrite`",
-            )
-        partitions.parse(stream.name, wanted, stream.fields().values())
-        return msgspec.structs.replace(entry, partitions=wanted)
-
-    def _write_files(
-        self, to: file_parts.Target, stem: str, stream: StagedStream, entry: StreamEntry, count: int
-    ) -> file_parts.Written:
-        """Write the stream's first batches."""
-        fields = [file_columns.arrow_field(entry.columns[source]) for source in stream.columns]
-        wanted = [(source, field.type) for source, field in zip(stream.columns, fields, strict=True)]
-        fields.append(pa.field(LOADED_AT, types.TIMESTAMP))
-        if stream.version is not None:
-            fields.append(pa.field(VERSION, types.INT64))
-        schema = pa.schema(fields)
-        loaded_at = pa.scalar(now(), types.TIMESTAMP)
-
-        def batches() -> Iterator[pa.RecordBatch]:
-            for batch in combined(stream.spool.first(count), _GATHERED_ROWS):
-                arrays, _ = conformed(batch, stream.name, wanted)
-                arrays.append(pa.repeat(loaded_at, batch.num_rows))
-                if stream.version is not None:
-                    arrays.append(rider(batch, VERSION, types.INT64))
-                if batch.num_rows:
-                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-        levels = []
-        for level in partitions.parse(stream.name, entry.partitions, stream.fields().values()):
-            name = entry.columns[level.column].name
-            index = list(stream.columns).index(level.column)
-            levels.append((f"{name}_{level.part}" if level.part else name, index, level.part))
-        done = file_parts.write(to, stem, self._format, batches(), schema, levels)
-        rows = sum(rows for _, rows in done.files)
-        if rows != stream.spool.rows(count):
-            raise RunFailedError(
-                "count-mismatch",
-                f"{stream.spool.rows(count)} rows of stream `{stream.name}` were staged, but its files took {rows}",
-            )
-        return done
+        return file_columns.shaped(known, stream, wanted, is_replaced=self._is_replaced(stream))
 
     def _write_rejects(self, to: file_parts.Target, path: str, part: Part, sequence: int) -> tuple[FileEntry, ...]:
         rejects = self._staging.rejects[: part.rejects]
@@ -357,14 +354,29 @@ class FolderSession:
         return (FileEntry(path=path, rows=len(rejects), sequence=sequence),)
 
 
+def _right(
+    finished: _Finished | None, stem: str, rows: FileRows, to: file_parts.Target, there: set[str]
+) -> file_parts.Written | None:
+    """The files when they are what the commit would write. One of another writer may have taken them for left over."""
+    if finished is None or finished.stem != stem or not finished.rows.is_same(rows):
+        return None
+    written = finished.written
+    return written if all(f"{to.staged}/{path}" in there for path, _ in written.files) else None
+
+
+def _refuse_mismatch(stream: StagedStream, count: int, written: file_parts.Written) -> None:
+    taken, staged = sum(rows for _, rows in written.files), stream.spool.rows(count)
+    if taken != staged:
+        raise RunFailedError(
+            "count-mismatch",
+            f"{staged} rows of stream `{stream.name}` were staged, but its files took {taken}",
+        )
+
+
 def _number(batch: str) -> int:
     """Of a staged commit, by its folder's name."""
     digits = batch.partition(".")[0]
     return int(digits) if digits.isdecimal() else 0
-
-
-def _listed(wanted: tuple[str, ...]) -> str:
-    return ", ".join(f"`{one}`" for one in wanted) or "nothing"
 
 
 def _ignored(activation: ActivateVersion) -> Change:

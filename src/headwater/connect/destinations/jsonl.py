@@ -6,20 +6,21 @@ and no infinity: they become null and are counted. A file that has its name is c
 
 from __future__ import annotations
 
-import json
 from typing import Literal
 
 import pyarrow as pa
 
-from headwater.connect import names, types
 from headwater.connect.contract import OpenRequest
-from headwater.connect.destinations import lines
+from headwater.connect.destinations import json_text, lines
 from headwater.connect.destinations.file_parts import Format
 from headwater.connect.destinations.file_settings import FileSettings
 from headwater.connect.destinations.folder import FolderSession
 
 # What the contract's tests may expect of it.
 CAPABILITIES = frozenset({"replace", "no-nan"})
+
+# Rows become text in pieces of about this size: it must be less than 2 GiB, and stay in the processor's cache.
+_PIECE_BYTES = 4 << 20
 
 
 class Settings(FileSettings, frozen=True, kw_only=True):
@@ -31,46 +32,31 @@ class Settings(FileSettings, frozen=True, kw_only=True):
 def open(settings: Settings, request: OpenRequest) -> FolderSession:  # noqa: A001 - the contract's word
     """Read where the pipeline stands and clear away what a session that died left behind."""
     packed = settings.compression == "gzip"
-    engine = lines.Engine()
 
-    def start(sink: pa.NativeFile, schema: pa.Schema) -> lines.Writer:
-        return lines.Writer(engine, sink, schema, line(schema), packed=packed, lost=lost(schema))
+    def start(sink: pa.NativeFile, schema: pa.Schema) -> _Writer:
+        return _Writer(sink, schema, packed=packed)
 
     suffix = ".jsonl.gz" if packed else ".jsonl"
     return FolderSession(settings, Format(suffix=suffix, start=start, max_file_bytes=settings.max_file_bytes), request)
 
 
-def line(schema: pa.Schema) -> str:
-    """SQL for a row's line, of columns called as `lines.column` says."""
-    members = [
-        f"'{lines.escaped(('{' if index == 0 else ',') + json.dumps(field.name, ensure_ascii=False) + ':')}', "
-        f"coalesce({_text(lines.column(index), field)}, 'null')"
-        for index, field in enumerate(schema)
-    ]
-    return f"concat({', '.join(members)}, '}}', chr(10))"
+class _Writer:
+    def __init__(self, sink: pa.NativeFile, schema: pa.Schema, *, packed: bool) -> None:
+        # No time in the gzip header: the same rows give the same bytes.
+        self._sink = pa.CompressedOutputStream(sink, "gzip") if packed else sink
+        self._is_packed = packed
+        self._schema = schema
 
+    def write(self, batch: pa.RecordBatch) -> int:
+        lost = 0
+        rows = max(1, batch.num_rows * _PIECE_BYTES // max(batch.nbytes, _PIECE_BYTES))
+        for start in range(0, batch.num_rows, rows):
+            columns = list(zip(self._schema, batch.slice(start, rows).columns, strict=True))
+            text = json_text.lines(columns, lines.base64)
+            self._sink.write(lines.joined(text))
+            lost += json_text.lost(columns)
+        return lost
 
-def lost(schema: pa.Schema) -> str | None:
-    """SQL for how many values have no form in JSON; None when none can be."""
-    floats = [lines.column(index) for index, field in enumerate(schema) if field.type == types.FLOAT64]
-    return " + ".join(f"count(*) filter (where not isfinite({names.quote(name)}))" for name in floats) or None
-
-
-def _text(column: str, field: pa.Field) -> str:
-    """SQL for a column's JSON text; SQL null where the value is null or has no form in JSON."""
-    if types.is_json(field):
-        # A line break can only stand between tokens there: inside a string it is escaped. Few texts have any.
-        plain = f"not contains({column}, chr(10)) and not contains({column}, chr(13))"
-        return f"case when {plain} then {column} else translate({column}, chr(10) || chr(13), '  ') end"
-    match types.kind(field.type):
-        case "bool" | "int64" | "decimal":
-            return f"{column}::varchar"
-        case "float64":
-            return f"case when isfinite({column}) then to_json({column})::varchar end"
-        case "timestamp":
-            return f"strftime({column}, '\"%Y-%m-%dT%H:%M:%S.%fZ\"')"
-        case "binary":
-            return f"'\"' || base64({column}) || '\"'"
-        case "date32" | "time64":
-            return f"'\"' || {column}::varchar || '\"'"
-    return f"to_json({column})::varchar"
+    def close(self) -> None:
+        if self._is_packed:
+            self._sink.close()

@@ -1,28 +1,31 @@
-"""Files of lines, made by DuckDB from Arrow: it turns columns into text on all processors at once."""
+"""What files of lines share, and how DuckDB makes their text from Arrow."""
 
 from __future__ import annotations
+
+import threading
 
 import duckdb
 import pyarrow as pa
 
-from headwater.connect.warehouse import first_row
-
 
 class Engine:
-    """A DuckDB for the files of one session; it is started by the first."""
+    """A DuckDB for the files of one session; it is started by the first. Each file is made by a connection of its own,
+    in whatever thread."""
 
     def __init__(self) -> None:
         self._connection: duckdb.DuckDBPyConnection | None = None
+        self._lock = threading.Lock()
 
     def connection(self) -> duckdb.DuckDBPyConnection:
-        if self._connection is None:
-            self._connection = duckdb.connect()
-            self._connection.execute("set TimeZone = 'UTC'")
-        return self._connection
+        with self._lock:
+            if self._connection is None:
+                self._connection = duckdb.connect()
+                self._connection.execute("set global TimeZone = 'UTC'")
+            return self._connection.cursor()
 
 
 class Writer:
-    """Writes what `line` (SQL, text with its line end) says of each row; `lost` (SQL) counts values it changed."""
+    """Writes what `line` (SQL, text with its line end) says of each row."""
 
     def __init__(
         self,
@@ -32,32 +35,31 @@ class Writer:
         line: str,
         *,
         packed: bool,
-        lost: str | None = None,
     ) -> None:
         # No time in the gzip header: the same rows give the same bytes.
         self._sink = pa.CompressedOutputStream(sink, "gzip") if packed else sink
         self._is_packed = packed
         self._columns = [column(index) for index in range(len(schema))]  # the names themselves may clash in SQL
         self._line = line
-        self._lost = lost
         self._engine = engine
+        self._connection: duckdb.DuckDBPyConnection | None = None
 
     def put(self, text: str) -> None:
         self._sink.write(text.encode())
 
     def write(self, batch: pa.RecordBatch) -> int:
-        """Answers how many values were changed."""
-        connection = self._engine.connection()
+        connection = self._connection = self._connection or self._engine.connection()
         connection.register("batch", batch.rename_columns(self._columns))
         for found in connection.sql(f"select {self._line} from batch").to_arrow_reader():
-            self._sink.write(_joined(found.column(0)))
-        row = first_row(connection, f"select {self._lost} from batch") if self._lost else None
+            self._sink.write(joined(found.column(0)))
         connection.unregister("batch")
-        return int(row[0]) if row else 0
+        return 0
 
     def close(self) -> None:
         if self._is_packed:
             self._sink.close()
+        if self._connection is not None:
+            self._connection.close()
 
 
 def column(index: int) -> str:
@@ -69,7 +71,14 @@ def escaped(text: str) -> str:
     return text.replace("'", "''")
 
 
-def _joined(texts: pa.Array) -> pa.Buffer:
+def base64(values: pa.Array) -> pa.Array:
+    with duckdb.connect() as connection:
+        connection.register("batch", pa.table([values.cast(pa.binary())], ["v"]))
+        found = connection.sql("select base64(v) from batch").to_arrow_table().column(0)
+        return pa.concat_arrays([chunk.cast(pa.string()) for chunk in found.chunks] or [pa.array([], pa.string())])
+
+
+def joined(texts: pa.Array) -> pa.Buffer:
     """The values of an Arrow text column lie one after another: they are the file's content."""
     texts = texts.cast(pa.large_string())
     offsets = memoryview(texts.buffers()[1]).cast("q")[texts.offset : texts.offset + len(texts) + 1]
