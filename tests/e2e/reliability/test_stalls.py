@@ -1,0 +1,113 @@
+"""Programs that hang or are slow: a hang is ended and named, slowness costs time and no memory."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import pytest
+
+from .conftest import DATABASES, EVERY, rest, times, wait_for_end
+from .test_kill_matrix import Story, hurt, programs
+
+IDLE = {"TAP_NUMBERS__IDLE_TIMEOUT_SECONDS": 2}
+
+
+@pytest.mark.parametrize("warehouse", DATABASES, indirect=True)
+def test_a_tap_that_hangs(pipeline, warehouse, chance, until, group_members, figures, hw):
+    made = pipeline("append")
+    story = Story(made)
+    for _ in range(times(1, 20)):
+        process = hw.start(*story.argv(), **story.env(), **IDLE, TAP_NUMBERS_PAUSE=0.002)
+        until(lambda p=process: p.poll() is not None or "counting from" in hw.stderr, what="the tap")
+        rest(chance.uniform(0, 1.0))
+        assert hurt(programs(hw.root, "tap_numbers"), signal.SIGSTOP)  # it does not even hear that it shall end
+        assert wait_for_end(process, until, group_members, hw.root) == 1
+        assert "error: `tap-numbers` did nothing for 2.0 s [no-sign-of-life]" in hw.stderr
+        story.check()
+        story.go_on(ended_well=False)
+        figures("hang", f"tap × {warehouse.name}")
+    hw.ok(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0)
+    assert warehouse.rows() == story.finished()
+
+
+@pytest.mark.parametrize("warehouse", DATABASES, indirect=True)
+def test_a_target_that_hangs(pipeline, warehouse, chance, until, group_members, figures, hw):
+    made = pipeline("upsert", as_target=True)
+    for _ in range(times(1, 20)):
+        process = hw.start(*made.argv(anew=True), **IDLE, TAP_NUMBERS_PAUSE=0.001)
+        until(lambda p=process: p.poll() is not None or "counting from" in hw.stderr, what="the tap")
+        rest(chance.uniform(0, 1.0))
+        assert hurt(programs(hw.root, "target"), signal.SIGSTOP), hw.stderr
+        assert wait_for_end(process, until, group_members, hw.root) == 1
+        assert f"error: `{made.loader}` did nothing with its input for 2.0 s [no-sign-of-life]" in hw.stderr
+        rows = warehouse.rows()
+        assert rows == made.expected("number", len(rows))
+        assert made.kept_state() <= len(rows)
+        assert len(rows) % EVERY == 0
+        figures("hang", f"target × {warehouse.name}")
+    hw.ok(*made.argv(anew=False))
+    assert warehouse.rows() == made.expected("number")
+
+
+# Joints of a MiB each and what is in hand: of the programs a few lines, of ours what is read ahead and its Arrow form.
+MOST_UNDERWAY = {"pipe": 4 << 20, "stage": 16 << 20}
+MEMORY = 250 << 20
+
+
+@pytest.mark.parametrize("road", ["pipe", "stage"])
+def test_a_slow_target_holds_up_the_tap_and_costs_no_memory(road, until, figures, hw):
+    """40 MB are read no faster than the target takes them, whether the kernel joins the two or we stand between."""
+    hw.script("tap_numbers")
+    hw.script("target_lines")
+    tap = {
+        "name": "tap-numbers",
+        "namespace": "numbers",
+        "executable": "./bin/tap_numbers",
+        "capabilities": ["discover", "catalog", "state"],
+        "config": {"upto": 2000, "padding": 20_000, "state_every": 50},
+    }
+    loader = {"name": "target-lines", "namespace": "lines", "executable": "./bin/target_lines"}
+    plugins = {"extractors": [tap], "loaders": [{**loader, "config": {"pause": 0.002}}]}
+    if road == "stage":
+        mappings = [{"name": "keep", "config": {"stages": {"numbers": [{"filter": "id > 0"}]}}}]
+        mapper = {"name": "map", "inherit_from": "meltano-map-transformer", "variant": "headwater"}
+        plugins["mappers"] = [{**mapper, "mappings": mappings}]
+    hw.write("headwater.yml", json.dumps({"plugins": plugins}))
+    process = hw.start("run", "tap-numbers", *(["keep"] if road == "stage" else []), "target-lines")
+    until(lambda: programs(hw.root, "target_lines"), what="the target")
+    most, memory = 0, 0
+    while process.poll() is None:
+        most = max(most, said(programs(hw.root, "tap_numbers")) - loaded(hw.root))
+        memory = max(memory, held(process.pid))
+        rest(0.05)
+    assert process.wait() == 0, hw.stderr
+    assert loaded(hw.root) > 40_000_000
+    assert most < MOST_UNDERWAY[road]
+    assert memory < MEMORY
+    figures("slow target", road)
+    figures.most("slow target", f"MB between tap and target ({road})", round(most / 1e6, 1))
+    figures.most("slow target", f"MB of memory ({road})", round(memory / 1e6))
+
+
+def said(pids):
+    """Bytes that the programs have written."""
+    return sum(int(line.split()[1]) for pid in pids for line in _lines(pid, "io") if line.startswith("wchar"))
+
+
+def held(pid):
+    """Bytes of memory of a process."""
+    return sum(int(line.split()[1]) << 10 for line in _lines(pid, "status") if line.startswith("VmRSS"))
+
+
+def loaded(root):
+    file = root / "loaded.jsonl"
+    return file.stat().st_size if file.exists() else 0
+
+
+def _lines(pid, name):
+    try:
+        return Path(f"/proc/{pid}/{name}").read_text().splitlines()
+    except OSError:  # it has just gone
+        return []
