@@ -212,8 +212,9 @@ def _says(text: str, words: tuple[str, ...]) -> bool:
     return any(word in text for word in words)
 
 
-def trouble(address: Address, error: psycopg.Error, *, doing: str) -> HeadwaterError:
-    """What an error of a statement says, in our words. `doing` ends the sentence "cannot …"."""
+def trouble(address: Address, error: psycopg.Error, *, doing: str, others: str | None = None) -> HeadwaterError:
+    """What an error of a statement says, in our words. `doing` ends the sentence "cannot …"; `others` are those who
+    hold a lock."""
     text = _one_line(address, error)
     state = error.sqlstate or ""
     if state == "53100":
@@ -252,7 +253,10 @@ def trouble(address: Address, error: psycopg.Error, *, doing: str) -> HeadwaterE
         )
     if state == "55P03":
         return RunFailedError(
-            "table-locked", f"cannot {doing}: others use the tables", why=text, hint="run it again when they are done"
+            "table-locked",
+            f"cannot {doing}: others use the tables",
+            why=f"{text}: {others}" if others else text,
+            hint="run it again when they are done",
         )
     if state in ("40001", "40P01"):
         return RunFailedError(

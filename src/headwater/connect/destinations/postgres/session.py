@@ -145,7 +145,10 @@ class PostgresWriter:
         try:
             return steadily(lambda: work(self._connected()), self._passes)
         except psycopg.Error as error:
-            raise trouble(self._address, error, doing=doing) from error
+            others = None
+            if error.sqlstate == "55P03" and self._connection is not None:
+                others = in_the_way(self._connection, self._schema)
+            raise trouble(self._address, error, doing=doing, others=others) from error
 
     def _passes(self, error: Exception) -> bool:
         if not isinstance(error, psycopg.Error):
