@@ -6,6 +6,7 @@ import importlib
 from typing import cast
 
 from headwater.connect.contract import DestinationModule, SourceModule
+from headwater.connect.rejects import QuarantineModule
 
 SOURCES = {
     "files": "headwater.connect.sources.files",
@@ -22,6 +23,13 @@ DESTINATIONS = {
 }
 
 
+# Where each destination keeps what it has set aside.
+QUARANTINES = {
+    **dict.fromkeys(("csv", "jsonl", "parquet"), "headwater.connect.destinations.file_quarantine"),
+    **{name: f"{DESTINATIONS[name]}.quarantine" for name in ("duckdb", "mysql", "postgres")},
+}
+
+
 def source(name: str) -> SourceModule:
     """The source module of that name. Raises KeyError for a name that is not in `SOURCES`."""
     return cast("SourceModule", importlib.import_module(SOURCES[name]))
@@ -30,3 +38,8 @@ def source(name: str) -> SourceModule:
 def destination(name: str) -> DestinationModule:
     """The destination module of that name. Raises KeyError for a name that is not in `DESTINATIONS`."""
     return cast("DestinationModule", importlib.import_module(DESTINATIONS[name]))
+
+
+def quarantine(name: str) -> QuarantineModule:
+    """The module that reads that destination's rejects. Raises KeyError for a name that is not in `QUARANTINES`."""
+    return cast("QuarantineModule", importlib.import_module(QUARANTINES[name]))

@@ -8,8 +8,9 @@ may be newer than the reject, and is never overwritten by it.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, Protocol
 
 from msgspec import Struct
@@ -32,12 +33,14 @@ class Origin(Struct, frozen=True, kw_only=True):
 
 
 class Reject(Struct, frozen=True, kw_only=True):
-    """A record in quarantine. `id` is its own for ever: one that is set aside again gets another."""
+    """A record in quarantine. `id` is its own for ever: one that is set aside again gets another. `source` is told
+    where a load without a pipeline is known by it only."""
 
     id: str
     pipeline: str | None
     origin: Origin
     rejected: Rejected
+    source: str | None = None
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -87,6 +90,12 @@ class Quarantine(Protocol):
 
     def close(self) -> None:
         """Safe to call twice."""
+        ...
+
+
+class QuarantineModule(Protocol):
+    def open(self, settings: Any, *, source: str, folder: Path, on_wait: Callable[[str], None]) -> Quarantine:
+        """`source` and `folder` as in `OpenRequest`. Raises EnvironmentProblemError as a load does."""
         ...
 
 

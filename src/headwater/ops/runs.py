@@ -108,12 +108,25 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
     if install:
         plugins.install_missing(workspace, wanted, emit=emit)
     plan = _plan(workspace, request)
+    return recorded(workspace, plan, " ".join(request.blocks), _executors, emit=emit, cancel=cancel)
+
+
+def recorded(
+    workspace: Workspace,
+    plan: Plan,
+    name: str,
+    executors: Callable[[Keeping], Mapping[type[Step], Executor]],
+    *,
+    emit: Emit,
+    cancel: Cancel,
+) -> Result:
+    """Execute a plan, and keep every event in the run store, where the run has that name."""
     problems: list[Problem] = []
 
     def warn(text: str) -> None:
         tell(Notice(step=None, level=Level.WARNING, text=text))
 
-    with _kept(workspace, plan, " ".join(request.blocks), warn=warn) as (keeping, log):
+    with _kept(workspace, plan, name, warn=warn) as (keeping, log):
 
         def tell(event: Event) -> None:
             log.append(event)
@@ -123,7 +136,7 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
 
         outcome = Outcome.FAILED
         try:
-            outcome = execute(plan, _executors(keeping), emit=tell, cancel=cancel)
+            outcome = execute(plan, executors(keeping), emit=tell, cancel=cancel)
         finally:
             log.finish(outcome)
         return Result(run_id=plan.run_id, outcome=outcome, problem=problems[0] if problems else None)

@@ -54,7 +54,7 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
     catalog = _catalog(step, run, keeping, folder)
     if step.loader.native is None:
         return _to_target(step, run, keeping, folder, catalog, road, staged)
-    with _session(step, run, folder) as session:
+    with opened(step, run, folder) as session:
         checkpoint = session.checkpoint()
         text = None if checkpoint is None or step.state_id is None else checkpoint.decode()
         state = start_state(step, run, keeping.states, checkpoint=text, has_checkpoints=True)
@@ -243,29 +243,32 @@ def _chain(step: ExtractLoad, run: Run, starts: Sequence[Start], *, fed: bool = 
 
 def _parsed(step: ExtractLoad, run: Run, leg: Leg, chain: Chain) -> Iterator[Message]:
     """What the last program of a leg says."""
-    options = _parse_options(step, Path(run.plan.root))
-    depth = legs.flatten_depth(leg)
-    if depth is not None and step.extractor.extras.get("flatten_depth") is None:
-        options = msgspec.structs.replace(options, flatten_depth=depth)
-    if not leg.is_last:
-        # Singer has no message for a record that is set aside.
-        options = msgspec.structs.replace(options, on_bad_record="fail")
+    options = parse_options(step, leg, Path(run.plan.root))
     return parse.messages(chain.chunks(lambda: None), options, lambda text: run.tell(step.name, Level.WARNING, text))
 
 
-def _parse_options(step: ExtractLoad, root: Path) -> parse.ParseOptions:
-    """What the extractor's extras say of how its output is read."""
+def parse_options(step: ExtractLoad, leg: Leg, root: Path) -> parse.ParseOptions:
+    """How the output of a leg's programs is read, by the extractor's extras."""
     known = {item.name for item in msgspec.structs.fields(parse.ParseOptions)} - {"open_batch", "batch_bytes"}
     given = {name: value for name, value in step.extractor.extras.items() if name in known and value is not None}
     try:
         options = msgspec.convert(given, parse.ParseOptions, strict=False)
-        return msgspec.structs.replace(options, open_batch=batch.opener(_batch_roots(step, root)))
     except msgspec.ValidationError as error:
         raise InputError(
             "wrong-setting-type",
             f"an extra of `{step.extractor.name}` has the wrong type: {str(error)[:1].lower()}{str(error)[1:]}",
             hint=f"headwater config list {step.extractor.name} --extras",
         ) from error
+    depth = legs.flatten_depth(leg)
+    if depth is None or "flatten_depth" in given:
+        depth = options.flatten_depth
+    return msgspec.structs.replace(
+        options,
+        flatten_depth=depth,
+        # Singer has no message for a record that is set aside.
+        on_bad_record=options.on_bad_record if leg.is_last else "fail",
+        open_batch=batch.opener(_batch_roots(step, root)),
+    )
 
 
 def _batch_roots(step: ExtractLoad, root: Path) -> list[Path]:
@@ -306,11 +309,12 @@ def _catalog(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> Jso
 
 
 @contextmanager
-def _session(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
+def opened(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
+    """The session of the step's loader."""
     request = OpenRequest(
         pipeline=step.state_id,
         run_id=run.plan.run_id,
-        source=str(step.extractor.extras.get("load_schema") or step.extractor.namespace),
+        source=source_of(step),
         folder=folder,
         memory_bytes=step.memory_bytes - _ahead_bytes(step) * (1 if step.jobs == 1 else 2),
         on_bad_row="quarantine" if step.extractor.extras.get("on_bad_record") == "quarantine" else "fail",
@@ -322,6 +326,11 @@ def _session(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         yield session
     finally:
         session.close()
+
+
+def source_of(step: ExtractLoad) -> str:
+    """What the loader is told of where the rows come from: its default schema."""
+    return str(step.extractor.extras.get("load_schema") or step.extractor.namespace)
 
 
 def _stands(step: ExtractLoad, keeping: Keeping, checkpoint: str | None) -> str | None:

@@ -23,7 +23,7 @@ def executor(keeping: Keeping) -> Executor:
     """The executor for ExtractLoad steps."""
 
     def execute(step: ExtractLoad, run: Run) -> tuple[StreamFigures, ...]:
-        with _alone(step, run, keeping), keeping.folders.opened(run.plan.run_id) as folder:
+        with alone(step, run, keeping), keeping.folders.opened(run.plan.run_id) as folder:
             try:
                 if all(block.native is None for block in (step.extractor, *step.mappers, step.loader)):
                     return _singer_to_singer(step, run, keeping, folder)
@@ -61,7 +61,9 @@ def _tell_changed_configs(step: ExtractLoad, run: Run, folder: Path) -> None:
 
 
 @contextmanager
-def _alone(step: ExtractLoad, run: Run, keeping: Keeping) -> Iterator[None]:
+def alone(step: ExtractLoad, run: Run, keeping: Keeping) -> Iterator[None]:
+    """No other load of the pipeline runs meanwhile, unless the step says that one may. Raises RunFailedError
+    (`already-running`)."""
     with ExitStack() as held:
         if step.state_id is not None and not step.force:
             owner = f"run {run.plan.run_id}, process {os.getpid()}, since {clock.iso(clock.now())}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from headwater import __version__
 from headwater.base.errors import InputError
 from headwater.connect import registry
 from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session
+from headwater.connect.rejects import Quarantine
 from headwater.connect.settings import decode
 from headwater.model.catalog import Catalog
 from headwater.model.plan import Block
@@ -53,6 +54,13 @@ def read(block: Block, *, root: Path, request: ReadRequest) -> Iterator[Message]
 def open_session(block: Block, *, root: Path, request: OpenRequest) -> Session:
     module = registry.destination(_known(block, registry.DESTINATIONS))
     return module.open(decode(module, block.config, name=block.name, root=root, venv=block.venv), request)
+
+
+def quarantine(block: Block, *, root: Path, source: str, folder: Path, on_wait: Callable[[str], None]) -> Quarantine:
+    """What the destination has set aside. `source` and `folder` as in `OpenRequest`."""
+    name = _known(block, registry.QUARANTINES)
+    settings = decode(registry.destination(name), block.config, name=block.name, root=root, venv=block.venv)
+    return registry.quarantine(name).open(settings, source=source, folder=folder, on_wait=on_wait)
 
 
 def _known(block: Block, modules: dict[str, str]) -> str:

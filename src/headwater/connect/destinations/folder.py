@@ -13,7 +13,6 @@ says.
 
 from __future__ import annotations
 
-import json
 import secrets
 import time
 from collections.abc import Iterator
@@ -36,15 +35,16 @@ from headwater.connect.contract import (
     Stored,
     StreamReceipt,
 )
-from headwater.connect.destinations import file_columns, file_parts
+from headwater.connect.destinations import file_columns, file_parts, file_rejects
 from headwater.connect.destinations.file_parts import Format
 from headwater.connect.destinations.file_rows import FileRows, levels_of, rows_of
 from headwater.connect.destinations.file_settings import FileSettings, partitions_of
 from headwater.connect.destinations.heads import Head, LeasedHead, NumberedHead
-from headwater.connect.destinations.manifest import FileEntry, Manifest, StreamEntry, safe_name
+from headwater.connect.destinations.manifest import NO_STATE, FileEntry, Manifest, StreamEntry, safe_name
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.destinations.write_ahead import WriteAhead
 from headwater.connect.objects import SCHEMES, Bucket
+from headwater.connect.rejects import Again, Origin
 from headwater.connect.staging import (
     InexactError,
     Part,
@@ -85,17 +85,19 @@ class FolderSession:
         self._settings = settings
         self._format = file_format
         self._request = request
-        self._stem = safe_name(request.pipeline if request.pipeline is not None else f"no state {request.source}")
+        self._stem = safe_name(request.pipeline if request.pipeline is not None else f"{NO_STATE}{request.source}")
         self._storage, self._head = self._placed(settings)
         self._writer = f"{safe_name(request.run_id)}-{secrets.token_hex(4)}"
         self._staging = Staging(request.folder, request.memory_bytes)
         # By stream; None for one whose files wait for the commit.
         self._begun: dict[str, _Begun | None] = {}
+        self._again: Again | None = None
         self._manifest = self._head.read()
         if self._manifest.sequence:
             with self._head.alone():
                 self._manifest = self._head.read()
                 self._settle(self._manifest)
+        self._since = now()
 
     def _placed(self, settings: FileSettings) -> tuple[Storage, Head]:
         request = self._request
@@ -127,6 +129,10 @@ class FolderSession:
     def reject(self, rejected: Rejected) -> None:
         self._staging.reject(rejected)
 
+    def replay(self, again: Again) -> None:
+        """As `rejects.ReplaySession` says."""
+        self._again = again
+
     def activate(self, version: ActivateVersion) -> None:
         self._staging.activations.append(version)
 
@@ -142,7 +148,7 @@ class FolderSession:
         if self._request.pipeline is None:
             state = None
         swaps = final and any(map(self._is_replaced, self._staging.streams.values()))
-        if part.is_empty() and state == self._manifest.state and not swaps:
+        if part.is_empty() and state == self._manifest.state and not swaps and self._again is None:
             return Receipt(sequence=self._manifest.sequence, streams={}, checkpoint=checkpoint)
         while True:
             try:
@@ -254,20 +260,33 @@ class FolderSession:
                 written = tuple(FileEntry(path=path, rows=rows, sequence=sequence) for path, rows in done.files)
                 repaired[name] = done.repaired
             streams[name] = self._with_files(shaped, written, final=final, replaced=self._is_replaced(stream))
-        rejects = self._write_rejects(to, f"_rejects/{batch_id}.jsonl", part, sequence)
-        after = Manifest(
+        after = msgspec.structs.replace(
+            file_rejects.changed(to, before, self._set_aside(sequence, part, final=final), batch_id),
             pipeline=self._request.pipeline,
             sequence=sequence,
             run_id=self._request.run_id,
             writer=self._writer,
             state=state,
             streams=streams,
-            rejects=(*before.rejects, *rejects),
         )
         after = msgspec.structs.replace(after, retired=tuple(sorted(before.files() - after.files())))
         changes += [_ignored(one) for one in self._staging.activations[: part.activations]]
         changes += [_repaired(name, count) for name, count in repaired.items() if count]
         return after, repaired, tuple(changes)
+
+    def _set_aside(self, sequence: int, part: Part, *, final: bool) -> file_rejects.Change:
+        run_id = self._request.run_id
+        own = Origin(run_id=run_id, sequence=sequence, since=self._since, rejected_at=now())
+        replaced = [name for name, stream in self._staging.streams.items() if final and self._is_replaced(stream)]
+        return file_rejects.Change(
+            pipeline=self._request.pipeline,
+            run_id=run_id,
+            sequence=sequence,
+            origin=(self._again.origin if self._again else None) or own,
+            rejects=self._staging.rejects[: part.rejects],
+            again=self._again,
+            replaced=frozenset(replaced),
+        )
 
     def _target(self, sequence: int) -> file_parts.Target:
         return file_parts.Target(
@@ -302,6 +321,7 @@ class FolderSession:
     ) -> Receipt:
         self._manifest = after
         self._staging.drop(part)
+        self._again, self._since = None, now()
         return Receipt(sequence=after.sequence, streams=receipts, changes=changes, checkpoint=after.state)
 
     def _refuse_another_writer(self, found: Manifest) -> None:
@@ -341,17 +361,6 @@ class FolderSession:
     def _shaped(self, known: dict[str, StreamEntry], stream: StagedStream) -> tuple[StreamEntry, list[Change]]:
         wanted = partitions_of(self._settings, stream.name)
         return file_columns.shaped(known, stream, wanted, is_replaced=self._is_replaced(stream))
-
-    def _write_rejects(self, to: file_parts.Target, path: str, part: Part, sequence: int) -> tuple[FileEntry, ...]:
-        rejects = self._staging.rejects[: part.rejects]
-        if not rejects:
-            return ()
-        with to.storage.sink(f"{to.staged}/{path}") as sink:
-            for one in rejects:
-                record = one.record.decode(errors="backslashreplace")
-                line = {"stream": one.stream, "reason": one.reason, "record": record}
-                sink.write(json.dumps(line, ensure_ascii=False).encode(errors="backslashreplace") + b"\n")
-        return (FileEntry(path=path, rows=len(rejects), sequence=sequence),)
 
 
 def _right(

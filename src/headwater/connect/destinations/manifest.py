@@ -11,6 +11,8 @@ from headwater.base.errors import EnvironmentProblemError
 from headwater.connect import names
 
 _FORMAT = 1
+# How the manifest of a load without a pipeline is called, before its source.
+NO_STATE = "no state "
 
 
 class ColumnEntry(Struct, frozen=True, kw_only=True):
@@ -44,7 +46,7 @@ class StreamEntry(Struct, frozen=True, kw_only=True):
 
 class Manifest(Struct, frozen=True, kw_only=True):
     """One commit. `state` is the checkpoint (base64 in JSON: it is kept byte for byte), `writer` who made it,
-    `retired` what it put out of use."""
+    `retired` what it put out of use. `shapes` are the SCHEMA lines that rejects came under."""
 
     format: int = _FORMAT
     pipeline: str | None = None
@@ -54,6 +56,7 @@ class Manifest(Struct, frozen=True, kw_only=True):
     state: bytes | None = None
     streams: dict[str, StreamEntry] = field(default_factory=dict)
     rejects: tuple[FileEntry, ...] = ()
+    shapes: dict[str, str] = field(default_factory=dict)
     retired: tuple[str, ...] = ()
 
     def named(self) -> set[str]:

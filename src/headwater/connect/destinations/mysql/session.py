@@ -52,7 +52,7 @@ class MySQLWriter:
     def __init__(self, settings: Settings, request: OpenRequest) -> None:
         self._settings = settings
         self._request = request
-        self._schema = _schema_name(settings.default_target_schema or settings.database or request.source)
+        self._schema = schema_of(settings, request.source)
         self._rules = deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-mysql")
         self._keeps_history = settings.load_method == "history"
         self.stored: dict[str, Stored] = {}
@@ -294,7 +294,9 @@ class MySQLWriter:
         replace.forget(connection, entry, table)
 
 
-def _schema_name(wanted: str) -> str:
+def schema_of(settings: Settings, source: str) -> str:
+    """The database that the streams of a source go into, and their books."""
+    wanted = settings.default_target_schema or settings.database or source
     if wanted.lower() in _SYSTEM:
         raise InputError(
             "reserved-schema",

@@ -9,6 +9,7 @@ collected.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,11 @@ def written(name: str) -> str:
     """A source's name as the books hold it: PostgreSQL's text can't hold NUL, so that is `\\0`; where that stands in a
     name anyway, its backslashes are doubled."""
     return name.replace("\\", "\\\\").replace("\0", "\\0") if "\0" in name or "\\0" in name else name
+
+
+def unwritten(name: str) -> str:
+    """The source's name that the books hold as this."""
+    return re.sub(r"\\([\\0])", lambda sign: "\0" if sign[1] == "0" else "\\", name) if "\\0" in name else name
 
 
 def exist(connection: Connection) -> bool:

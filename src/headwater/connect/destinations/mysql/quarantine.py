@@ -1,0 +1,44 @@
+"""What the database's books hold of records that were set aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pymysql
+
+from headwater.connect.destinations.mysql import books
+from headwater.connect.destinations.mysql.connection import Connection
+from headwater.connect.destinations.mysql.session import schema_of
+from headwater.connect.destinations.mysql.settings import Settings
+from headwater.connect.destinations.mysql.trouble import cannot_connect, trouble
+from headwater.connect.destinations.quarantine import BookedQuarantine, Words
+
+_ERRORS = (pymysql.err.Error, OSError)
+
+
+def open(  # noqa: A001 - the contract's word
+    settings: Settings, *, source: str, folder: Path, on_wait: Callable[[str], None]
+) -> BookedQuarantine:
+    """Raises EnvironmentProblemError as a load does."""
+    del folder, on_wait
+    schema = schema_of(settings, source)
+    try:
+        connection = Connection(settings, schema, application="headwater rejects")
+    except (*_ERRORS, RuntimeError) as error:
+        raise cannot_connect(settings, error) from error
+
+    def ask(query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        try:
+            return connection.rows(query, values) if books.exist(connection) else []
+        except _ERRORS as error:
+            raise trouble(settings, error, schema=schema, doing="read the rejects") from error
+
+    words = Words(
+        rejects=books.at(connection, "rejects").replace("%", "%%"),
+        shapes=books.at(connection, "shapes").replace("%", "%%"),
+        mark="%s",
+        micros="cast(timestampdiff(microsecond, '1970-01-01', {}) as signed)",
+    )
+    return BookedQuarantine(words, ask, close=connection.close)
