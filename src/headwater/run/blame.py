@@ -10,6 +10,9 @@ from msgspec import Struct
 from headwater.base.errors import RunFailedError
 from headwater.model.plugin import PluginKind
 
+# How much later than it happened an end may be noticed.
+_AT_ONCE = 0.1
+
 
 class End(Struct, frozen=True, kw_only=True):
     """How a program ended. `stopped`: we made it. `cut_off`: it ended while input was left for it. `at` counts
@@ -25,14 +28,19 @@ class End(Struct, frozen=True, kw_only=True):
 
 
 def verdict(ends: Sequence[End]) -> RunFailedError | None:
-    """None when every program ended well of its own accord. Else the error of the one that went first.
+    """None when every program ended well of its own accord. Else the error of the one that went first. `ends` stand in
+    the order of the pipes, the source before its reader.
 
     A program that we stopped, because its neighbour had died, is never to blame. Nor is one that fails after its
-    source has: it was handed half a message.
+    source has: it was handed half a message. Of two that end at once, a reader that came to the end of its input went
+    second, whichever end was noticed first.
     """
     failed = [end for end in ends if end.code != 0 and not end.stopped]
     if failed:
-        return _failed(min(failed, key=lambda end: end.at))
+        first = min(failed, key=lambda end: end.at)
+        if not first.cut_off:
+            first = next(end for end in failed if end.at - first.at < _AT_ONCE)
+        return _failed(first)
     early = next((end for end in ends if end.cut_off and not end.stopped), None)
     if early is not None:
         return RunFailedError(

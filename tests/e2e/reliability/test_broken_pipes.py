@@ -1,5 +1,5 @@
-"""Nobody reads any more: what the run says goes nowhere, what it loads and how it ends stay the same. And when a program
-of the run goes away, it is named, not the pipe that broke."""
+"""Nobody reads any more: what the run says goes nowhere, what it loads and how it ends stay the same. And when a
+program of the run goes away, it is named, not the pipe that broke."""
 
 from __future__ import annotations
 

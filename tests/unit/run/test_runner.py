@@ -96,6 +96,8 @@ def end(kind, code, at, **kw):
         ([end("extractor", 0, 1), end("loader", 0, 2)], None),
         ([end("extractor", 1, 1), end("loader", 1, 2)], "extractor-failed"),
         ([end("extractor", 1, 2), end("loader", 1, 1)], "loader-failed"),
+        ([end("extractor", 1, 1.002), end("loader", 1, 1)], "extractor-failed"),
+        ([end("extractor", 1, 1.002), end("loader", 1, 1, cut_off=True)], "loader-failed"),
         ([end("extractor", -15, 2, stopped=True), end("loader", 1, 1)], "loader-failed"),
         ([end("extractor", -15, 2, stopped=True), end("loader", 0, 1, cut_off=True)], "loader-quit-early"),
         (
