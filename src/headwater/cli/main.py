@@ -29,6 +29,7 @@ COMMANDS = {
     "invoke": (f"{_HERE}.invoke", "Run a plugin's program or command"),
     "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),
     "logs": (f"{_HERE}.logs", "Show past runs"),
+    "rejects": (f"{_HERE}.rejects", "List, reload and drop records that were set aside"),
     "query": (f"{_HERE}.query", "Read the warehouse with SQL"),
     "doctor": (f"{_HERE}.doctor", "Check the project and this machine"),
     "tap": (f"{_HERE}.tap", "Run a native source as a Singer tap"),

@@ -40,8 +40,8 @@ class BookedQuarantine:
     def counts(self, chosen: Chosen) -> list[Count]:
         where, values = self._where(chosen)
         found = self._ask(
-            f"select pipeline, run_id, stream, count(*), {self._micros('max(rejected_at)')} as at "
-            f"from {self._words.rejects}{where} group by pipeline, run_id, stream order by at desc, run_id, stream",
+            f"select pipeline, run_id, stream, count(*), {self._micros('max(rejected_at)')} as latest "
+            f"from {self._words.rejects}{where} group by pipeline, run_id, stream order by latest desc, run_id, stream",
             values,
         )
         return [
@@ -59,8 +59,8 @@ class BookedQuarantine:
         where, values = self._where(chosen)
         found = self._ask(
             f"select pipeline, run_id, sequence, {self._micros('max(since)')}, "
-            f"{self._micros('max(rejected_at)')} as at from {self._words.rejects}{where} "
-            "group by pipeline, run_id, sequence order by at desc, sequence desc, run_id",
+            f"{self._micros('max(rejected_at)')} as latest from {self._words.rejects}{where} "
+            "group by pipeline, run_id, sequence order by latest desc, sequence desc, run_id",
             values,
         )
         return [(pipeline, _origin(run_id, sequence, since, at)) for pipeline, run_id, sequence, since, at in found]
