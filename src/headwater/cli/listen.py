@@ -66,18 +66,25 @@ def _write_json(event: e.Event, least: int, out: TextIO) -> None:
 
 
 class _Summaries:
-    """The table of streams at the end of a step. Needs every event: it remembers whose checkpoints were saved."""
+    """The table of streams at the end of a step, and where to look at what was set aside. Needs every event: it
+    remembers the steps' state ids and whose checkpoints were saved."""
 
     def __init__(self) -> None:
         self._saved: set[str] = set()
+        self._state_ids: dict[str, str | None] = {}
 
     def take(self, event: e.Event) -> str | None:
         if isinstance(event, e.CheckpointSaved):
             self._saved.add(event.step)
+        if isinstance(event, e.StepStarted):
+            self._state_ids[event.step] = event.state_id
         if not isinstance(event, e.StepFinished) or not event.streams:
             return None
         rows = words.summary(event.streams, saved=event.step in self._saved)
-        return indent(table(words.SUMMARY_COLUMNS, rows, "lrrrrrrl"), "  ")
+        text = table(words.SUMMARY_COLUMNS, rows, "lrrrrrrl")
+        if any(figures.rejected for figures in event.streams):
+            text += f"\nhint: {words.rejects_command(self._state_ids.get(event.step))}"
+        return indent(text, "  ")
 
 
 class Plain:

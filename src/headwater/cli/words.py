@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from msgspec import Struct
@@ -132,6 +133,11 @@ def summary(streams: Sequence[e.StreamFigures], *, saved: bool) -> list[tuple[ob
         )
         for figures in streams
     ]
+
+
+def rejects_command(state_id: str | None) -> str:
+    """The command that shows what a pipeline has set aside."""
+    return f"headwater rejects list{f' --state-id {shlex.quote(state_id)}' if state_id else ''}"
 
 
 def _short(text: str | None, most: int = 40) -> str | None:

@@ -52,8 +52,20 @@ def test_a_step_ends_with_a_table_of_its_streams():
           stream   read  loaded  filtered  rejected  repaired  seconds  checkpoint
           ──────  ─────  ──────  ────────  ────────  ────────  ───────  ──────────
           users   1,200   1,199                   1                2.0  saved
+          hint: headwater rejects list
         """
     )
+
+
+def test_the_hint_below_rejected_records_names_their_pipeline():
+    started = e.StepStarted(step=STEP, state_id="dev:tap-to-target")
+    assert heard(started, FINISHED).endswith("\n  hint: headwater rejects list --state-id dev:tap-to-target\n")
+
+
+def test_a_step_without_rejected_records_has_no_hint():
+    figures = (e.StreamFigures(stream="users", read=1, loaded=1, rejected=0),)
+    finished = e.StepFinished(step=STEP, outcome=e.Outcome.SUCCESS, seconds=2, streams=figures)
+    assert "hint" not in heard(finished)
 
 
 def test_only_the_step_whose_checkpoint_was_saved_says_so():
@@ -140,6 +152,7 @@ def test_live_scrolls_lines_and_the_table():
         "  stream   read  loaded  filtered  rejected  repaired  seconds  checkpoint",
         "  ──────  ─────  ──────  ────────  ────────  ────────  ───────  ──────────",
         "  users   1,200   1,199                   1                2.0  saved",
+        "  hint: headwater rejects list",
     ]
 
 
