@@ -65,6 +65,7 @@ class Stream:
         self.keys = chance.choice([(), ("id",), ("id",), ("id", "part")]) if upserts else ()
         self.key_kind = chance.choice(["integer", "string"])
         self.columns = dict.fromkeys(self.keys, self.key_kind) or {"id": "integer"}
+        self.extras = chance.choice([0, 0.1, 0.5])
         self.version = 1 if place.can("versions") and chance.random() < 0.3 else None
         for _ in range(chance.randint(1, 5)):
             self.evolve()
@@ -95,8 +96,9 @@ class Stream:
         for name in list(record):
             if name not in self.keys and chance.random() < 0.2:
                 del record[name]
-        if chance.random() < 0.1:
-            record[chance.choice(["new", "other field"])] = chance.choice([1, "x", [1, {"a": None}], True])
+        if chance.random() < self.extras:
+            for name in chance.sample(["new", "other field", "ö"], chance.randint(1, 2)):
+                record[name] = chance.choice([1, "x", [1, {"a": None}], {"b": {"c": 1}}, True, None])
         if chance.random() < 0.04:
             record["id"] = {"not": "a key"} if self.columns["id"] == "integer" else None
             if not self.keys and record["id"] is None:
@@ -185,7 +187,7 @@ class Table:
         row.update({name: value for name, value in record.items() if name in declared})
         extra = {name: value for name, value in record.items() if name not in declared}
         if extra:
-            row[("extra",)] = extra
+            row[("extra",)] = {**row.get(("extra",), {}), **extra}
         row[("version",)] = message.get("version")
 
     def activate(self, version):

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 import pyarrow as pa
 from msgspec import Struct, field
 
-from headwater.connect import contract, types
+from headwater.connect import members, types
 from headwater.connect.names import digest
 from headwater.connect.singer import schema
 from headwater.connect.singer.schema import SEPARATOR, Family, Leaf
@@ -135,7 +135,7 @@ def arrow_schema(shape: Shape) -> pa.Schema:
         schema.field(column.name, column.family, column.type, column.first, column.stated) for column in shape.columns
     ]
     if shape.extra_name is not None:
-        fields.append(pa.field(shape.extra_name, types.STRING, metadata=contract.JSON_FIELD))
+        fields.append(pa.field(shape.extra_name, types.STRING, metadata=members.FIELD))
     return pa.schema(fields)
 
 

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from headwater.connect import members
 from headwater.connect.contract import Rows, Schema
 from headwater.connect.names import digest
 from headwater.connect.singer.batch import opener
@@ -25,7 +26,7 @@ def test_110_and_111_unknown_fields_are_kept_and_told_once(tap):
         tap.record('{"x":5}'),
     ]
     found = tap.read(*lines)
-    assert found[0].columns.field("_extra").metadata == {b"headwater.type": b"json"}
+    assert found[0].columns.field("_extra").metadata == members.FIELD
     assert found[1].batch["_extra"].to_pylist() == [None, '{"x":{"y": 1.0},"z":null}', '{"x":5}']
     assert tap.notices == [
         "stream `s`: the field `x` is not in its schema; it is kept in `_extra`",

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import names
+from headwater.connect.destinations.duckdb.merge import merge
 from headwater.connect.destinations.duckdb.tables import ABSENT, LOADED_AT, Target
 from headwater.connect.destinations.outgoing import null_key
 from headwater.connect.staging import MISSING, VERSION, combined, conformed, has_rider, rider
@@ -51,7 +52,8 @@ def outdated(connection: duckdb.DuckDBPyConnection, table: Target, incoming: Inc
     """The positions of the rows whose key a row `t` of the table has for which the SQL condition `newer` holds."""
     with _incoming_table(connection, table, incoming.batches):
         found = connection.execute(
-            f"select i.rowid from {_INCOMING} i where exists "
+            # Rows of an open transaction are numbered from far above 0.
+            f"select i.rowid - (select min(rowid) from {_INCOMING}) from {_INCOMING} i where exists "
             f"(from {table.sql} t where {same_key(table, 't', 'i')} and {newer}) order by 1"
         ).fetchall()
     return [position for (position,) in found]
@@ -80,7 +82,8 @@ def latest(
         _refuse_null_keys(connection, table)
         keys = ", ".join(map(names.quote, table.keys))
         found = _LATEST
-        if partial or table.others:
+        merge(connection, table, _INCOMING, prior, same_key(table, "t", "i"))
+        if partial or table.others or table.merged:
             connection.execute(f"create temp table {_LATEST} as {_folded(table, prior)}")
         elif _count(connection, f"select count(*) - count(distinct ({keys})) from {_INCOMING}"):
             connection.execute(
@@ -108,11 +111,7 @@ def _folded(table: Target, prior: str) -> str:
             folded.append(f"{name} as c{number}")
             picked.append(f"f.c{number} as {name}")
             continue
-        source = _literal(column.source)
-        sent = (
-            f"not coalesce(list_contains({MISSING}, {source}), false) "
-            f"and not coalesce(list_contains({ABSENT}, {source}), false)"
-        )
+        sent = f"{name} is not null" if column.source in table.merged else _was_sent(column.source)
         folded.append(
             f"arg_max_null({name}, rowid) filter (where {sent}) as c{number}, bool_or({sent}) as sent{number}"
         )
@@ -131,6 +130,12 @@ def _folded(table: Target, prior: str) -> str:
         f"select {', '.join(picked)} "
         f"from (select {', '.join(folded)} from {_INCOMING} group by {keys}) f left join {prior} t on {is_prior}"
     )
+
+
+def _was_sent(source: str) -> str:
+    """The condition that a row came with that column."""
+    listed = (f"coalesce(list_contains({rider}, {_literal(source)}), false)" for rider in (MISSING, ABSENT))
+    return " and ".join(f"not {one}" for one in listed)
 
 
 def _refuse_null_keys(connection: duckdb.DuckDBPyConnection, table: Target) -> None:

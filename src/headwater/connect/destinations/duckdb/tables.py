@@ -22,6 +22,7 @@ from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
 from headwater.connect.destinations.history import VALID_FROM, VALID_TO
+from headwater.connect.members import merged_sources
 from headwater.connect.staging import MISSING, VERSION, grown
 from headwater.connect.warehouse import first_row
 
@@ -70,15 +71,16 @@ class Column(Struct, frozen=True, kw_only=True):
 
 class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `others` are columns that the table has and the
-    stream hasn't; `keys` are names here. `own` are columns of ours
-    that it lacks; `is_noted` says that the books know names and keys already. `starts_history` says that its rows
-    have to become versions first, `is_marked` that some may be marked as gone."""
+    stream hasn't; `keys` are names here, `merged` sources of columns that are merged member by member. `own` are
+    columns of ours that it lacks; `is_noted` says that the books know names and keys already. `starts_history` says
+    that its rows have to become versions first, `is_marked` that some may be marked as gone."""
 
     stream: str
     schema: str
     table: str
     columns: tuple[Column, ...]
     keys: tuple[str, ...]
+    merged: frozenset[str]
     others: tuple[str, ...]
     is_new: bool
     added: tuple[Column, ...]
@@ -216,6 +218,7 @@ def target(
         table=table,
         columns=tuple(reached),
         keys=key_names,
+        merged=merged_sources(columns, keys, ((one.source, one.type) for one in reached)),
         others=others,
         is_new=not live,
         added=tuple(added),

@@ -18,8 +18,10 @@ from headwater.connect.destinations.mysql import text_format
 from headwater.connect.destinations.mysql.alter import column_sql, key_hash
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection, DuplicateKeyError, UnfitError
+from headwater.connect.destinations.mysql.merge import Matching, merge
+from headwater.connect.destinations.mysql.send import rows_text, send
 from headwater.connect.destinations.mysql.tables import KEY_HASH, LOADED_AT, ORDINAL, SENT, Target
-from headwater.connect.destinations.outgoing import ahead, null_key, sent
+from headwater.connect.destinations.outgoing import null_key, sent
 from headwater.connect.staging import (
     MISSING,
     VERSION,
@@ -32,8 +34,6 @@ from headwater.connect.staging import (
 )
 
 _INCOMING = "_headwater_incoming"
-# Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
-_PIECE_BYTES = 8 << 20
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
@@ -57,7 +57,7 @@ def load(connection: Connection, table: Target, incoming: Incoming, *, prior: Ta
     """
     try:
         if not table.keys:
-            return _send(connection, table.sql, _Outgoing(connection, table, incoming, is_staged=False))
+            return send(connection, table.sql, _Outgoing(connection, table, incoming, is_staged=False))
         may_be_new = table.sql in incoming.fresh or _is_empty(connection, table)
         taken = _inserted(connection, table, incoming, is_first=prior is None) if may_be_new else None
         if taken is None:
@@ -85,7 +85,7 @@ def _inserted(connection: Connection, table: Target, incoming: Incoming, *, is_f
     outgoing = _Outgoing(connection, table, incoming, is_staged=False)
     connection.run("savepoint straight")
     try:
-        taken = _send(connection, table.sql, outgoing)
+        taken = send(connection, table.sql, outgoing)
     except DuplicateKeyError:
         pass  # the index says that a key came twice
     else:
@@ -119,21 +119,24 @@ def send_aside(connection: Connection, table: Target, incoming: Incoming) -> tup
         f"create temporary table {at} ({body}, {quote(ORDINAL)} bigint not null auto_increment primary key) "
         f"engine = InnoDB character set utf8mb4 collate {table.collation}"
     )
-    return at, _send(connection, at, outgoing), outgoing.partial
+    return at, send(connection, at, outgoing), outgoing.partial
 
 
 def _upsert(connection: Connection, table: Target, incoming: Incoming, prior: Target | None) -> int:
     at, taken, partial = send_aside(connection, table, incoming)
-    if prior is not None and partial:
+    if prior is not None and (partial or table.merged):
         _seed(connection, table, prior, at)
+    merge(connection, table, at, _matching(table))
     settings = []
     for position, column in enumerate(table.columns):
         if column.name not in table.keys:
             name, held = quote(column.name), f"{table.sql}.{quote(column.name)}"
             new = f"i.{name}"
-            if column.source in partial:
-                # A column with JSON has another collation than one with text, and IF takes no two.
-                sent = f"i.{name} collate {table.collation}" if _has_collation(column.sql_type) else f"i.{name}"
+            # A column with JSON has another collation than one with text, and an expression takes no two.
+            sent = f"i.{name} collate {table.collation}" if _has_collation(column.sql_type) else f"i.{name}"
+            if column.source in table.merged:
+                new = f"coalesce({sent}, {held})"
+            elif column.source in partial:
                 new = f"if(i.{SENT} is null or substr(i.{SENT}, {position + 1}, 1) = '1', {sent}, {held})"
             settings.append(f"{held} = {new}")
     if table.is_versioned:
@@ -172,41 +175,16 @@ def matched(table: Target) -> str:
     return f"{key_hash(table)} as {quote(KEY_HASH)}" if table.is_hashed else ", ".join(map(quote, table.keys))
 
 
+def _matching(table: Target) -> Matching:
+    on = (KEY_HASH,) if table.is_hashed else table.keys
+    columns = ", ".join(f"i.{quote(name)}" for name in on)
+    return Matching(selected=matched(table), columns=columns, same=same_key(table, "t", "i"))
+
+
 def same_key(table: Target, one: str, other: str) -> str:
     """The condition that a row of one relation has the key of a row of the other."""
     on = (KEY_HASH,) if table.is_hashed else table.keys
     return " and ".join(f"{one}.{quote(name)} = {other}.{quote(name)}" for name in on)
-
-
-def _send(connection: Connection, into: str, outgoing: _Outgoing) -> int:
-    names = ", ".join(quote(name) for name, _ in outgoing.columns)
-    if connection.server.takes_files:
-        return connection.run_exactly(
-            f"load data local infile 'rows' into table {into} {text_format.LOAD_DATA_CLAUSE} ({names})",
-            ahead(text_format.data(lines) for lines in outgoing.lines(text_format.LOAD_DATA, _PIECE_BYTES)),
-        )
-    # Half a packet, for what is quoted gets longer.
-    taken = 0
-    for lines in outgoing.lines(text_format.INSERT, min(_PIECE_BYTES, connection.server.packet // 4)):
-        for piece in _pieces(lines, connection.server.packet // 2):
-            taken += connection.run_exactly(
-                b"insert into %b (%b) values %b" % (into.encode(), names.encode(), bytes(piece)[:-1])
-            )
-    return taken
-
-
-def _pieces(lines: pa.Array, limit: int) -> Iterator[memoryview]:
-    """The lines' bytes, cut between rows so that each piece is at most about `limit` long."""
-    if not len(lines):
-        return
-    data = text_format.data(lines)
-    count = max(1, len(lines) * limit // max(len(data), limit))
-    for start in range(0, len(lines), count):
-        piece = pa.concat_arrays([lines.slice(start, count)])
-        if len(piece) > 1 and piece.nbytes > limit:
-            yield from _pieces(piece, limit // 2)
-        else:
-            yield text_format.data(piece)
 
 
 class _Outgoing:
@@ -245,17 +223,13 @@ class _Outgoing:
             arrays.append(marks)
             self.partial |= partial
         else:
-            self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING)
+            self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING) or bool(table.merged)
             moment = pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows)
             arrays += [moment for _ in self.moments]
         try:
-            lines = text_format.rows(arrays, form)
+            return rows_text(table.stream, arrays, form, self._packet)
         except text_format.OutOfRangeError as error:
             raise InexactError(table.stream, table.columns[error.position].source) from error
-        longest = pc.max(pc.binary_length(lines)).as_py() or 0
-        if longest > self._packet:
-            raise _row_too_large(table, longest, self._packet)
-        return lines
 
 
 def _check_key(table: Target, key: str, sql_type: str, values: pa.Array) -> None:
@@ -265,12 +239,3 @@ def _check_key(table: Target, key: str, sql_type: str, values: pa.Array) -> None
         length = pc.binary_length if pa.types.is_binary(values.type) else pc.utf8_length
         if (pc.max(length(values)).as_py() or 0) > int(sql_type.partition("(")[2].rstrip(")")):
             raise LongKeyError(table.stream)
-
-
-def _row_too_large(table: Target, size: int, packet: int) -> RunFailedError:
-    return RunFailedError(
-        "row-too-large",
-        f"a row of stream `{table.stream}` has {size:,} bytes, and the server lets {packet:,} through",
-        why="nobody could read it back",
-        hint=f"raise the limit at the server: set global max_allowed_packet = {1 << size.bit_length()}",
-    )

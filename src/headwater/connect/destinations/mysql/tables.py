@@ -30,6 +30,7 @@ from headwater.connect.destinations.mysql.sql_types import (
     reached_sql,
     sql_type,
 )
+from headwater.connect.members import merged_sources
 from headwater.connect.staging import VERSION, grown
 
 LOADED_AT = "__loaded_at"
@@ -94,8 +95,9 @@ class Widening(Struct, frozen=True, kw_only=True):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A stream's table and what must be done before rows fit in. `keys` are names here; `is_hashed` says that the
-    unique index is (to be) on their hash, `key_index` is its name. `old_key` is an index to drop, `new_key` says that
+    """A stream's table and what must be done before rows fit in. `keys` are names here, `merged` sources of columns
+    that are merged member by member. `is_hashed` says that the unique index is (to be) on the keys' hash, `key_index`
+    is its name. `old_key` is an index to drop, `new_key` says that
     one is to be made, `drops_hash` that the hash is one of other keys. `ours` are the columns of ours that the table
     has or gets, beside the moment of the load, `others` those that neither the stream nor we fill. `keeps_history` says
     that a row is a version; with `starts_history` the rows have to become versions first."""
@@ -106,6 +108,7 @@ class Target(Struct, frozen=True, kw_only=True):
     collation: str
     columns: tuple[Column, ...]
     keys: tuple[str, ...]
+    merged: frozenset[str]
     is_hashed: bool
     is_new: bool
     key_index: str | None
@@ -303,6 +306,7 @@ def target(
         collation=held.collation,
         columns=tuple(reached),
         keys=key_names,
+        merged=merged_sources(columns, keys, ((one.source, one.type) for one in reached)),
         is_hashed=is_hashed,
         is_new=not live,
         key_index=own_index,

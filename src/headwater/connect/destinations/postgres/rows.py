@@ -6,6 +6,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from itertools import count
 
 import psycopg
 import pyarrow as pa
@@ -19,6 +20,7 @@ from headwater.connect.destinations.history import VALID_FROM
 from headwater.connect.destinations.outgoing import ahead, null_key, sent
 from headwater.connect.destinations.postgres import copy_format, keys
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
+from headwater.connect.destinations.postgres.merge import merged
 from headwater.connect.destinations.postgres.tables import KEY_HASH, LOADED_AT, ORDINAL, SENT, Target
 from headwater.connect.staging import MISSING, VERSION, LongKeyError, combined, conformed, has_rider, rider
 
@@ -165,7 +167,7 @@ def latest(connection: Connection, table: Target, incoming: Incoming, prior: str
     A field that was not sent has the value of the row in `prior`."""
     sent = incoming.sent or sent_aside(connection, table, incoming, _INCOMING)
     taken = sent.send(connection, incoming.batches())
-    if sent.partial:
+    if sent.partial or table.merged:
         execute(connection, f"analyze {sent.into} ({', '.join(map(names.quote, table.matched))})")
         yield taken, _folded(table, sent, prior)
     else:
@@ -208,33 +210,42 @@ def _latest(table: Target, sent: Sent) -> str:
 
 def _folded(table: Target, sent: Sent, prior: str) -> str:
     """One row a key. Each column has the last value that was sent for it; one that was never sent keeps the value
-    the table has."""
+    the table has. Objects are merged."""
     on = ", ".join(map(names.quote, table.matched))
+    is_unique = sent.is_unique()
+    ours = next(f"c{number}_" for number in count() if not any(key.startswith(f"c{number}_") for key in table.keys))
+
+    def last(value: str, which: str = "") -> str:
+        return value if is_unique else f"(array_agg({value} order by {ORDINAL} desc){which})[1]"
+
+    def every(value: str) -> str:
+        if is_unique:
+            return f"case when {value} is not null then array[{value}] end"
+        return f"array_agg({value} order by {ORDINAL}) filter (where {value} is not null)"
+
     picked, folded = [], []
     for position, column in enumerate(table.columns):
         name = names.quote(column.name)
         if column.name in table.keys:
             picked.append(f"f.{name}")
-            continue
-        last = f"(array_agg({name} order by {ORDINAL} desc){{}})[1] as c{position}"
-        if column.source not in sent.partial:
-            folded.append(last.format(""))
-            picked.append(f"f.c{position} as {name}")
-            continue
-        came = f"({SENT} is null or substr({SENT}, {position + 1}, 1) = '1')"
-        folded.append(last.format(f" filter (where {came})"))
-        folded.append(f"bool_or({came}) as s{position}")
-        picked.append(f"case when f.s{position} then f.c{position} else t.{name} end as {name}")
+        elif column.source in table.merged:
+            folded.append(f"{every(name)} as {ours}{position}")
+            picked.append(f"{merged(f't.{name}', f'f.{ours}{position}', column.sql_type)} as {name}")
+        elif column.source not in sent.partial:
+            folded.append(f"{last(name)} as {ours}{position}")
+            picked.append(f"f.{ours}{position} as {name}")
+        else:
+            came = f"({SENT} is null or substr({SENT}, {position + 1}, 1) = '1')"
+            folded.append(f"{last(name, f' filter (where {came})')} as {ours}{position}")
+            folded.append(f"{came if is_unique else f'bool_or({came})'} as {ours}s{position}")
+            picked.append(f"case when f.{ours}s{position} then f.{ours}{position} else t.{name} end as {name}")
     if table.is_versioned:
-        folded.append(f"(array_agg({VERSION} order by {ORDINAL} desc))[1] as {VERSION}")
+        folded.append(f"{last(VERSION)} as {VERSION}")
         picked.append(f"f.{VERSION}")
     if table.is_hashed:
         picked.append(f"f.{KEY_HASH}")
-    inner = ", ".join([on, *folded])
-    return (
-        f"select {', '.join(picked)} from (select {inner} from {sent.into} group by {on}) f "
-        f"left join {prior} t on {keys.same_key(table, 't', 'f')}"
-    )
+    rows = f"select {', '.join([on, *folded])} from {sent.into}" + ("" if is_unique else f" group by {on}")
+    return f"select {', '.join(picked)} from ({rows}) f left join {prior} t on {keys.same_key(table, 't', 'f')}"
 
 
 def _is_empty(connection: Connection, at: str) -> bool:
@@ -325,7 +336,7 @@ class Sent:
             self.partial |= partial
             arrays += [pa.arange(self._count, self._count + batch.num_rows), marks]
         else:
-            self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING)
+            self.is_partial = self.is_partial or bool(absent) or has_rider(batch, MISSING) or bool(table.merged)
             moment = pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows)
             arrays += [moment for _ in self.moments]
         self._count += batch.num_rows

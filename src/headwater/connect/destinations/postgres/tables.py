@@ -21,6 +21,7 @@ from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.destinations.postgres import books
 from headwater.connect.destinations.postgres.connection import Connection
 from headwater.connect.destinations.postgres.sql_types import conversion, field_of, reached_sql, sql_type
+from headwater.connect.members import merged_sources
 from headwater.connect.staging import VERSION, grown
 
 LOADED_AT = "__loaded_at"
@@ -73,18 +74,20 @@ class Column(Struct, frozen=True, kw_only=True):
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """A stream's table and what must be done before rows fit in. `keys` are names here. `is_keyed` says whether the
-    unique index is there (or made with the table's other changes); `stale_key` is the constraint of former keys.
-    `is_hashed` says that the index is (to be) on the keys' hash, `new_hash` that it takes the place of one on the keys
-    or on a hash that was, `drops_hash` that the hash which is there goes. `ours` are the columns of ours that the table
-    has or gets, beside the moment of the load, `others` those that neither the stream nor we fill. `keeps_history` says
-    that a row is a version; with `starts_history` the rows have to become versions first."""
+    """A stream's table and what must be done before rows fit in. `keys` are names here, `merged` sources of columns
+    that are merged member by member. `is_keyed` says whether the unique index is there (or made with the table's other
+    changes); `stale_key` is the constraint of former keys. `is_hashed` says that the index is (to be) on their hash,
+    `new_hash` that it takes the place of one on the keys or on a hash that was, `drops_hash` that the hash which is
+    there goes. `ours` are the columns of ours that the table has or gets, beside the moment of the load, `others` those
+    that neither the stream nor we fill. `keeps_history` says that a row is a version; with `starts_history` the rows
+    have to become versions first."""
 
     stream: str
     schema: str
     table: str
     columns: tuple[Column, ...]
     keys: tuple[str, ...]
+    merged: frozenset[str]
     is_new: bool
     is_keyed: bool
     stale_key: str | None
@@ -273,6 +276,7 @@ def target(
         table=held.table,
         columns=tuple(reached),
         keys=key_names,
+        merged=merged_sources(columns, keys, ((one.source, one.type) for one in reached)),
         is_new=not live,
         is_keyed=is_keyed,
         stale_key=held.primary if starts_history or is_stale else None,
