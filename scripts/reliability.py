@@ -1,21 +1,30 @@
-"""Hurt loads in every way the tests know, and write down how much was tried.
+"""Hurt loads in every way the tests know, and write down how much was tried and what was found.
 
-    python scripts/reliability.py [--long] [--figures FILE]
+    python scripts/reliability.py [--long | --share 0.25] [--peers KILLS] [--figures FILE] [--work FOLDER]
 
 Runs tests/e2e/reliability and, when all of it passed, writes docs/reference/reliability.md. `--long` is for the night
-and before a release: it takes hours. `--figures` takes the figures of a run that is over (`HEADWATER_FIGURES=FILE`).
+and before a release: it takes hours; `--share` tries a part of that. `--peers` gives targets of others the same input
+and kills them as often. `--figures` adds the figures of a run that is over (`HEADWATER_FIGURES=FILE`) and runs no
+tests; give it several times for a run that was done in parts.
 """
 
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
+import platform
 import subprocess
 import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
+from typing import Any
+
+import reliability_peers
+
+from headwater import __version__
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "reference" / "reliability.md"
@@ -23,45 +32,91 @@ PAGE = ROOT / "docs" / "reference" / "reliability.md"
 # In the order of the page: what was done, and what had to hold after each time.
 HELD = {
     "kill matrix": "before anything made up for it: exactly the rows that the checkpoint vouches for, each once; the "
-    "kept state not ahead of them; then the next run completes the load",
+    "kept state not ahead of them; then the next run completes the load. A session that the server ended: the run "
+    "ends well by itself. Behind a Singer target: nothing lost; rows without keys that it had committed and not yet "
+    "told come twice, no others",
     "fail-points": "the same, at each named step of a load",
     "connection lost at COMMIT": "the run ends well by itself: every row once",
     "database restarted in mid-load": "the run ends well by itself within a minute: every row once",
     "two starts within 50 ms": "exactly one runs, the other says who does",
+    "zombie writer": "a run that stood still while another did its work writes nothing more and says so",
+    "verdict table": "every way in which tap and target can end, each first, with the target's word and without: the "
+    "right status, the right one blamed, the state that was vouched for and no other",
+    "hang": "ended after the time without a sign of life, the one that hangs is named; then the next run completes",
+    "slow target": "the tap waits, nothing piles up",
+    "lock held by others": "waited for, and said for whom; the run ends well, or with an error when it takes longer "
+    "than eight times 15 s",
+    "broken pipe": "a run goes on when nobody reads what it says; a program that died is named, not its pipe",
+    "full disk": "one error that names the place; exactly the rows that the checkpoint vouches for",
+    "credentials that expire": "an error that says so and shows no password; with new ones the next run goes on",
+    "clock that jumps": "every row once, versions in order, by days and years in either direction",
     "protocol fuzz": "refused with an error of ours, or taken exactly as it stands; no hang, no traceback, < 512 MB",
     "state corruption": "no silent start from the beginning, no lower bookmark without a warning",
 }
+VERDICTS = ("right", "loud", "silently wrong")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser()
-    parser.add_argument("--long", action="store_true")
-    parser.add_argument("--figures", type=Path)
+    parser.add_argument("--long", action="store_const", dest="share", const=1.0)
+    parser.add_argument("--share", type=float, default=0.0)
+    parser.add_argument("--peers", type=int, metavar="KILLS")
+    parser.add_argument("--figures", type=Path, action="append", default=[])
+    parser.add_argument("--work", type=Path)
     options = parser.parse_args()
-    figures = options.figures
-    if figures is None:
-        figures = Path(tempfile.mkdtemp()) / "figures.jsonl"
-        env = {**os.environ, "HEADWATER_FIGURES": str(figures), "CI": "true"}
-        if options.long:
-            env["HEADWATER_RELIABILITY"] = "long"
-        done = subprocess.run([sys.executable, "-m", "pytest", "tests/e2e/reliability"], cwd=ROOT, env=env, check=False)
-        if done.returncode:
+    work = options.work or Path(tempfile.mkdtemp())
+    work.mkdir(parents=True, exist_ok=True)
+    files: list[Path] = options.figures
+    if not files:
+        files = [work / "figures.jsonl"]
+        if test(files[0], options.share):
             print("something did not hold: the page stays as it was", file=sys.stderr)
             return 1
-    PAGE.write_text(page([json.loads(line) for line in figures.read_text().splitlines()], is_long=options.long))
+    if options.peers is not None:
+        files.append(compare(work, options.peers))
+    lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
+    PAGE.write_text(page(lines, share=options.share))
     return 0
 
 
-def page(lines: list[dict], *, is_long: bool) -> str:
-    tried: Counter[str] = Counter()
+def test(figures: Path, share: float) -> int:
+    env = {**os.environ, "HEADWATER_FIGURES": str(figures), "HEADWATER_RELIABILITY": str(share), "CI": "true"}
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/e2e/reliability"], cwd=ROOT, env=env, check=False
+    ).returncode
+
+
+def compare(work: Path, kills: int) -> Path:
+    found = work / "peers.jsonl"
+    with found.open("w") as file:
+        for line in reliability_peers.compare(work, kills=kills, seed=os.environ.get("HEADWATER_SEED", "1")):
+            print(line, file=sys.stderr)
+            file.write(json.dumps(line) + "\n")
+    return found
+
+
+def page(lines: list[dict[str, Any]], *, share: float) -> str:
     cells: dict[str, Counter[str]] = {}
+    seen: dict[str, dict[str, float]] = {}
+    versions = {"Headwater": __version__, "Python": platform.python_version()}
+    peers: dict[str, list[dict[str, Any]]] = {}
     for line in lines:
-        tried[line["figure"]] += line["tried"]
-        cells.setdefault(line["figure"], Counter())[line["cell"]] += line["tried"]
-    form = "long" if is_long else "short"
+        match line:
+            case {"figure": figure, "cell": cell, "tried": tried}:
+                cells.setdefault(figure, Counter())[cell] += tried
+            case {"figure": figure, "what": what, "most": most}:
+                seen.setdefault(figure, {})[what] = max(most, seen.get(figure, {}).get(what, 0))
+            case {"program": program, "version": version}:
+                versions[program] = version
+            case {"peer": name}:
+                peers.setdefault(name, []).append(line)
+    form = "short form" if not share else "long form" if share == 1 else f"{share:.0%} of the long form"
+    today = dt.datetime.now(dt.UTC).date().isoformat()
+    programs = ", ".join(f"{name} {version}" for name, version in versions.items())
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores"
     intro = (
-        f"What was tried in the last {form} run of the tests that hurt loads on purpose, and what held each time. One "
-        "failure, and this page is not written."
+        "What was tried in the last run of the tests that hurt loads on purpose, and what held each time. One failure, "
+        "and this page is not written."
     )
     out = [
         "# Reliability",
@@ -70,17 +125,69 @@ def page(lines: list[dict], *, is_long: bool) -> str:
         "",
         intro,
         "",
+        f"{today}, the {form}: {programs}; {machine}.",
+        "",
         "| what was done | times | what held |",
         "|---|---|---|",
-        *(f"| {name} | {tried[name]:,} | {held} |" for name, held in HELD.items() if tried[name]),
+        *(f"| {name} | {cells[name].total():,} | {held} |" for name, held in HELD.items() if name in cells),
         "",
     ]
+    shown = [f"- {name}: {what}: {most:,}" for name in HELD for what, most in sorted(seen.get(name, {}).items())]
+    if shown:
+        out += ["At most, over all of these runs:", "", *shown, ""]
+    out += beside(peers)
     for name in HELD:
         if name in cells:
             out += [f"## {name[0].upper()}{name[1:]}", "", "| cell | times |", "|---|---|"]
             out += [f"| {cell} | {count:,} |" for cell, count in sorted(cells[name].items())]
             out.append("")
     return "\n".join(out)
+
+
+def beside(peers: dict[str, list[dict[str, Any]]]) -> list[str]:
+    """The targets side by side: the numbered cases, then the deaths."""
+    if not peers:
+        return []
+    names = list(peers)
+    cases = {name: {line["case"]: line for line in lines if "case" in line} for name, lines in peers.items()}
+    deaths = {name: next(line for line in lines if "kills" in line) for name, lines in peers.items()}
+    packages = ", ".join(f"`{one['package']}`" for one in deaths.values() if one["package"])
+    given = (
+        f"The numbered cases of loading that are Singer lines, given to each target as it is ({packages}; ours as "
+        "`headwater target`). Loud: it fails where it could load. Silently wrong: it ends well, and a value is lost or "
+        "changed, or it takes what had to be refused; where a value stands and in which type is left to each target."
+    )
+    killed = (
+        "Rows without keys into each of them, killed at random instants and started again from the last state that it "
+        "had printed:"
+    )
+    out = [
+        "## Beside other targets",
+        "",
+        given,
+        "",
+        f"| | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+    ]
+    for verdict in VERDICTS:
+        counts = [sum(line["verdict"] == verdict for line in cases[name].values()) for name in names]
+        out.append(f"| {verdict} | {' | '.join(map(str, counts))} |")
+    out += [
+        "",
+        killed,
+        "",
+        f"| | {' | '.join(names)} |",
+        f"|---|{'---|' * len(names)}",
+    ]
+    for what, key in {"kills": "kills", "rows lost": "lost", "rows twice": "twice", "state ahead": "ahead"}.items():
+        out.append(f"| {what} | {' | '.join(f'{deaths[name][key]:,}' for name in names)} |")
+    wrong = sorted({n for one in cases.values() for n, line in one.items() if line["verdict"] != "right"})
+    titles = {number: line["title"] for one in cases.values() for number, line in one.items()}
+    out += ["", f"| case | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]
+    for number in wrong:
+        verdicts = [cases[name][number]["verdict"] if number in cases[name] else "" for name in names]
+        out.append(f"| {number} {titles[number]} | {' | '.join(verdicts)} |")
+    return [*out, ""]
 
 
 if __name__ == "__main__":

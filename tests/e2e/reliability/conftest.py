@@ -43,6 +43,7 @@ class Figures:
     def __init__(self) -> None:
         self.tried: Counter[tuple[str, str]] = Counter()
         self.seen: dict[tuple[str, str], float] = {}
+        self.versions = {"DuckDB": duckdb.__version__}
 
     def __call__(self, figure: str, cell: str, count: int = 1) -> None:
         self.tried[figure, cell] += count
@@ -56,6 +57,8 @@ class Figures:
             yield {"figure": figure, "cell": cell, "tried": tried}
         for (figure, what), number in self.seen.items():
             yield {"figure": figure, "what": what, "most": number}
+        for name, version in self.versions.items():
+            yield {"program": name, "version": version}
 
 
 @pytest.fixture(scope="session")
@@ -216,10 +219,14 @@ class Pipeline:
 
 
 @pytest.fixture
-def warehouse(request: pytest.FixtureRequest, hw: Any) -> Warehouse:
+def warehouse(request: pytest.FixtureRequest, hw: Any, figures: Figures) -> Warehouse:
     """Of the database that the test is parametrised with."""
     name: str = request.param
     server = None if name == "duckdb" else request.getfixturevalue("postgres" if name == "postgres" else "mariadb")
+    if server is not None:
+        label = "PostgreSQL" if name == "postgres" else "MariaDB"
+        if label not in figures.versions:
+            figures.versions[label] = str(server.sql("select version()")[0][0]).removeprefix(label).split()[0]
     return Warehouse(name, server, hw.root)
 
 

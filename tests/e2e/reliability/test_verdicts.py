@@ -58,7 +58,7 @@ def expected(tap, target, first):
 
 @pytest.mark.parametrize("receipt", [True, False], ids=["receipt", "no receipt"])
 @pytest.mark.parametrize("first", ["tap", "target"], ids=lambda who: f"{who} first")
-@pytest.mark.parametrize(("tap", "target"), itertools.product(ENDS, ENDS))
+@pytest.mark.parametrize(("tap", "target"), [*itertools.product(ENDS, ENDS)])
 def test_verdict(tap, target, first, receipt, figures, hw):
     """What a target has vouched for is kept, however the run ends; what it has not is never kept. A target that took
     all its input and printed no state has kept to the protocol: the next run sends everything again."""
