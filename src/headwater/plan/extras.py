@@ -73,6 +73,12 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             description="What a native loader does with a record it cannot take.",
         ),
         Setting(
+            name="_check_required",
+            kind=SettingKind.BOOLEAN,
+            value=True,
+            description="A native loader takes no record that lacks a field which its schema requires.",
+        ),
+        Setting(
             name="_flatten_depth",
             kind=SettingKind.INTEGER,
             description="How many levels of nested objects become columns of a native loader; 0 keeps objects as JSON.",
