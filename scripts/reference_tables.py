@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from headwater.connect import names, types
 from headwater.connect.contract import JSON_FIELD
-from headwater.connect.destinations import file_columns, folder
+from headwater.connect.destinations import file_columns
 from headwater.connect.destinations.duckdb import sql_types as duckdb_types
 from headwater.connect.destinations.duckdb import tables as duckdb_tables
 from headwater.connect.destinations.mysql import called as mysql_called
@@ -208,7 +208,7 @@ COLUMNS: dict[str, Callable[[Sequence[str]], dict[str, str]]] = {
     ),
     "MariaDB": lambda given: mysql_called.identifiers(given, fold_case=True, reserved=mysql_tables.RESERVED),
     "Parquet, JSON lines, CSV": lambda given: names.identifiers(
-        given, max_length=file_columns.LONGEST_NAME, fold_case=False, reserved=folder.RESERVED
+        given, max_length=file_columns.LONGEST_NAME, fold_case=False, reserved=file_columns.RESERVED
     ),
 }
 _FORBIDDEN = {
@@ -255,7 +255,7 @@ def _rules() -> list[list[str]]:
     limits = {"DuckDB": duckdb_tables.LONGEST_NAME, "PostgreSQL": postgres_tables.LONGEST_NAME}
     limits |= {"MariaDB": mysql_called.LONGEST_NAME, "Parquet, JSON lines, CSV": file_columns.LONGEST_NAME}
     reserved = {"DuckDB": duckdb_tables.RESERVED, "PostgreSQL": postgres_tables.RESERVED}
-    reserved |= {"MariaDB": mysql_tables.RESERVED, "Parquet, JSON lines, CSV": folder.RESERVED}
+    reserved |= {"MariaDB": mysql_tables.RESERVED, "Parquet, JSON lines, CSV": file_columns.RESERVED}
     return [
         ["quoted by", '`"`', '`"`', "`` ` ``", ""],
         ["at most", *(f"{limits[place]} bytes" for place in COLUMNS)],

@@ -459,6 +459,7 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_jobs": None,
         "_max_message_bytes": 128 << 20,
         "_on_bad_record": "fail",
+        "_check_required": True,
         "_flatten_depth": None,
         "_batch_roots": None,
         "_tolerate_stdout_noise": False,

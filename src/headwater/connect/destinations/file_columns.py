@@ -16,7 +16,7 @@ from headwater.connect.staging import VERSION, StagedStream, grown
 
 LONGEST_NAME = 255
 LOADED_AT = "__loaded_at"
-_RESERVED = frozenset((LOADED_AT, VERSION))
+RESERVED = frozenset((LOADED_AT, VERSION))
 
 
 def shaped(
@@ -37,7 +37,7 @@ def shaped(
         list(stream.columns),
         max_length=LONGEST_NAME,
         fold_case=False,
-        reserved=_RESERVED,
+        reserved=RESERVED,
         known={source: column.name for source, column in entry.columns.items()},
     )
     columns = dict(entry.columns)
