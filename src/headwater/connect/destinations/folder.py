@@ -16,6 +16,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 import pyarrow as pa
@@ -91,6 +92,8 @@ class FolderSession:
         self._staging = Staging(request.folder, request.memory_bytes)
         # By stream; None for one whose files wait for the commit.
         self._begun: dict[str, _Begun | None] = {}
+        # When the first row of the next commit was written; all of its rows are stamped with that.
+        self._moment: datetime | None = None
         self._again: Again | None = None
         self._manifest = self._head.read()
         if self._manifest.sequence:
@@ -179,7 +182,8 @@ class FolderSession:
         stem = f"{entry.folder}/{self._batch_id(sequence)}"
         if entry.partitions or any(one is not None and one.stem == stem for one in self._begun.values()):
             return
-        to, rows, moment = self._target(sequence), rows_of(stream, entry), now()
+        to, rows = self._target(sequence), rows_of(stream, entry)
+        moment = self._moment = self._moment or now()
 
         def write(batches: Iterator[pa.RecordBatch]) -> file_parts.Written:
             return file_parts.write(to, stem, self._format, rows.conformed(batches, moment), rows.schema, [])
@@ -238,6 +242,7 @@ class FolderSession:
         """Stage the files of the next commit. Answers its manifest, values changed by stream, and what to tell."""
         sequence = before.sequence + 1
         to, batch_id = self._target(sequence), self._batch_id(sequence)
+        moment = self._moment = self._moment or now()
         finished = self._finished(part)
         # A commit that was begun before and had to start over left files there.
         begun = {f"{to.staged}/{path}" for one in finished.values() for path, _ in one.written.files}
@@ -254,7 +259,7 @@ class FolderSession:
                 done = _right(finished.get(name), stem, rows, to, there)
                 if done is None:
                     levels = levels_of(stream, shaped)
-                    batches = rows.conformed(stream.spool.first(part.batches[name]), now())
+                    batches = rows.conformed(stream.spool.first(part.batches[name]), moment)
                     done = file_parts.write(to, stem, self._format, batches, rows.schema, levels)
                 _refuse_mismatch(stream, part.batches[name], done)
                 written = tuple(FileEntry(path=path, rows=rows, sequence=sequence) for path, rows in done.files)
@@ -321,7 +326,7 @@ class FolderSession:
     ) -> Receipt:
         self._manifest = after
         self._staging.drop(part)
-        self._again, self._since = None, now()
+        self._again, self._moment, self._since = None, None, now()
         return Receipt(sequence=after.sequence, streams=receipts, changes=changes, checkpoint=after.state)
 
     def _refuse_another_writer(self, found: Manifest) -> None:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
@@ -136,6 +137,17 @@ def write_ledger(
             [*named, written(stream), one.rows_in, one.rows_out, one.rejected, one.repaired, state_hash, moment]
             for stream, one in receipts.items()
         ],
+    )
+
+
+def was_loaded(connection: Connection, streams: Iterable[str], since: datetime) -> bool:
+    """Whether rows of one of the streams were committed since, by whomever and into whatever schema."""
+    return (
+        connection.execute(
+            "select 1 from _headwater.ledger where stream = any(%s) and committed_at >= %s limit 1",
+            [[*map(written, streams)], since],
+        ).fetchone()
+        is not None
     )
 
 

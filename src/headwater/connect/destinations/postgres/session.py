@@ -66,6 +66,7 @@ class PostgresWriter:
         self._fresh: set[str] = set()
         # The streams of a transaction that was begun early; None for one whose rows have to wait.
         self._early: dict[str, early.Begun | None] | None = None
+        self._begun_at = now()
         self._waits = False
         self._backend: Backend | None = None
         self._connection: Connection | None = None
@@ -178,14 +179,14 @@ class PostgresWriter:
             books.make(connection)
             connection.execute("commit")
         connection.execute("begin")
-        self._early = {}
+        self._early, self._begun_at = {}, now()
         self._waits = already_durable(books, connection, commit) is not None
 
     def _send_early(self, connection: Connection, part: StreamPart) -> None:
         assert self._early is not None
         stream = part.stream
         if stream.name not in self._early and part.count:
-            incoming = self._incoming(part, now())
+            incoming = self._incoming(part, self._begun_at)
             target = self._target(connection, stream)
             self._early[stream.name] = early.start(connection, stream, target, incoming, len(self._early))
         begun = self._early.get(stream.name)
@@ -217,7 +218,7 @@ class PostgresWriter:
         receipts: dict[str, StreamReceipt] = {}
         changes: list[Change] = []
         self._lock_tables(connection, commit.touched())
-        moment = now()
+        moment = self._moment(connection, commit, begun)
         for part in commit.streams:
             receipt, changed = self._load_stream(connection, commit, part, begun.get(part.stream.name), moment)
             changes += changed
@@ -227,6 +228,18 @@ class PostgresWriter:
             held = tables.look(connection, self._schema, activation.stream)
             changes.append(versions.activate(connection, held, activation, self._rules, moment))
         return receipts, changes
+
+    def _moment(self, connection: Connection, commit: Commit, begun: dict[str, early.Begun]) -> datetime:
+        """What all rows of the commit are stamped with: when the first of those that are in their tables were sent, or
+        the present. Asked for with the tables locked, so that the moments of a table grow from commit to commit;
+        StaleError when others filled one of them since the first rows were sent."""
+        straight = {name: one for name, one in begun.items() if one.sent.is_straight}
+        if not straight:
+            return now()
+        shared = commit.touched() - {name for name, one in straight.items() if one.target.is_new}
+        if books.was_loaded(connection, shared, self._begun_at):
+            raise rows.StaleError
+        return self._begun_at
 
     def _lock_tables(self, connection: Connection, streams: set[str]) -> None:
         """Two pipelines may load the same tables, but not at once. All take their locks in the same order."""

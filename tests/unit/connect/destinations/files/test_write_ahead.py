@@ -163,3 +163,16 @@ def test_who_brings_rows_goes_on_when_the_writing_fails():
         ahead.put(pa.RecordBatch.from_pydict({"text": ["x" * 1_000_000]}))
     assert ahead.finish() is None
     assert ahead.count == 100
+
+
+def test_all_rows_of_a_commit_have_one_moment(session, tmp_path):
+    one, _ = session()
+    for number, stream in enumerate(["a", "b", "a"]):
+        one.prepare(Schema(stream=stream, columns=ID))
+        stage(one, stream, ID, number)
+    one.commit(b"1")
+    stage(one, "b", ID, 3)
+    one.commit(b"2", final=True)
+    lines = [json.loads(line) for path in (tmp_path / "out").glob("*/*.jsonl") for line in path.open()]
+    moments = {line["id"]: line["__loaded_at"] for line in lines}
+    assert moments[0] == moments[1] == moments[2] < moments[3]

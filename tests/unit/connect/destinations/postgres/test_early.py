@@ -149,3 +149,32 @@ def test_a_session_that_ends_without_a_commit_leaves_nothing(shop):
     shop.send(session, [A])
     session.close()
     assert shop.sql("select to_regclass('shop.users')") == [(None,)]
+
+
+MOMENTS = "select __loaded_at from shop.users union select __loaded_at from shop.orders where id > 1"
+
+
+def test_all_rows_of_a_commit_have_one_moment(shop):
+    shop.load([A], stream="orders")
+    session = shop.open("run-2")
+    before = shop.sql("select clock_timestamp()")[0][0]
+    shop.send(session, [A])
+    shop.send(session, [B], stream="orders")
+    sent = shop.sql("select clock_timestamp()")[0][0]
+    shop.send(session, [B])
+    session.commit(b"1", final=True)
+    ((moment,),) = shop.sql(MOMENTS)
+    assert before < moment < sent
+
+
+def test_a_table_that_others_filled_meanwhile_gets_no_older_moment(shop):
+    shop.load([A], stream="orders")
+    session = shop.open("run-2")
+    shop.send(session, [A])
+    shop.send(session, [B], stream="orders")
+    other = shop.open("run-3", pipeline="dev:other")
+    shop.send(other, [C], stream="orders")
+    other.commit(b"1", final=True)
+    session.commit(b"2", final=True)
+    assert shop.sql("select id from shop.orders order by __loaded_at") == [(1,), (3,), (2,)]
+    assert shop.sql("select count(distinct __loaded_at) from shop.users join shop.orders using (__loaded_at)") == [(1,)]
