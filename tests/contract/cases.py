@@ -107,7 +107,13 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
         "the tap is killed",
         (f"{_PIPE}::test_a_tap_that_is_killed_in_the_middle_of_a_line_is_blamed_and_not_the_target",),
     ),
-    171: ("the tap hangs", (f"{_PIPE}::test_a_hang_is_ended_after_the_time_without_a_sign_of_life",)),
+    171: (
+        "the tap hangs",
+        (
+            f"{_PIPE}::test_a_hang_is_ended_after_the_time_without_a_sign_of_life",
+            f"{_RELIABILITY}/test_stalls.py::test_a_tap_that_hangs",
+        ),
+    ),
     172: ("a flood of log lines", (f"{_PIPE}::test_a_flood_of_stderr_does_not_block_and_says_what_it_left_out",)),
     173: ("the target fails", (f"{_PIPE}::test_a_target_that_dies_ends_the_run_and_the_tap",)),
     174: ("the target ends early", (f"{_PIPE}::test_a_target_that_ends_early_with_success_has_failed",)),
@@ -125,8 +131,20 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
             "e2e/test_interruptions.py::test_a_run_that_was_killed_shows_as_failed_and_leaves_no_private_files",
         ),
     ),
-    181: ("a full disk", ("e2e/test_disk_full.py::test_a_full_disk_under_the_warehouse_keeps_the_old_rows",)),
-    182: ("nobody reads any more", ("e2e/test_singer_faces.py::test_a_tap_whose_reader_goes_away_ends_quietly",)),
+    181: (
+        "a full disk",
+        (
+            "e2e/test_disk_full.py::test_a_full_disk_under_the_warehouse_keeps_the_old_rows",
+            f"{_RELIABILITY}/test_full_disks.py::test_files_that_may_not_grow",
+        ),
+    ),
+    182: (
+        "nobody reads any more",
+        (
+            "e2e/test_singer_faces.py::test_a_tap_whose_reader_goes_away_ends_quietly",
+            f"{_RELIABILITY}/test_broken_pipes.py::test_the_side_that_died_is_named",
+        ),
+    ),
     183: (
         "the database starts anew",
         (f"{_RELIABILITY}/test_restarts.py::test_a_database_that_crashes_in_the_middle_of_a_load",),
@@ -136,18 +154,36 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
         (f"{_RELIABILITY}/test_lost_answers.py::test_a_connection_that_is_lost_at_commit",),
     ),
     186: ("a deadlock", (f"{_POSTGRES}::test_a_deadlock_is_tried_again", f"{_MYSQL}::test_a_deadlock_is_tried_again")),
-    187: ("a reader in the way", (f"{_MYSQL}::test_a_reader_in_the_way_of_a_change_is_waited_for",)),
+    187: (
+        "a reader in the way",
+        (
+            f"{_MYSQL}::test_a_reader_in_the_way_of_a_change_is_waited_for",
+            f"{_RELIABILITY}/test_locks.py::test_a_session_that_holds_the_table",
+        ),
+    ),
+    189: (
+        "credentials that expire",
+        (f"{_RELIABILITY}/test_credentials.py::test_credentials_that_expire_in_mid_run",),
+    ),
     190: ("two runs of one pipeline", (f"{_RELIABILITY}/test_two_starts.py::test_of_two_that_start_at_once_one_runs",)),
     191: ("two pipelines, one table", (f"{_MYSQL}::test_two_pipelines_load_one_table_in_turn",)),
     192: (
         "a lock whose holder died",
-        (f"{_MYSQL}::test_the_lock_of_a_holder_that_died_is_free_and_the_dead_can_write_no_more",),
+        (
+            f"{_MYSQL}::test_the_lock_of_a_holder_that_died_is_free_and_the_dead_can_write_no_more",
+            f"{_RELIABILITY}/test_locks.py::test_a_writer_that_was_thought_dead",
+        ),
     ),
+    193: ("a clock that jumps", (f"{_RELIABILITY}/test_clocks.py::test_a_clock_that_jumps_between_runs",)),
     195: (
         "the copy of the state is lost",
         ("e2e/test_failures.py::test_a_lost_system_database_costs_no_state_of_a_native_load",),
     ),
     196: ("a damaged state", (f"{_STATES}::test_a_damaged_file_is_passed_over_for_the_generation_before",)),
+    201: (
+        "a slow target",
+        (f"{_RELIABILITY}/test_stalls.py::test_a_slow_target_holds_up_the_tap_and_costs_no_memory",),
+    ),
     203: ("records that can't be loaded", (f"{_PROTOCOL}::test_203_bad_records_can_be_set_aside",)),
 }
 
