@@ -13,6 +13,7 @@ _DEADLOCK, _LOCK_WAIT, _CHANGED_MEANWHILE = 1213, 1205, 1020
 _LOST = frozenset((0, 1053, 1077, 1079, 1927, 2003, 2006, 2013, 2014, 2055, 4031))
 _PASSING = _LOST | {_DEADLOCK, _LOCK_WAIT, _CHANGED_MEANWHILE, 1040, 1203, 1317, 3058, 3169}
 _NO_PERMISSION = frozenset((1044, 1142, 1143, 1227, 1370, 1410, 3879))
+_LOCKED = frozenset((3118, 4151))  # MySQL's number and MariaDB's
 _DISK_FULL = frozenset((1021, 1114, 3675))
 _TOO_WIDE = frozenset((1117, 1118, 1709))
 _VALUE = frozenset((1366, 3819, 4025))  # not that text, and checks of MySQL and MariaDB
@@ -63,6 +64,13 @@ def cannot_connect(settings: Settings, error: Exception) -> HeadwaterError:
             f"MySQL at {where} refuses the password of `{settings.user}`",
             why=text,
             hint="headwater config set target-mysql password --store dotenv",
+        )
+    if code in _LOCKED:
+        return EnvironmentProblemError(
+            "login-refused",
+            f"MySQL at {where} does not let `{settings.user}` log in",
+            why=text,
+            hint=f"alter user {settings.user} account unlock",
         )
     if isinstance(error, RuntimeError) or code == 2061:
         # How the password is to be sent: PyMySQL asks for the package `cryptography`, or the server for clear text.

@@ -185,6 +185,13 @@ def cannot_connect(address: Address, error: psycopg.Error) -> HeadwaterError:
             why=text,
             hint=f"headwater config set {address.plugin} password PASSWORD",
         )
+    if "not permitted to log in" in lower:
+        return EnvironmentProblemError(
+            "login-refused",
+            f"PostgreSQL at {address.server} does not let `{address.user}` log in",
+            why=text,
+            hint=f"alter role {address.user} login",
+        )
     if "does not exist" in lower and "database" in lower:
         return InputError(
             "unknown-database",
