@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import msgspec
@@ -113,8 +114,9 @@ class _Source:
         self._load = load
         self._links, _ = _linked(step, run, folder, catalog, state, road, staged)
         last = self._links.last
+        is_over = Event()
         if last is None:
-            messages = _read(step, run, folder, catalog, state, run.cancel.is_set)
+            messages = _read(step, run, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
         else:
             messages = _parsed(step, run, road[-1], last)
         # Reading goes on while the destination commits.
@@ -123,8 +125,8 @@ class _Source:
             budget_bytes=_ahead_bytes(step),
             size_of=_size,
             beat=Beat(TICK, load.idle),
-            # A thread that reads from a program comes to its end when the program has.
-            unblock=self._links.end if last is not None else None,
+            # A thread that reads from a program comes to its end when the program has; a native source is asked to.
+            unblock=self._links.end if last is not None else is_over.set,
         )
 
     def raise_failure(self) -> None:

@@ -2,11 +2,17 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
+import time
 
 import duckdb
+import pyarrow as pa
 import pytest
+from msgspec import Struct
 
 from headwater.connect import registry
+from headwater.connect.contract import Checkpoint, Rows, Schema
+from headwater.model.catalog import Catalog, CatalogStream, Metadata
 from headwater.model.event import Adjusted, Outcome
 from headwater.store import states
 from headwater.testing.sessions import contents
@@ -83,6 +89,47 @@ def test_log_lines_on_stdout_are_shown_and_end_the_run(lab, into):
 def test_when_the_destination_fails_no_state_is_written(lab, into):
     assert lab.run(THREE, into(fails_at=1)) is Outcome.FAILED
     assert (lab.problem.reference, there(lab)["commits"], lab.state, lab.checkpoints) == ("disk-full", 0, None, [])
+
+
+ID = pa.schema([("id", pa.int64())])
+
+
+class Waiting:
+    """A native source that has a row, and waits for more until it is told to stop."""
+
+    class Settings(Struct):
+        pass
+
+    was_told = False
+
+    @staticmethod
+    def discover(_settings):
+        selected = Metadata(breadcrumb=[], metadata={"selected": True})
+        return Catalog(streams=[CatalogStream(tap_stream_id="s", metadata=[selected])])
+
+    @staticmethod
+    def signature(_settings):
+        return None
+
+    @classmethod
+    def read(cls, _settings, request):
+        yield Schema(stream="s", columns=ID)
+        yield Rows(stream="s", batch=pa.RecordBatch.from_pylist([{"id": 1}], ID))
+        yield Checkpoint(state=b'{"n":1}')
+        until = time.monotonic() + 30
+        while not request.should_stop() and time.monotonic() < until:
+            time.sleep(0.01)
+        cls.was_told = time.monotonic() < until
+
+
+@pytest.mark.parametrize("when", [{"commit_bytes": 1}, {"commit_seconds": 0.2}], ids=["at a state", "while it waits"])
+def test_a_native_source_is_told_to_stop_when_the_destination_fails(lab, into, monkeypatch, when):
+    monkeypatch.setitem(sys.modules, "waiting", Waiting)
+    monkeypatch.setitem(registry.SOURCES, "waiting", "waiting")
+    monkeypatch.setattr(Waiting, "was_told", False)
+    tap = lab.block("extractor", native="waiting", argv=(), config={})
+    assert lab.run(tap, into(fails_at=1), **when) is Outcome.FAILED
+    assert (lab.problem.reference, Waiting.was_told) == ("disk-full", True)
 
 
 def test_a_receipt_that_misses_rows_fails_the_run(lab, into):
