@@ -168,6 +168,21 @@ def test_what_a_database_refused_is_loaded_once_its_rule_is_gone(things):
     assert hw.query("select id, name from tap_things.things order by id") == [(1, "good"), (2, "bad"), (3, "later")]
 
 
+def test_a_column_that_was_declared_otherwise_since_stays_as_it_is(things):
+    hw = things()
+    required = TAP.replace('"type": "object", ', '"type": "object", "required": ["name"], ')
+    hw.write("bin/tap", required.replace('"price": text', '"price": number').replace("rows.json", "first.json"))
+    hw.write("first.json", json.dumps([{"id": 1, "name": "a", "price": 1}, {"id": 2, "price": 2}]))
+    hw.ok("run", *RUN)
+    hw.write("bin/tap", TAP)
+    things({"id": 3, "price": "three"})
+    hw.ok("run", *RUN)
+    hw.ok("rejects", "replay", TAP_THINGS__CHECK_REQUIRED="false")
+    prices = "select id, price from tap_things.things order by id"
+    assert hw.query(prices) == [(1, "1"), (2, "2"), (3, "three")]
+    hw.ok("run", *RUN)
+
+
 def test_rejects_of_several_loaders_are_listed_and_replayed_together(things):
     hw = things({"id": None, "name": "a"})
     hw.ok("run", *RUN)

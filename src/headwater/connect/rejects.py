@@ -88,6 +88,11 @@ class Quarantine(Protocol):
         """The newest commit first; within it in the order of arrival."""
         ...
 
+    def declared(self, pipeline: str | None, stream: str) -> dict[str, str]:
+        """The types that the source last declared the columns of a stream to have, as the books call them; {} for a
+        stream that they don't know."""
+        ...
+
     def close(self) -> None:
         """Safe to call twice."""
         ...

@@ -8,15 +8,18 @@ set aside anew, in the same transaction.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 import msgspec
+import pyarrow as pa
 from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from headwater.base.errors import HeadwaterError, InputError
+from headwater.connect import types
 from headwater.connect.contract import Message, Rejected, Rows, Schema, Stage, staged
 from headwater.connect.rejects import Again, Chosen, Origin, Quarantine, Reject, ReplaySession
 from headwater.connect.singer import parse
@@ -53,11 +56,11 @@ def _adding(step: ExtractLoad) -> ExtractLoad:
 
 
 def _replay(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path, chosen: Chosen) -> tuple[StreamFigures, ...]:
-    lines = _Lines(step, run)
     with (
         contextlib.closing(quarantine(step, run, folder)) as kept,
         copy.opened(step, run, folder) as opened,
     ):
+        lines = _Lines(step, run, kept)
         session = cast("ReplaySession", opened)
         load = Load(session, step, run, keeping.states, stands=None, stages=(lines.way,), names=lines.way.names)
         commits = kept.commits(chosen)
@@ -93,9 +96,13 @@ def quarantine(step: ExtractLoad, run: Run, folder: Path) -> Quarantine:
 
 class _Way:
     """The stage of a replay: leads each group of rejects through the stages that it has not passed yet. Of what comes
-    out under several names only that counts whose name the group has: the others were not rejected."""
+    out under several names only that counts whose name the group has: the others were not rejected.
 
-    def __init__(self) -> None:
+    The source may have declared a column otherwise since. What the books say of it stays: the replay declares nothing.
+    """
+
+    def __init__(self, declared: Callable[[str], dict[str, str]]) -> None:
+        self._declared = declared
         self._stages: Sequence[Stage] = ()
         self._stream = ""
 
@@ -107,17 +114,27 @@ class _Way:
 
     def __call__(self, message: Message) -> Sequence[Message]:
         return [
-            one
+            self._as_declared(one) if isinstance(one, Schema) else one
             for one in staged(message, self._stages)
             if isinstance(one, Schema | Rows | Rejected) and one.stream == self._stream
         ]
+
+    def _as_declared(self, schema: Schema) -> Schema:
+        declared = self._declared(schema.stream)
+        columns = [
+            field.with_metadata({**(field.metadata or {}), types.DECLARED: declared[field.name].encode()})
+            if field.name in declared
+            else field
+            for field in schema.columns
+        ]
+        return replace(schema, columns=pa.schema(columns))
 
 
 class _Lines:
     """Rejects as the messages of a source. `way` is the stage that has to follow."""
 
-    def __init__(self, step: ExtractLoad, run: Run) -> None:
-        self.way = _Way()
+    def __init__(self, step: ExtractLoad, run: Run, kept: Quarantine) -> None:
+        self.way = _Way(partial(kept.declared, step.state_id))
         self._step = step
         self._run = run
         self._leg = legs.legs(step)[-1]

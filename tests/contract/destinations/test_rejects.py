@@ -102,6 +102,19 @@ def test_rejects_are_found_by_pipeline_stream_run_commit_and_id(place, send, qua
     ]
 
 
+def test_the_books_say_how_the_source_declared_the_columns(place, send):
+    session = place.open()
+    columns = pa.schema([("id", pa.int64()), ("it's", pa.decimal128(8, 2))])
+    send(session, [{"id": 1}], columns=columns)
+    session.commit(b'{"n":1}', final=True)
+    opened = registry.quarantine(place.kind).open(
+        place.settings(), source="shop", folder=place.folder / "tls", on_wait=print
+    )
+    assert opened.declared("dev:shop", "users") == {"id": "int64", "it's": "decimal128(8, 2)"}
+    assert opened.declared("dev:shop", "orders") == {}
+    opened.close()
+
+
 def test_a_commit_takes_rows_out_of_quarantine_and_sets_aside_what_still_fails(place, send, quarantine):
     session = place.open()
     send(session, [{"id": 1, "name": "Ann"}], keys=("id",))

@@ -66,6 +66,13 @@ class FileQuarantine:
         found.sort(key=attrgetter("origin.rejected_at", "origin.sequence"), reverse=True)
         return found[:limit]
 
+    def declared(self, pipeline: str | None, stream: str) -> dict[str, str]:
+        for stem in self._stems():
+            manifest = self._manifest(stem)
+            if manifest.pipeline == pipeline and stream in manifest.streams:
+                return {name: column.declared for name, column in manifest.streams[stream].columns.items()}
+        return {}
+
     def close(self) -> None:
         """Nothing is held."""
 

@@ -12,11 +12,13 @@ from headwater.connect.rejects import Chosen, Count, Origin, Reject, moment_of
 
 
 class Words(Struct, frozen=True, kw_only=True):
-    """What a database calls things. `mark` stands for a value, `micros` is SQL for the microseconds of the moment `{}`;
-    `written` and `unwritten` lead from a stream's name to how the books hold it, and back."""
+    """What a database calls things. `declared` asks for the columns of a stream and their types. `mark` stands for a
+    value, `micros` is SQL for the microseconds of the moment `{}`; `written` and `unwritten` lead from a stream's name
+    to how the books hold it, and back."""
 
     rejects: str
     shapes: str
+    declared: str
     mark: str
     micros: str
     written: Callable[[str], str] = lambda name: name
@@ -31,10 +33,13 @@ class BookedQuarantine:
         words: Words,
         ask: Callable[[str, Sequence[Any]], list[tuple[Any, ...]]],
         *,
+        schema: str | None = None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
+        """`schema` is the one that `declared` asks for, where there are several."""
         self._words = words
         self._ask = ask
+        self._schema = schema
         self.close = close
 
     def counts(self, chosen: Chosen) -> list[Count]:
@@ -92,6 +97,11 @@ class BookedQuarantine:
             )
             for name, pipeline, run_id, sequence, since, at, stream, record, reason, version, stages, line in found
         ]
+
+    def declared(self, pipeline: str | None, stream: str) -> dict[str, str]:
+        del pipeline  # the columns are those of a table, whoever loads it
+        values = [self._words.written(stream), *([] if self._schema is None else [self._schema])]
+        return {self._words.unwritten(name): declared for name, declared in self._ask(self._words.declared, values)}
 
     def _micros(self, moment: str) -> str:
         return self._words.micros.format(moment)

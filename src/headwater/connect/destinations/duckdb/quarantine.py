@@ -13,14 +13,21 @@ from headwater.connect.destinations.quarantine import BookedQuarantine, Words
 if TYPE_CHECKING:
     from headwater.connect.destinations.duckdb import Settings
 
-_WORDS = Words(rejects="_headwater.rejects", shapes="_headwater.shapes", mark="?", micros="epoch_us({})")
+_WORDS = Words(
+    rejects="_headwater.rejects",
+    shapes="_headwater.shapes",
+    declared="select source_name, declared from _headwater.tables join _headwater.columns "
+    "using (schema_name, table_name) where stream = ? and schema_name = ?",
+    mark="?",
+    micros="epoch_us({})",
+)
 
 
 def open(  # noqa: A001 - the contract's word
     settings: Settings, *, source: str, folder: Path, on_wait: Callable[[str], None]
 ) -> BookedQuarantine:
     """The file is opened for each question."""
-    del source, folder
+    del folder
     path = Path(settings.filepath).expanduser()
 
     def ask(query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
@@ -33,4 +40,4 @@ def open(  # noqa: A001 - the contract's word
             found: list[tuple[Any, ...]] = connection.execute(query, list(values)).fetchall()
             return found
 
-    return BookedQuarantine(_WORDS, ask)
+    return BookedQuarantine(_WORDS, ask, schema=settings.default_target_schema or source)

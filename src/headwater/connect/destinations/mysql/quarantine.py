@@ -35,9 +35,13 @@ def open(  # noqa: A001 - the contract's word
         except _ERRORS as error:
             raise trouble(settings, error, schema=schema, doing="read the rejects") from error
 
+    rejects, shapes, tables, columns = (
+        books.at(connection, name).replace("%", "%%") for name in ("rejects", "shapes", "tables", "columns")
+    )
     words = Words(
-        rejects=books.at(connection, "rejects").replace("%", "%%"),
-        shapes=books.at(connection, "shapes").replace("%", "%%"),
+        rejects=rejects,
+        shapes=shapes,
+        declared=f"select source_name, declared from {tables} join {columns} using (table_name) where stream = %s",
         mark="%s",
         micros="cast(timestampdiff(microsecond, '1970-01-01', {}) as signed)",
     )

@@ -17,6 +17,8 @@ from headwater.connect.destinations.quarantine import BookedQuarantine, Words
 _WORDS = Words(
     rejects="_headwater.rejects",
     shapes="_headwater.shapes",
+    declared="select source_name, declared from _headwater.tables join _headwater.columns "
+    "using (schema_name, table_name) where stream = %s and schema_name = %s",
     mark="%s",
     micros="(extract(epoch from {}) * 1000000)::bigint",
     written=books.written,
@@ -28,7 +30,7 @@ def open(  # noqa: A001 - the contract's word
     settings: Settings, *, source: str, folder: Path, on_wait: Callable[[str], None]
 ) -> BookedQuarantine:
     """Raises EnvironmentProblemError as a load does."""
-    del source, on_wait
+    del on_wait
     at = address(settings, folder / "tls")
     try:
         connection = connect(at, application="headwater rejects")
@@ -44,4 +46,5 @@ def open(  # noqa: A001 - the contract's word
         except psycopg.Error as error:
             raise trouble(at, error, doing="read the rejects") from error
 
-    return BookedQuarantine(_WORDS, ask, close=connection.close)
+    schema = settings.default_target_schema or source
+    return BookedQuarantine(_WORDS, ask, schema=schema, close=connection.close)
