@@ -26,10 +26,10 @@ def test_a_signal_at_the_target(pipeline, warehouse, method, number, chance, unt
     story = TargetStory(made)
     wanted = times(2, 100)
     hits = 0
-    for _ in range(4 * wanted):
-        process = hw.start(*story.argv(), **story.env())
+    for _ in range(6 * wanted):
+        process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0007)
         until(lambda p=process: p.poll() is not None or programs(hw.root, "target"), what="the target")
-        rest(chance.uniform(0, 1.5))
+        rest(chance.uniform(0, 1.3))
         hits += hurt(programs(hw.root, "target"), number)
         code = wait_for_end(process, until, group_members, hw.root)
         # A Ctrl-C that comes before a program has set itself up ends it in Python's own way.
