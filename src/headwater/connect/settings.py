@@ -11,6 +11,8 @@ from msgspec import Struct
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean
 from headwater.connect.contract import DestinationModule, SourceModule
+from headwater.connect.stages.definitions import FLATTENING, STREAM_MAPS
+from headwater.connect.stages.flattening import refuse_separator
 
 
 def decode(
@@ -35,6 +37,7 @@ def decode(
             f"`{name}` has no setting `{unknown[0]}`",
             hint=f"did you mean `{guess}`?" if guess else f"headwater config list {name} --all",
         )
+    refuse_separator(config, name=name)
     given = {key: value for key, value in config.items() if key in fields}
     given |= {key: value for key, value in {"root": str(root), "venv": venv}.items() if key in fields and value}
     try:
@@ -51,4 +54,4 @@ def decode(
 _COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism", "batch_config"})
 
 # Settings that every source or destination has without knowing: the run makes stages of them.
-_STAGES = frozenset({"stream_maps", "stream_map_config", "faker_config", "flattening_enabled", "flattening_max_depth"})
+_STAGES = frozenset({setting.name for setting in (*STREAM_MAPS, *FLATTENING)} | {"faker_config"})

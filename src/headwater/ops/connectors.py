@@ -17,7 +17,7 @@ from headwater.connect.settings import decode
 from headwater.connect.singer import faces
 from headwater.connect.singer.batch_write import configured
 from headwater.connect.singer.parse import ParseOptions
-from headwater.connect.stages import mapper
+from headwater.connect.stages import flattening, mapper
 from headwater.model.plugin import Definition, PluginKind
 from headwater.ops.definitions import NATIVE
 
@@ -82,7 +82,7 @@ def target(
     settings = decode(module, _rooted(definition, {**defaults, **given}, folder), name=name, root=folder)
     with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
         request = OpenRequest(pipeline=pipeline, run_id=str(uuid.uuid4()), source="main", folder=Path(scratch))
-        depth = mapper.flatten_depth(given)
+        depth = flattening.flatten_depth(given)
         faces.serve_target(
             module,
             settings,

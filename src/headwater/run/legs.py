@@ -14,7 +14,7 @@ from msgspec import Struct
 
 from headwater.base.errors import HeadwaterError
 from headwater.connect.contract import Message, Rejected, Rows, Stage, staged
-from headwater.connect.stages import mapper
+from headwater.connect.stages import flattening, mapper
 from headwater.connect.stages.reshape import OnBadRecord, Reshape
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import Block, ExtractLoad
@@ -84,7 +84,7 @@ def names(stages: Sequence[Stage]) -> Callable[[str], tuple[str, ...]]:
 def flatten_depth(leg: Leg) -> int | None:
     """How deep the leg's stages and its destination want objects flattened; None leaves it to the parser. On the way
     to a program objects stay what they are: flattening is the target's to do."""
-    wanted = [mapper.flatten_depth(block.config) for block in reversed(leg.ours) if block.kind.value != "extractor"]
+    wanted = [flattening.flatten_depth(block.config) for block in reversed(leg.ours) if block.kind.value != "extractor"]
     stated = next((depth for depth in wanted if depth is not None), None)
     return stated if stated is not None or leg.is_last else 0
 

@@ -34,6 +34,20 @@ FLATTENING: tuple[Setting, ...] = (
         label="Depth of flattening",
         description="How many levels of nested objects become columns; 0 keeps them as JSON.",
     ),
+    Setting(
+        name="flattening_separator",
+        kind=SettingKind.STRING,
+        label="Separator of flattening",
+        description="What stands between the names of a flattened column; only `__` is supported.",
+        hidden=True,
+    ),
+    Setting(
+        name="flattening_max_key_length",
+        kind=SettingKind.INTEGER,
+        label="Longest name",
+        description="For projects that set it: the destination shortens names that are too long for it.",
+        hidden=True,
+    ),
 )
 
 MAP = Definition(
@@ -54,20 +68,6 @@ MAP = Definition(
         ),
         *STREAM_MAPS,
         *FLATTENING,
-        Setting(
-            name="flattening_separator",
-            kind=SettingKind.STRING,
-            label="Separator of flattening",
-            description="What stands between the names of a flattened column; only `__` is supported.",
-            hidden=True,
-        ),
-        Setting(
-            name="flattening_max_key_length",
-            kind=SettingKind.INTEGER,
-            label="Longest name",
-            description="For projects that set it: the destination shortens names that are too long for it.",
-            hidden=True,
-        ),
         Setting(
             name="faker_config",
             kind=SettingKind.OBJECT,

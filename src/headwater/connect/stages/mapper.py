@@ -7,13 +7,11 @@ from typing import Any
 
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
-from headwater.connect.singer import schema
 from headwater.connect.stages import maps, steps
-from headwater.connect.stages.definitions import FLATTENING, MAP, STREAM_MAPS
+from headwater.connect.stages.definitions import MAP
+from headwater.connect.stages.flattening import refuse_separator
 from headwater.connect.stages.part import Site
 from headwater.connect.stages.reshape import OnBadRecord, Reshape
-
-SETTINGS = frozenset(setting.name for setting in (*STREAM_MAPS, *FLATTENING)) | {"faker_config"}
 
 
 def stages(
@@ -36,7 +34,7 @@ def stages(
 
 
 def check_settings(config: dict[str, Any], *, name: str, where: Where | None) -> None:
-    """Raise InputError (`unknown-setting`) for a setting that the mapper does not have."""
+    """Raise InputError (`unknown-setting`, `wrong-setting-type`) for a setting that the mapper does not have."""
     known = [setting.name for setting in MAP.settings]
     for key in config:
         if key not in known:
@@ -47,20 +45,4 @@ def check_settings(config: dict[str, Any], *, name: str, where: Where | None) ->
                 where=where,
                 hint=f"did you mean `{guess}`?" if guess else f"there are: {', '.join(known)}",
             )
-    if config.get("flattening_separator") not in (None, schema.SEPARATOR):
-        raise InputError(
-            "wrong-setting-type",
-            f"`flattening_separator` of `{name}` can only be `{schema.SEPARATOR}`",
-            where=where,
-            hint="rename the columns with `stages`, or use the mapper's public variant",
-        )
-
-
-def flatten_depth(config: dict[str, Any]) -> int | None:
-    """How many levels of objects become columns by these settings; None when they do not say."""
-    enabled, depth = config.get("flattening_enabled"), config.get("flattening_max_depth")
-    if enabled is False:
-        return 0
-    if depth is not None:
-        return int(depth)
-    return schema.FLATTEN_DEPTH if enabled else None
+    refuse_separator(config, name=name, where=where)
