@@ -148,8 +148,9 @@ def beside(peers: dict[str, list[dict[str, Any]]]) -> list[str]:
     """The targets side by side: the numbered cases, then the deaths."""
     if not peers:
         return []
-    names = list(peers)
-    cases = {name: {line["case"]: line for line in lines if "case" in line} for name, lines in peers.items()}
+    by_case = {name: {line["case"]: line for line in lines if "case" in line} for name, lines in peers.items()}
+    cases = {name: found for name, found in by_case.items() if found}
+    names = list(cases)
     deaths = {name: next(line for line in lines if "kills" in line) for name, lines in peers.items()}
     packages = ", ".join(f"`{one['package']}`" for one in deaths.values() if one["package"])
     given = (
@@ -158,8 +159,8 @@ def beside(peers: dict[str, list[dict[str, Any]]]) -> list[str]:
         "changed, or it takes what had to be refused; where a value stands and in which type is left to each target."
     )
     killed = (
-        "Rows without keys into each of them, killed at random instants and started again from the last state that it "
-        "had printed:"
+        "Rows without keys into each of them, killed at random instants and started again: a target from the last "
+        "state that it had printed, `headwater run` (into its native destination) from where it knows to be:"
     )
     out = [
         "## Beside other targets",
@@ -176,11 +177,11 @@ def beside(peers: dict[str, list[dict[str, Any]]]) -> list[str]:
         "",
         killed,
         "",
-        f"| | {' | '.join(names)} |",
-        f"|---|{'---|' * len(names)}",
+        f"| | {' | '.join(deaths)} |",
+        f"|---|{'---|' * len(deaths)}",
     ]
     for what, key in {"kills": "kills", "rows lost": "lost", "rows twice": "twice", "state ahead": "ahead"}.items():
-        out.append(f"| {what} | {' | '.join(f'{deaths[name][key]:,}' for name in names)} |")
+        out.append(f"| {what} | {' | '.join(f'{one[key]:,}' for one in deaths.values())} |")
     wrong = sorted({n for one in cases.values() for n, line in one.items() if line["verdict"] != "right"})
     titles = {number: line["title"] for one in cases.values() for number, line in one.items()}
     out += ["", f"| case | {' | '.join(names)} |", f"|---|{'---|' * len(names)}"]

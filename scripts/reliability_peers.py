@@ -77,7 +77,7 @@ class Place:
         self.target = target
         self.program = program
         self._server = server
-        self._folder = folder
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
         self._file = folder / "w.duckdb"
         self._config = folder / "config.json"
@@ -88,11 +88,11 @@ class Place:
             config = {**at, "database": "peers"}
         else:
             config = {"filepath": str(self._file)}
-        config |= {"default_target_schema": "landing"}
-        self._config.write_text(json.dumps({**config, **target.config}))
+        self.config = {**config, "default_target_schema": "landing", **target.config}
+        self._config.write_text(json.dumps(self.config))
 
     def start(self, **streams: Any) -> subprocess.Popen[bytes]:
-        return subprocess.Popen([*self.program, "--config", str(self._config)], cwd=self._folder, **streams)
+        return subprocess.Popen([*self.program, "--config", str(self._config)], cwd=self.folder, **streams)
 
     def rows(self, stream: str) -> list[dict[str, Any]] | None:
         """What stands in the tables of that name, without what a target adds of its own."""
@@ -129,7 +129,11 @@ class Place:
 # The numbered cases
 
 
-def judge(case: Any, place: Place, plain: Callable[[Any], Any]) -> str:
+# Tokens that are no JSON: whoever keeps them is as right as who has null for them.
+_NUMBERS_THAT_ARE_NONE = frozenset((63, 64))
+
+
+def judge(number: int, case: Any, place: Place, plain: Callable[[Any], Any]) -> str:
     """`right`, `loud` or `silently wrong`. Where the rule is to refuse, refusing is right."""
     out = b""
     for at, lines in enumerate(case.runs):
@@ -150,9 +154,16 @@ def judge(case: Any, place: Place, plain: Callable[[Any], Any]) -> str:
         return "silently wrong"
     if case.rows is None:
         return "right"
-    found = sorted(leaves(row, plain) for row in place.rows("s") or ())
+    rows = place.rows("s") or []
+    if number in _NUMBERS_THAT_ARE_NONE:
+        rows = [{name: None if _is_no_number(value) else value for name, value in row.items()} for row in rows]
+    found = sorted(leaves(row, plain) for row in rows)
     wanted = [sorted(leaves(_told(row, nul), plain) for row in case.rows) for nul in ("\0", "\ufffd")]
     return "right" if found in wanted else "silently wrong"
+
+
+def _is_no_number(value: Any) -> bool:
+    return re.fullmatch(r"-?(nan|inf(inity)?)", str(value), re.IGNORECASE) is not None
 
 
 def _last(out: bytes) -> Any:
@@ -206,6 +217,11 @@ def leaves(value: Any, plain: Callable[[Any], Any]) -> list[str]:
 # Deaths
 
 
+# Into a place, from a state up to a number, killed after so many seconds: the state it has come to, and whether the
+# kill hit.
+Load = Callable[["Place", int, int, float | None], tuple[int, bool]]
+
+
 class Deaths(NamedTuple):
     """What was found after so many kills: rows that are missing, rows too many, and how often the state that the target
     had vouched for was ahead of its rows."""
@@ -216,26 +232,63 @@ class Deaths(NamedTuple):
     ahead: int
 
 
-def kill(place: Place, wanted: int, chance: random.Random) -> Deaths:
-    """Rows without keys into a target that is killed again and again. Each time it starts from the last state that it
-    printed, which is all that its protocol knows; at the end it may finish."""
+def kill(place: Place, load: Load, wanted: int, chance: random.Random) -> Deaths:
+    """Rows without keys into a destination, by something that is killed again and again and may finish at the end."""
     state, upto, kills, ahead = 0, MORE, 0, 0
     for _ in range(4 * wanted):
-        state, was_killed = _load(place, state, upto, chance.uniform(0.5, 3.5))
+        state, was_killed = load(place, state, upto, chance.uniform(0.5, 3.5))
         there = max((row["id"] for row in place.rows("numbers") or ()), default=0)
         ahead += state > there
         kills += was_killed
-        upto = state + MORE
+        upto = max(state, there) + MORE
         if kills == wanted:
             break
-    state, _ = _load(place, state, upto, None)
+    load(place, state, upto, None)
     found = Counter(row["id"] for row in place.rows("numbers") or ())
     lost = sum(number not in found for number in range(1, upto + 1))
     return Deaths(kills, lost, found.total() - len(found), ahead)
 
 
-def _load(place: Place, state: int, upto: int, seconds: float | None) -> tuple[int, bool]:
-    """Feed the rows after `state`, kill after so many seconds; the last state printed, and whether the kill hit."""
+def run(place: Place, _state: int, upto: int, seconds: float | None) -> tuple[int, bool]:
+    """`headwater run` into the native destination: it knows itself where to go on."""
+    project = place.folder / "project"
+    if not project.exists():
+        project.mkdir()
+        script = project / "tap"
+        script.write_text(f"#!{sys.executable} -S\n{(ROOT / 'tests/fixtures/tap_numbers.py').read_text()}")
+        script.chmod(0o755)
+        tap = {"name": "tap-numbers", "namespace": "numbers", "executable": "./tap"}
+        settings = [{"name": "upto", "kind": "integer"}, {"name": "pause"}]
+        config = {"state_every": EVERY, "padding": 200}
+        tap |= {"capabilities": ["discover", "catalog", "state"], "settings": settings, "config": config}
+        loader = {"name": f"target-{place.target.database}", "variant": "headwater", "config": place.config}
+        loader["commit_bytes"] = 20_000
+        environments = {"default_environment": "dev", "environments": [{"name": "dev"}]}
+        text = {**environments, "plugins": {"extractors": [tap], "loaders": [loader]}}
+        (project / "headwater.yml").write_text(json.dumps(text))
+    command = [sys.executable, "-m", "headwater"]
+    env = {**os.environ, "TAP_NUMBERS_UPTO": str(upto), "TAP_NUMBERS_PAUSE": "0.002" if seconds is not None else "0"}
+    load = subprocess.Popen(
+        [*command, "run", "tap-numbers", f"target-{place.target.database}"],
+        cwd=project,
+        env=env,
+        stderr=subprocess.DEVNULL,
+    )
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        load.wait(seconds)
+    load.kill()
+    code = load.wait()
+    if code not in (0, -signal.SIGKILL):
+        raise RuntimeError(f"headwater run ended with {code}")
+    state_id = f"dev:tap-numbers-to-target-{place.target.database}"
+    kept = subprocess.run([*command, "state", "get", state_id], cwd=project, capture_output=True, check=False)
+    state = json.loads(kept.stdout)["singer_state"]["bookmarks"]["numbers"]["id"] if not kept.returncode else 0
+    return state, code != 0
+
+
+def feed(place: Place, state: int, upto: int, seconds: float | None) -> tuple[int, bool]:
+    """The target alone, started from the last state that it printed, which is all that its protocol knows: feed it the
+    rows after `state`, kill it after so many seconds; the last state printed now, and whether the kill hit."""
     program = place.start(stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     feeder = threading.Thread(target=_feed, args=(program.stdin, state, upto, seconds is not None))
     feeder.start()
@@ -287,11 +340,15 @@ def compare(work: Path, *, kills: int, seed: str, only: set[int] | None = None) 
             for number, case in cases.CASES.items():
                 if only is None or number in only:
                     place = Place(target, server, work / f"{target.database}-{number}-{bool(target.package)}", program)
-                    verdict = judge(case, place, cases.plain)
+                    verdict = judge(number, case, place, cases.plain)
                     yield {"peer": target.name, "case": number, "title": case.title, "verdict": verdict}
             place = Place(target, server, work / f"{target.database}-kill-{bool(target.package)}", program)
-            deaths = kill(place, kills, random.Random(f"{seed} {target.name}"))
+            deaths = kill(place, feed, kills, random.Random(f"{seed} {target.name}"))
             yield {"peer": target.name, "package": target.package, **deaths._asdict()}
+            if target.package is None:
+                place = Place(target, server, work / f"{target.database}-run", program)
+                deaths = kill(place, run, kills, random.Random(f"{seed} {target.name}"))
+                yield {"peer": f"headwater run, {target.database}", "package": None, **deaths._asdict()}
     finally:
         started.close()
 

@@ -27,3 +27,4 @@ def test_mutated_streams(part, figures):
     assert done.returncode == 0, done.stdout + done.stderr
     assert int(done.stdout) < MOST_MEGABYTES
     figures("protocol fuzz", "mutated Singer streams", count)
+    figures.most("protocol fuzz", "MB of memory", int(done.stdout))

@@ -62,8 +62,11 @@ def test_a_database_that_crashes_in_the_middle_of_a_load(
         process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.001)
         until(lambda p=process, last=upto: p.poll() is not None or warehouse.reached() > last - LAST, what="a commit")
         rest(chance.uniform(0, 0.5))
+        crashed = time.monotonic()
         restart(warehouse.server.port, SIGNALS[warehouse.name])
         assert process.wait(60) == 0, hw.stderr
+        seconds = round(time.monotonic() - crashed, 1)
+        figures.most("database restarted in mid-load", "seconds from the crash to the end of the load", seconds)
         assert warehouse.rows() == made.expected("number", upto)
         assert made.kept_state() == warehouse.reached() == upto
         figures("database restarted in mid-load", f"{method} × {warehouse.name}")
