@@ -225,7 +225,8 @@ def test_a_snapshot_that_keeps_history_merges_members(place, load):
 
 
 @pytest.mark.parametrize("settings", [{}, HISTORY], ids=["upsert", "history"])
-def test_any_records_in_any_order_end_as_in_memory(place, load, settings):
+def test_any_records_in_any_order_end_as_in_memory(place, load, monkeypatch, settings):
+    monkeypatch.setattr(members, "_PAGE_BYTES", 200)
     place.need("upsert", *(["history"] if settings else []))
     chance = random.Random(7)  # noqa: S311 - it has to be made again
     wanted = {}
@@ -243,6 +244,17 @@ def test_any_records_in_any_order_end_as_in_memory(place, load, settings):
             batches.append(rows)
         load(*batches, settings=settings)
         assert stored(place) == sorted(wanted.items())
+
+
+def test_servers_that_take_no_files_get_merged_members(place, load):
+    if place.kind != "mysql":
+        pytest.skip("takes its rows one way")
+    place.server.sql("set global local_infile = 0")
+    try:
+        load([row(1, {"a'": 1}), row(1, {"b\\": 2}), row(2, {"a": 1})])
+        assert load([row(1, {"a'": 2}), row(2, {"a": "\t"})]) == [(1, {"a'": 2, "b\\": 2}), (2, {"a": "\t"})]
+    finally:
+        place.server.sql("set global local_infile = 1")
 
 
 def test_keys_may_be_called_as_anything(place, send):

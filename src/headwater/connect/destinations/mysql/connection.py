@@ -164,7 +164,7 @@ class Connection:
             self._wire.outgoing = None
         if remarked:
             found = [one for one in self.rows("show warnings") if one[1] not in _HARMLESS]
-            if found and all(code == _DUPLICATE for _, code, _ in found):
+            if found and all(code == DUPLICATE for _, code, _ in found):
                 raise DuplicateKeyError(found[0][2])
             if found or remarked > _LISTED:
                 raise UnfitError(found[0][2] if found else f"{remarked} warnings")
@@ -212,7 +212,7 @@ _OPTIONAL = {
     "idle_write_transaction_timeout": "0",
     "idle_readonly_transaction_timeout": "0",
 }
-_DUPLICATE = 1062
+DUPLICATE = 1062
 _LOCK_WAIT = 1205
 _LISTED = 64  # warnings that the server keeps
 # A remark on the binary log's form, and that VALUES() has a new name.

@@ -7,11 +7,12 @@ from typing import Protocol
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pymysql
 
 from headwater.base.errors import RunFailedError
 from headwater.connect.destinations.mysql import text_format
 from headwater.connect.destinations.mysql.called import quote
-from headwater.connect.destinations.mysql.connection import Connection
+from headwater.connect.destinations.mysql.connection import DUPLICATE, Connection, DuplicateKeyError
 from headwater.connect.destinations.outgoing import ahead
 
 # Rows are encoded and sent in pieces of about this size: small beside the memory, large beside the cost of a call.
@@ -29,7 +30,7 @@ class Outgoing(Protocol):
 
 
 def send(connection: Connection, into: str, outgoing: Outgoing) -> int:
-    """The number of rows that the server took."""
+    """The number of rows that the server took. Raises DuplicateKeyError, UnfitError, pymysql.err.Error."""
     names = ", ".join(quote(name) for name, _ in outgoing.columns)
     if connection.server.takes_files:
         return connection.run_exactly(
@@ -40,9 +41,13 @@ def send(connection: Connection, into: str, outgoing: Outgoing) -> int:
     taken = 0
     for lines in outgoing.lines(text_format.INSERT, min(_PIECE_BYTES, connection.server.packet // 4)):
         for piece in _pieces(lines, connection.server.packet // 2):
-            taken += connection.run_exactly(
-                b"insert into %b (%b) values %b" % (into.encode(), names.encode(), bytes(piece)[:-1])
-            )
+            statement = b"insert into %b (%b) values %b" % (into.encode(), names.encode(), bytes(piece)[:-1])
+            try:
+                taken += connection.run_exactly(statement)
+            except pymysql.err.IntegrityError as error:
+                if error.args[0] == DUPLICATE:  # of which LOAD DATA only warns
+                    raise DuplicateKeyError(error.args[1]) from error
+                raise
     return taken
 
 
