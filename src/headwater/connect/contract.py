@@ -92,7 +92,8 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
 
     `folder` is a private scratch folder; `should_stop` is asked between batches: when it answers true, `read`
     emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that
-    can; what it then has read and not yet yielded should stay below `ahead_bytes`.
+    can; what it then has read and not yet yielded should stay below `ahead_bytes`. `may_start_over` allows `read` to
+    raise StartOverError.
     """
 
     catalog: Catalog
@@ -101,7 +102,13 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     batch_bytes: int = 8 << 20
     jobs: int = 1
     ahead_bytes: int = 32 << 20
+    may_start_over: bool = False
     should_stop: Callable[[], bool] = lambda: False
+
+
+class StartOverError(Exception):
+    """A source took something for granted that did not hold, as it says: what it yielded since its last Checkpoint is
+    to be dropped, and to be read again from there, with `may_start_over` false."""
 
 
 class SourceModule(Protocol):
@@ -230,6 +237,10 @@ class Session(Protocol):
         what came after the last `boundary`: it stays staged for the next commit and is lost at `close`. The
         receipt counts what was committed, nothing else.
         """
+        ...
+
+    def sends_ahead(self) -> bool:
+        """Whether rows are on their way before their commit, so that few commits take no longer than many."""
         ...
 
     def stored(self) -> dict[str, Stored]:

@@ -92,7 +92,8 @@ class Spool:
     def _write(self, batches: list[pa.RecordBatch]) -> None:
         path = self._folder / f"{self._name}-{self._written}.arrow"
         self._written += 1
-        options = ipc.IpcWriteOptions(compression="zstd")
+        # Not compressed: that would take as long as a database takes for the rows.
+        options = ipc.IpcWriteOptions()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with ipc.new_file(str(path), batches[0].schema, options=options) as writer:

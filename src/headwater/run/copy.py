@@ -21,7 +21,16 @@ import msgspec
 
 from headwater.base.ahead import Beat, ahead
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.connect.contract import Message, OpenRequest, ReadRequest, Rejected, Rows, Session, Stage
+from headwater.connect.contract import (
+    Message,
+    OpenRequest,
+    ReadRequest,
+    Rejected,
+    Rows,
+    Session,
+    Stage,
+    StartOverError,
+)
 from headwater.connect.singer import batch, parse
 from headwater.connect.singer.batch_write import BatchWriter, configured
 from headwater.connect.singer.write import Writer
@@ -34,7 +43,7 @@ from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.feed import Feeder
 from headwater.run.keeping import Keeping
 from headwater.run.legs import Leg, Links, Passage
-from headwater.run.load import Load
+from headwater.run.load import Load, added
 from headwater.run.pipe import supervise
 from headwater.run.runner import Run
 from headwater.run.singer_files import catalog_arguments, config_arguments, state_arguments
@@ -55,6 +64,33 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
     catalog = _catalog(step, run, keeping, folder)
     if step.loader.native is None:
         return _to_target(step, run, keeping, folder, catalog, road, staged)
+    try:
+        return _to_session(step, run, keeping, folder, catalog, road, staged, before=None)
+    except _StartOverError as again:
+        run.tell(step.name, Level.INFO, f"reading again from the last checkpoint, and more slowly: {again}")
+        return _to_session(step, run, keeping, folder, catalog, road, staged, before=again.figures)
+
+
+class _StartOverError(Exception):
+    """The source has to start over; `figures` are of what was committed until then."""
+
+    def __init__(self, why: str, figures: tuple[StreamFigures, ...]) -> None:
+        super().__init__(why)
+        self.figures = figures
+
+
+def _to_session(
+    step: ExtractLoad,
+    run: Run,
+    keeping: Keeping,
+    folder: Path,
+    catalog: Json | None,
+    road: Sequence[Leg],
+    staged: Sequence[Sequence[Stage]],
+    *,
+    before: tuple[StreamFigures, ...] | None,
+) -> tuple[StreamFigures, ...]:
+    """`before` are the figures of an attempt that had to start over; None for the first, which alone may."""
     with opened(step, run, folder) as session:
         checkpoint = session.checkpoint()
         text = None if checkpoint is None or step.state_id is None else checkpoint.decode()
@@ -62,14 +98,10 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
         stands = _stands(step, keeping, text)
         last: tuple[Stage, ...] = (*_stages(step, catalog), *staged[-1])
         load = Load(session, step, run, keeping.states, stands=stands, stages=last, names=legs.names(last))
-        source = _Source(step, run, folder, catalog, state, load, road, staged)
+        may_start_over = before is None and session.sends_ahead()
+        source = _Source(step, run, folder, catalog, state, load, road, staged, may_start_over=may_start_over)
         try:
-            for message in source.messages:
-                load.take(message)
-                load.idle()
-                if run.cancel.is_aborted():
-                    run.cancel.check()
-            source.raise_failure()
+            why = _take_all(source, load, run)
         except HeadwaterError as error:
             first = error if load.is_broken else source.first_failure(error)
             load.salvage()
@@ -78,10 +110,29 @@ def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[S
             raise first from None
         finally:
             source.close()
+        if why is not None:
+            load.salvage()
+            raise _StartOverError(why, load.committed_figures())
         load.finish()
         load.tell(now=True)
         account.tell(step, run, session, load, catalog)
-        return load.figures()
+        return added(before or (), load.figures())
+
+
+def _take_all(source: _Source, load: Load, run: Run) -> str | None:
+    """Hand everything over. Why the source has to start over, when it has; what came since the last checkpoint is then
+    not to be committed. Raises HeadwaterError when the source does not end well."""
+    try:
+        for message in source.messages:
+            load.take(message)
+            load.idle()
+            if run.cancel.is_aborted():
+                run.cancel.check()
+    except StartOverError as error:
+        run.cancel.check()
+        return str(error)
+    source.raise_failure()
+    return None
 
 
 def _stages(step: ExtractLoad, catalog: Json | None) -> tuple[Stage, ...]:
@@ -110,13 +161,17 @@ class _Source:
         load: Load,
         road: Sequence[Leg],
         staged: Sequence[Sequence[Stage]],
+        *,
+        may_start_over: bool,
     ) -> None:
         self._load = load
         self._links, _ = _linked(step, run, folder, catalog, state, road, staged)
         last = self._links.last
         is_over = Event()
         if last is None:
-            messages = _read(step, run, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
+            request = _request(step, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
+            request = msgspec.structs.replace(request, may_start_over=may_start_over)
+            messages = native.read(step.extractor, root=Path(run.plan.root), request=request)
         else:
             messages = _parsed(step, run, road[-1], last)
         # Reading goes on while the destination commits.
@@ -217,9 +272,10 @@ def _linked(
                 before: Leg = before, upstream: Chain | None = upstream, chain: Chain = chain, by: Passage = passage
             ) -> Iterator[Message]:
                 if upstream is None:
-                    found = _read(
-                        step, run, folder, catalog, state, lambda: run.cancel.is_set() or chain.is_first_dead()
+                    request = _request(
+                        step, folder, catalog, state, lambda: run.cancel.is_set() or chain.is_first_dead()
                     )
+                    found = native.read(step.extractor, root=Path(run.plan.root), request=request)
                 else:
                     found = _parsed(step, run, before, upstream)
                 return legs.through(found, by, upstream)
@@ -280,15 +336,10 @@ def _batch_roots(step: ExtractLoad, root: Path) -> list[Path]:
     return [root / path for path in (*named, *(step.extractor.extras.get("batch_roots") or ()))]
 
 
-def _read(
-    step: ExtractLoad,
-    run: Run,
-    folder: Path,
-    catalog: Json | None,
-    state: str | None,
-    should_stop: Callable[[], bool],
-) -> Iterator[Message]:
-    request = ReadRequest(
+def _request(
+    step: ExtractLoad, folder: Path, catalog: Json | None, state: str | None, should_stop: Callable[[], bool]
+) -> ReadRequest:
+    return ReadRequest(
         catalog=native.decoded_catalog(catalog or {"streams": []}),
         state=None if state is None else state.encode(),
         folder=folder,
@@ -296,7 +347,6 @@ def _read(
         ahead_bytes=_ahead_bytes(step),
         should_stop=should_stop,
     )
-    return native.read(step.extractor, root=Path(run.plan.root), request=request)
 
 
 def _catalog(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> Json | None:

@@ -141,6 +141,14 @@ class Load:
             for stream, one in self._tallies.items()
         )
 
+    def committed_figures(self) -> tuple[StreamFigures, ...]:
+        """The same of nothing but what receipts answered for."""
+        return tuple(
+            replace(one, read=tally.loaded + tally.rejected, filtered=0, size=0)
+            for one, tally in zip(self.figures(), self._tallies.values(), strict=True)
+            if tally.settled
+        )
+
     def repaired(self, stream: str) -> dict[str, int]:
         """How many values of each column were changed to fit before they came here."""
         tally = self._tallies.get(stream)
@@ -282,6 +290,21 @@ class Load:
         except HeadwaterError as error:
             self._run.tell(step.name, Level.WARNING, f"the copy of the state was not kept: {error.what}")
         self._run.emit(CheckpointSaved(step=step.name, state_id=step.state_id, state=state))
+
+
+def added(before: tuple[StreamFigures, ...], after: tuple[StreamFigures, ...]) -> tuple[StreamFigures, ...]:
+    """The figures of two attempts at a load."""
+    both = {one.stream: one for one in before}
+    for one in after:
+        other = both.get(one.stream)
+        both[one.stream] = one if other is None else _sum(other, one)
+    return tuple(both.values())
+
+
+def _sum(one: StreamFigures, other: StreamFigures) -> StreamFigures:
+    counts = ("read", "loaded", "rejected", "filtered", "repaired", "size", "seconds")
+    summed = {name: (getattr(one, name) or 0) + (getattr(other, name) or 0) for name in counts}
+    return replace(other, **summed)
 
 
 def _counts(found: StreamReceipt | None) -> str:

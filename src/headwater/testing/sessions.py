@@ -98,6 +98,9 @@ class FileSession:
             checkpoint=checkpoint,
         )
 
+    def sends_ahead(self) -> bool:
+        return False
+
     def stored(self) -> dict[str, Stored]:
         """It keeps rows as they come."""
         return {}

@@ -160,6 +160,9 @@ class FolderSession:
                 # A value does not survive the type its column has: the column becomes text, and the commit starts over.
                 self._staging.streams[error.stream].texts.add(error.column)
 
+    def sends_ahead(self) -> bool:
+        return self._request.pipeline is not None
+
     def stored(self) -> dict[str, Stored]:
         method = self._settings.load_method
         return {

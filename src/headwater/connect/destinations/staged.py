@@ -148,6 +148,9 @@ class StagedSession:
             stream.is_reshaped = False
         return receipt
 
+    def sends_ahead(self) -> bool:
+        return self._send_ahead is not None
+
     def stored(self) -> dict[str, Stored]:
         return self.writer.stored
 

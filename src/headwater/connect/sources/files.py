@@ -8,7 +8,7 @@ The rows of a file that vanished stay until the stream is replaced.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from typing import Any, cast
@@ -20,11 +20,11 @@ from msgspec import Struct
 from headwater.base.ahead import interleaved
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
-from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
+from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema, StartOverError
 from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources import files_csv, files_jsonl, files_parquet, files_state
 from headwater.connect.sources.files_find import DataFile, StreamFiles, streams
-from headwater.connect.sources.files_format import Format
+from headwater.connect.sources.files_format import Format, Piece, UnexpectedError
 from headwater.connect.sources.files_open import Fingerprint, changed_while_read, digest, fingerprint
 from headwater.connect.sources.files_settings import Settings
 from headwater.connect.sources.files_state import Due, FileState, State
@@ -45,6 +45,8 @@ _FORMATS: dict[str, Format] = {
 _SAMPLE = 8 << 20
 _SAMPLES = 64 << 20
 _LEAST_SAMPLE = 64 << 10
+# So much is read without a checkpoint, where it need not be read twice for that.
+_MOST_AT_ONCE = 2 << 30
 # Marks a column of the catalog that had no value in what was looked at: any type may come yet.
 _UNSEEN = "no-value-seen"
 
@@ -175,6 +177,9 @@ def _size(item: _Item) -> int:
 def _delivered(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Iterator[_Item]:
     """What is due of a stream, and notes of how far it came. Without the last note it was told to stop. `looks`, which
     is what was seen in the columns before, is taken over."""
+    if request.may_start_over and request.jobs == 1 and _may_be_expected(work):
+        yield from _delivered_as_expected(work, looks, request)
+        return
     name = work.stream.name
     _join(looks, {column: look for column, look in work.forced.items() if column in looks})
     before: dict[str, Fingerprint] = {}
@@ -188,12 +193,8 @@ def _delivered(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Ite
     if not columns:
         yield _Done(stream=name)
         return
-    _require_keys(work.stream, columns)
-    # A column without any value is delivered as text, so text it must stay.
-    types = {column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
-    yield _Types(stream=name, types=types)
+    yield from _described(work, looks, columns)
     schema = _arrow_schema(columns)
-    yield Schema(stream=name, columns=schema, keys=work.stream.keys, replace=work.due.replace)
     for file, delivered in work.due.files:
         rows = delivered
         entry = FileState(size=before[file.key].size, mtime_ns=before[file.key].mtime_ns, hash=digest(file), rows=rows)
@@ -209,10 +210,69 @@ def _delivered(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Ite
     yield _Done(stream=name)
 
 
+def _described(work: _Work, looks: dict[str, Look], columns: dict[str, Look]) -> Iterator[_Item]:
+    """What comes before the first rows of a stream."""
+    _require_keys(work.stream, columns)
+    # A column without any value is delivered as text, so text it must stay.
+    types = {column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
+    yield _Types(stream=work.stream.name, types=types)
+    schema = _arrow_schema(columns)
+    yield Schema(stream=work.stream.name, columns=schema, keys=work.stream.keys, replace=work.due.replace)
+
+
+def _may_be_expected(work: _Work) -> bool:
+    """Whether files are so large that to read them once gains something, and not so large that a run that dies in the
+    middle of them should not start with the first again."""
+    if any(file.format != "csv" or file.packing is not None or rows for file, rows in work.due.files):
+        return False
+    return 4 * _SAMPLE <= sum(fingerprint(file).size for file, _ in work.due.files) <= _MOST_AT_ONCE
+
+
+def _delivered_as_expected(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Iterator[_Item]:
+    """As `_delivered`, but the files are read only once: the types are what the beginnings show. So no checkpoint can
+    stand before the end: a value that a type does not expect gives all of the column's values another.
+
+    Raises StartOverError when one comes, and when it is told to stop.
+    """
+    expected, name = {**looks}, work.stream.name
+    _join(expected, {column: look for column, look in work.forced.items() if column in expected})
+    before = {file.key: fingerprint(file) for file, _ in work.due.files}
+    for file, _ in work.due.files:
+        _join(expected, files_csv.looks(file, work.takes, _SAMPLE))
+        _join(expected, {column: look for column, look in work.forced.items() if column in expected})
+    columns = {column: look for column, look in expected.items() if work.takes(column)}
+    if not columns:
+        yield _Done(stream=name)
+        return
+    yield from _described(work, expected, columns)
+    schema = _arrow_schema(columns)
+    done = []
+    for file, _ in work.due.files:
+        try:
+            for message in _rows(work.stream, files_csv.checked(file, columns, request.batch_bytes), 0, schema):
+                yield message
+                if request.should_stop():
+                    raise StartOverError("it was told to stop")
+        except UnexpectedError as error:
+            why = f"`{error.column}` of `{file.label}` holds other values than at the beginning"
+            raise StartOverError(why) from error
+        if fingerprint(file) != before[file.key]:
+            raise changed_while_read(file)
+        seen = before[file.key]
+        entry = FileState(size=seen.size, mtime_ns=seen.mtime_ns, hash=digest(file), rows=None)
+        done.append(_Done(stream=name, key=file.key, entry=entry))
+    yield from done
+    yield _Done(stream=name)
+
+
 def _file_rows(stream: StreamFiles, file: DataFile, skip: int, schema: pa.Schema, batch_bytes: int) -> Iterator[Rows]:
     """The file's rows behind the first `skip` ones, with all columns of the stream."""
+    return _rows(stream, _FORMATS[file.format].batches(file, schema, batch_bytes), skip, schema)
+
+
+def _rows(stream: StreamFiles, pieces: Iterable[Piece], skip: int, schema: pa.Schema) -> Iterator[Rows]:
     position = 0
-    for piece in _FORMATS[file.format].batches(file, schema, batch_bytes):
+    for piece in pieces:
         count = piece.batch.num_rows
         position += count
         if position <= skip or not count:

@@ -21,12 +21,12 @@ from headwater.base.errors import InputError, Where
 from headwater.connect.sources import files_csv_faults as faults
 from headwater.connect.sources import text_types
 from headwater.connect.sources.files_find import DataFile, Dialect
-from headwater.connect.sources.files_format import Piece
+from headwater.connect.sources.files_format import Piece, UnexpectedError
 from headwater.connect.sources.files_open import Unpacked, changed_while_read, opened
 from headwater.connect.sources.text_types import Look
 
 # Rows are cut into blocks; the longest row must fit into one. A file with longer rows is tried with larger blocks.
-_BLOCK = 4 << 20
+_BLOCK = 1 << 20
 # Put behind the last row. When it does not come back as a row of its own, a quote was left open before it.
 _END = "\x1eend of headwater's file\x1e"
 
@@ -51,9 +51,23 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
     return seen
 
 
+def checked(file: DataFile, looks: dict[str, Look], batch_bytes: int) -> Iterator[Piece]:
+    """As `batches`, without a look at the whole file before. Raises UnexpectedError for a batch with which the looks
+    would not stay as they are, and the errors of `looks`."""
+    for batch, size in _texts(file, looks.__contains__, min(batch_bytes, _BLOCK), strict=True):
+        arrays = []
+        for name, values in zip(batch.schema.names, batch.columns, strict=True):
+            found = text_types.fitted(values, looks[name])
+            if found is None:
+                raise UnexpectedError(name)
+            arrays.append(found)
+        fields = [text_types.field_of(name, looks[name]) for name in batch.schema.names]
+        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size)
+
+
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
     """As in `files_format.Format`."""
-    for batch, size in _texts(file, columns.names.__contains__, batch_bytes):
+    for batch, size in _texts(file, columns.names.__contains__, min(batch_bytes, _BLOCK)):
         fields = [columns.field(name) for name in batch.schema.names]
         arrays = [_converted(file, field, column) for field, column in zip(fields, batch.columns, strict=True)]
         yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size)
@@ -156,7 +170,10 @@ class _Text:
     def _taken(self, size: int) -> bytes:
         while not self._at_end and not self._rest:
             self._rest = self._next(size)
-        data, self._rest = self._rest[:size], self._rest[size:]
+        if len(self._rest) <= size:
+            data, self._rest = self._rest, b""
+        else:
+            data, self._rest = self._rest[:size], self._rest[size:]
         return data
 
     def _next(self, size: int) -> bytes:
@@ -177,8 +194,7 @@ class _Text:
 
     def _checked(self, data: bytes) -> bytes:
         if self._misplaced is not None:
-            around = self._edge + data
-            if self._quote in around and self._misplaced(around):
+            if (self._quote in data or self._quote in self._edge) and self._misplaced(self._edge + data):
                 self._misplaced = None
                 faults.parse_strictly(self._file)
             self._edge = data[-2:]

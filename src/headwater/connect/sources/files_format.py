@@ -21,6 +21,14 @@ class Piece(Struct, frozen=True, kw_only=True):
     repaired: dict[str, int] = field(default_factory=dict)
 
 
+class UnexpectedError(Exception):
+    """A column holds something else than was expected of it."""
+
+    def __init__(self, column: str) -> None:
+        super().__init__(column)
+        self.column = column
+
+
 class Format(Protocol):
     def looks(self, file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
         """What the columns that are taken hold, seen over the whole file; in file order. With `most`, over about so

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import StrEnum
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -42,6 +43,13 @@ class Kind(StrEnum):
     BINARY = "binary"
     JSON = "json"
     TEXT = "text"
+
+
+class _Seen(NamedTuple):
+    """A look at values, and these in the narrowest type in which they were looked at."""
+
+    look: Look
+    values: pa.Array
 
 
 class Look(Struct, frozen=True, omit_defaults=True):
@@ -82,14 +90,14 @@ def looked_at_moments(values: pa.Array) -> Look:
     return _first_that_fits(values, (_dates, _timestamps))
 
 
-def _first_that_fits(values: pa.Array, looks: tuple[Callable[[pa.Array], Look | None], ...]) -> Look:
+def _first_that_fits(values: pa.Array, looks: tuple[Callable[[pa.Array], _Seen | None], ...]) -> Look:
     values = values.drop_null()
     if not len(values):
         return NOTHING
     probe = values.slice(0, _PROBE) if len(values) > 2 * _PROBE else values
     for look in looks:
         if look(probe) is not None and (seen := look(values)) is not None:
-            return seen
+            return seen.look
     return TEXT
 
 
@@ -110,6 +118,29 @@ def joined(one: Look, other: Look) -> Look:
         digits=max(one.digits, other.digits),
         scale=max(one.scale, other.scale),
     )
+
+
+def fitted(values: pa.Array, look: Look) -> pa.Array | None:
+    """A string array as the type of that look; None when the look would not stay the same with these values."""
+    kind = field_of("", look).type
+    if look.kind is Kind.TEXT:
+        return values
+    if values.null_count == len(values):
+        return pa.nulls(len(values), kind)
+    seen: _Seen | None = None
+    if look.kind is Kind.NUMBER and pa.types.is_floating(kind) and (found := _written_shortest(values)) is not None:
+        return found
+    if look.kind is Kind.NUMBER:
+        seen = _integers(values) if pa.types.is_integer(kind) else _numbers(values)
+    elif look.kind is Kind.BOOL:
+        seen = _booleans(values)
+    elif look.kind is Kind.DATE:
+        seen = _dates(values)
+    elif look.kind is Kind.TIMESTAMP:
+        seen = _timestamps(values)
+    if seen is None or field_of("", joined(look, seen.look)).type != kind:
+        return None
+    return seen.values if seen.values.type == kind else values.cast(kind)
 
 
 def field_of(name: str, look: Look) -> pa.Field:
@@ -160,17 +191,17 @@ def _largest(values: pa.Array) -> int:
     return int(pc.max(values).as_py())
 
 
-def _integers(values: pa.Array) -> Look | None:
+def _integers(values: pa.Array) -> _Seen | None:
     numbers = _cast(values, pa.int64())
     # `007`, `-0` and `0x1F` are integers to Arrow.
     if numbers is None or _leads_with_zero(values, pc.binary_length(values)) or _any(pc.equal(values, "-0")):
         return None
     bounds = pc.min_max(numbers).as_py()
     size = max(abs(bounds["min"]), abs(bounds["max"]))
-    return Look(Kind.NUMBER, floats=size <= _EXACT_INTEGER, digits=len(str(size)))
+    return _Seen(Look(Kind.NUMBER, floats=size <= _EXACT_INTEGER, digits=len(str(size))), numbers)
 
 
-def _numbers(values: pa.Array) -> Look | None:
+def _numbers(values: pa.Array) -> _Seen | None:
     numbers = _cast(values, pa.float64())
     if numbers is None or not _all(pc.is_finite(numbers)):
         return None
@@ -192,7 +223,7 @@ def _numbers(values: pa.Array) -> Look | None:
         floats = _survives(odd, back.filter(differs), numbers.filter(differs))
     scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))
     negative = pc.starts_with(values, "-").cast(pa.int32())
-    return Look(
+    look = Look(
         kind=Kind.NUMBER,
         whole=plain and _largest(scale) == 0,
         int64=False,
@@ -201,6 +232,17 @@ def _numbers(values: pa.Array) -> Look | None:
         digits=max(1, _largest(pc.subtract(whole_part, negative))),
         scale=_largest(scale),
     )
+    return _Seen(look, numbers)
+
+
+def _written_shortest(values: pa.Array) -> pa.Array | None:
+    """Texts as doubles, when each is just what Arrow would write for its double."""
+    probe = values.slice(0, _PROBE)
+    for some in (probe, values):
+        numbers = _cast(some, pa.float64())
+        if numbers is None or not _all(pc.is_finite(numbers)) or _any(pc.not_equal(numbers.cast(pa.string()), some)):
+            return None
+    return numbers
 
 
 def _survives(texts: pa.Array, back: pa.Array, numbers: pa.Array) -> bool:
@@ -221,24 +263,27 @@ def _significant(texts: pa.Array) -> pa.Array:
     return pc.ascii_trim(pc.replace_substring_regex(bare, r"[-.]", ""), "0")
 
 
-def _booleans(values: pa.Array) -> Look | None:
-    return Look(Kind.BOOL) if _all(pc.is_in(values, _BOOLEANS)) else None
+def _booleans(values: pa.Array) -> _Seen | None:
+    if not _all(pc.or_(values.is_null(), pc.is_in(values, _BOOLEANS))):
+        return None
+    return _Seen(Look(Kind.BOOL), values.cast(pa.bool_()))
 
 
-def _dates(values: pa.Array) -> Look | None:
+def _dates(values: pa.Array) -> _Seen | None:
     days = _cast(values, pa.date32())
     if days is None or not _all(pc.greater_equal(days.cast(pa.int32()), _FIRST_DAY)):
         return None
-    return Look(Kind.DATE)
+    return _Seen(Look(Kind.DATE), days)
 
 
-def _timestamps(values: pa.Array) -> Look | None:
+def _timestamps(values: pa.Array) -> _Seen | None:
     try:
-        instants = _as_timestamps(values).cast(pa.int64())
+        found = _as_timestamps(values)
     except pa.ArrowInvalid:
         return None
+    instants = found.cast(pa.int64())
     within = pc.and_(pc.greater_equal(instants, _FIRST_INSTANT), pc.less_equal(instants, _LAST_INSTANT))
-    return Look(Kind.TIMESTAMP) if _all(within) else None
+    return _Seen(Look(Kind.TIMESTAMP), found) if _all(within) else None
 
 
 def _as_timestamps(values: pa.Array) -> pa.Array:
