@@ -108,7 +108,7 @@ def main() -> None:
     """Run the command line and exit with a code from the one table."""
     # Arrow's allocator keeps what is freed for a while, in each thread: half of a load's memory. It reads this when it
     # is loaded.
-    os.environ.setdefault("MIMALLOC_PURGE_DELAY", "0")
+    os.putenv("MIMALLOC_PURGE_DELAY", "0")
     sys.exit(run(sys.argv[1:]))
 
 

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from headwater.connect import registry
 from headwater.connect.contract import Checkpoint, Rows, Schema
+from headwater.connect.sources import files
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
 from headwater.model.event import Adjusted, Outcome
 from headwater.store import states
@@ -341,3 +342,46 @@ def test_a_full_refresh_puts_narrower_values_into_a_column_that_once_grew(lab):
     assert lab.run(KEYLESS, loader).value == "failed"
     assert lab.run(KEYLESS, loader, full_refresh=True) is Outcome.SUCCESS
     assert warehouse_ids(lab) == ["1", "2"]
+
+
+def a_large_csv(lab, monkeypatch, values):
+    monkeypatch.setattr(files, "_SAMPLE", 256)
+    monkeypatch.setattr(files, "_LEAST_SAMPLE", 256)
+    monkeypatch.setattr(files.files_csv, "_BLOCK", 1024)
+    lines = "\n".join(["id,v", *(f"{number},{value}" for number, value in enumerate(values))])
+    (lab.root / "s.csv").write_text(lines + "\n")
+    tap = lab.block("extractor", native="files", argv=(), config={"path": str(lab.root / "s.csv")})
+    return tap, lab.block("loader", native="jsonl", argv=(), config={"destination_path": str(lab.root / "out")})
+
+
+def found(lab):
+    lines = [line for path in sorted((lab.root / "out" / "s").glob("*.jsonl")) for line in path.open()]
+    return [(row["id"], row["v"]) for row in map(json.loads, lines)]
+
+
+def test_a_file_that_turns_out_otherwise_is_read_again_and_stands_once(lab, monkeypatch):
+    tap, target = a_large_csv(lab, monkeypatch, [*["1.50"] * 400, "n/a"])
+    assert lab.run(tap, target) is Outcome.SUCCESS
+    assert found(lab) == [*((number, "1.50") for number in range(400)), (400, "n/a")]
+    assert (lab.figures["s"].read, lab.figures["s"].loaded) == (401, 401)
+    assert any("reading again from the last checkpoint" in text for text in lab.notices)
+    assert lab.run(tap, target) is Outcome.SUCCESS
+    assert len(found(lab)) == 401
+
+
+def test_a_file_that_is_stopped_in_the_middle_leaves_nothing(lab, monkeypatch):
+    tap, target = a_large_csv(lab, monkeypatch, ["1.50"] * 400)
+    seen = []
+
+    def rows(*given):
+        for one in original(*given):
+            seen.append(one)
+            if len(seen) == 3:
+                lab.cancel.set(signal.SIGTERM)
+            yield one
+
+    original = files._rows
+    monkeypatch.setattr(files, "_rows", rows)
+    assert lab.run(tap, target) is Outcome.CANCELLED
+    assert len(seen) == 3
+    assert found(lab) == []

@@ -213,11 +213,16 @@ def _delivered(work: _Work, looks: dict[str, Look], request: ReadRequest) -> Ite
 def _described(work: _Work, looks: dict[str, Look], columns: dict[str, Look]) -> Iterator[_Item]:
     """What comes before the first rows of a stream."""
     _require_keys(work.stream, columns)
-    # A column without any value is delivered as text, so text it must stay.
-    types = {column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
-    yield _Types(stream=work.stream.name, types=types)
+    yield _types(work.stream.name, looks)
     schema = _arrow_schema(columns)
     yield Schema(stream=work.stream.name, columns=schema, keys=work.stream.keys, replace=work.due.replace)
+
+
+def _types(stream: str, looks: dict[str, Look]) -> _Types:
+    """A column without any value is delivered as text, so text it must stay."""
+    return _Types(
+        stream=stream, types={column: TEXT if look.kind is Kind.NULL else look for column, look in looks.items()}
+    )
 
 
 def _may_be_expected(work: _Work) -> bool:
@@ -261,6 +266,7 @@ def _delivered_as_expected(work: _Work, looks: dict[str, Look], request: ReadReq
         seen = before[file.key]
         entry = FileState(size=seen.size, mtime_ns=seen.mtime_ns, hash=digest(file), rows=None)
         done.append(_Done(stream=name, key=file.key, entry=entry))
+    yield _types(name, {**expected, **columns})
     yield from done
     yield _Done(stream=name)
 

@@ -52,15 +52,16 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
 
 
 def checked(file: DataFile, looks: dict[str, Look], batch_bytes: int) -> Iterator[Piece]:
-    """As `batches`, without a look at the whole file before. Raises UnexpectedError for a batch with which the looks
-    would not stay as they are, and the errors of `looks`."""
+    """As `batches`, without a look at the whole file before: `looks` are kept up to date. Raises UnexpectedError for a
+    batch with which a column would have another type, and the errors of `looks`."""
     for batch, size in _texts(file, looks.__contains__, min(batch_bytes, _BLOCK), strict=True):
         arrays = []
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
             found = text_types.fitted(values, looks[name])
             if found is None:
                 raise UnexpectedError(name)
-            arrays.append(found)
+            looks[name] = found.look
+            arrays.append(found.values)
         fields = [text_types.field_of(name, looks[name]) for name in batch.schema.names]
         yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size)
 
