@@ -38,6 +38,11 @@ class Cancel:
     def is_set(self) -> bool:
         return self._reason is not None
 
+    @property
+    def reason(self) -> HeadwaterError | None:
+        """What the run is to end with; None while nobody stopped it."""
+        return self._reason
+
     def is_aborted(self) -> bool:
         return self._aborted
 

@@ -46,6 +46,9 @@ class Run(Struct, frozen=True, kw_only=True):
         self.emit(Notice(step=step, level=level, text=text))
 
 
+# So long, and no longer than its time limit, a run that was stopped for that may take to end in order.
+_MOST_GRACE_SECONDS = 30.0
+
 # Does a step, raising a HeadwaterError when it fails, and returns what was moved.
 Executor = Callable[[Any, Run], tuple[StreamFigures, ...]]
 
@@ -109,7 +112,10 @@ def _do(step: Step, executor: Executor, run: Run) -> Outcome:
         return finish(Outcome.FAILED, problem(error))
     except OSError as error:
         return finish(Outcome.FAILED, problem(_machine(error)))
-    except KeyboardInterrupt:  # the second signal
+    except KeyboardInterrupt:  # the second signal, or the end of what a run had left after its time limit
+        reason = run.cancel.reason
+        if reason is not None and not isinstance(reason, CancelledError):
+            return finish(Outcome.FAILED, problem(reason))
         finish(Outcome.CANCELLED, problem(CancelledError(signal.SIGINT)))
         raise
     except BaseException as error:
@@ -155,10 +161,21 @@ def _deadline(seconds: float | None, cancel: Cancel) -> Iterator[None]:
         f"stopped after {duration(seconds)}, the time limit of the run",
         hint="headwater run --timeout 7200",
     )
-    timer = threading.Timer(seconds, cancel.stop, (reason,))
-    timer.daemon = True
-    timer.start()
+    is_over = threading.Event()
+
+    def watch() -> None:
+        if is_over.wait(seconds):
+            return
+        cancel.stop(reason)
+        # What waits for a server that hangs hears of nothing but a signal, and so may what cleans up behind it.
+        while not is_over.wait(min(seconds, _MOST_GRACE_SECONDS)):
+            cancel.abort()
+            if me is threading.main_thread():
+                signal.pthread_kill(me.ident or 0, signal.SIGINT)
+
+    me = threading.current_thread()
+    threading.Thread(target=watch, name="deadline", daemon=True).start()
     try:
         yield
     finally:
-        timer.cancel()
+        is_over.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 from pathlib import Path
 
@@ -111,3 +112,20 @@ def _lines(pid, name):
         return Path(f"/proc/{pid}/{name}").read_text().splitlines()
     except OSError:  # it has just gone
         return []
+
+
+@pytest.mark.parametrize("warehouse", ["postgres"], indirect=True)
+def test_a_server_that_hangs(pipeline, warehouse, postgres, until, group_members, hw):
+    made = pipeline("append")
+    process = hw.start(*made.argv(anew=True), "--timeout", "3", TAP_NUMBERS_PAUSE=0.002)
+    find = "select pid from pg_stat_activity where application_name like 'headwater %'"
+    until(lambda: postgres.sql(find), what="the session")
+    ((backend,),) = postgres.sql(find)
+    os.kill(backend, signal.SIGSTOP)
+    try:
+        assert wait_for_end(process, until, group_members, hw.root) == 1
+    finally:
+        os.kill(backend, signal.SIGCONT)
+    assert "stopped after 3.0 s, the time limit of the run [timed-out]" in hw.stderr
+    hw.ok(*made.argv(anew=False), TAP_NUMBERS_PAUSE=0)
+    assert warehouse.rows() == made.expected("number")

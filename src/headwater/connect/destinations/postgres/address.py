@@ -119,6 +119,7 @@ def _defaults() -> dict[str, Any]:
         "keepalives_idle": 30,
         "keepalives_interval": 15,
         "keepalives_count": 4,
+        "tcp_user_timeout": 120_000,
     }
 
 
