@@ -47,16 +47,19 @@ bench *arguments:
 reliability *arguments:
     python scripts/reliability.py {{arguments}}
 
-# Everything; the tests in two halves side by side, since the one with whole programs waits for most of its time
+# Everything; the tests in three parts side by side, since those with whole programs wait for most of their time
 check: lint docs-check
     #!/usr/bin/env bash
     set -uo pipefail
-    log=$(mktemp)
-    pytest tests/e2e >"$log" 2>&1 &
+    logs=$(mktemp -d)
+    pytest tests/e2e/reliability >"$logs/1" 2>&1 &
+    reliability=$!
+    pytest tests/e2e --ignore tests/e2e/reliability >"$logs/2" 2>&1 &
+    programs=$!
     pytest --ignore tests/e2e
-    first=$?
-    wait $!
-    second=$?
-    cat "$log"
-    rm "$log"
-    exit $((first || second))
+    failed=$?
+    wait $programs || failed=1
+    wait $reliability || failed=1
+    cat "$logs"/*
+    rm -r "$logs"
+    exit $failed
