@@ -40,7 +40,8 @@ _LONG = b"0" * (_MOST_DIGITS + 1)
 _DIGITS = bytes.maketrans(bytes(range(256)), bytes(48 if byte in b"0123456789." else 32 for byte in range(256)))
 # Long runs of digits that are looked at before it is left to the other ways: most of them stand in texts.
 _MOST_LOOKS = 1000
-_BEFORE_NUMBER = re.compile(rb"[:,\[]\s*-?$")
+# In the few bytes before such a run; nothing but space there may have one of the signs further off.
+_BEFORE_NUMBER = re.compile(rb"(?:^|[:,\[])\s*-?$")
 _ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")
 _MAY_BE_ESCAPED = re.compile(r'["\\/\x00-\x1f\x7f]')
 
@@ -244,7 +245,8 @@ def _absent(reader: Reader, batch: pa.RecordBatch, records: Sequence[Raw], text:
             continue
         if not _is_spelled_one_way(name, text):
             raise UnsureError
-        lines = lines or _lines(records, text)
+        if lines is None:
+            lines = _lines(records, text)
         says = pc.match_substring_regex(lines, rf'"{re.escape(name)}"\s*:\s*null')
         flags = pc.and_(values.is_null(), pc.invert(says))
         if pc.any(flags).as_py():

@@ -236,6 +236,10 @@ def test_the_columnar_way_makes_the_table_of_the_others(seed, odd, sparse, keys)
 @pytest.mark.parametrize(
     "record",
     [
+        b'{"id":1,"amount":12345678901234567}',
+        b'{"id":1,"amount":' + b" " * 100 + b"12345678901234567}",
+        b'{"id":1,"amount":\t-0.12345678901234567}',
+        b'{"id":1,"name":' + b" " * 100 + b'"12345678901234567"}',
         b'{"id":1,"name":"a","name":"b"}',
         b'{"id":1,"name":"a","name":null}',
         b'{"id":1,"n\\u0061me":null}',
