@@ -108,11 +108,11 @@ class StagedSession:
         self._staging.stage(rows)
         reach("stage.taken")
         # What comes out of quarantine is first compared with the rows that are there.
-        is_sent_ahead = self._send_ahead is not None and self._again is None
-        if is_sent_ahead and self._staging.staged_bytes() - self._told_bytes >= PORTION_BYTES:
+        if self._send_ahead is None or self._again is not None:
+            return
+        if self._staging.staged_bytes() - self._told_bytes >= PORTION_BYTES:
             self._told_bytes = self._staging.staged_bytes()
             part = self._staging.part(to_boundary=False)
-            assert self._send_ahead is not None
             self._send_ahead(self._commit(part, self._standing.state, final=True))
 
     def reject(self, rejected: Rejected) -> None:
