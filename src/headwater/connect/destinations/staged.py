@@ -34,7 +34,9 @@ from headwater.connect.destinations.history import refuse_without_keys
 from headwater.connect.rejects import Again, Origin
 from headwater.connect.staging import InexactError, LongKeyError, Part, StagedStream, Staging, with_rejects
 
-_MOST_ATTEMPTS = 8
+MOST_ATTEMPTS = 8
+# Before anything was done: a server that is not there is told soon, one that has just ended the session is asked again.
+ATTEMPTS_AT_FIRST = 3
 # Little enough that a source, which reads on while rows are sent, need not wait for it.
 PORTION_BYTES = 32 << 20
 _Answer = TypeVar("_Answer")
@@ -308,18 +310,18 @@ def _forget_rejects(
             books.forget_rejects(connection, commit.entry, one.stream, before=one.version)
 
 
-def steadily(work: Callable[[], _Answer], passes: Callable[[Exception], bool]) -> _Answer:
-    """Do it, again after an error that passes, at most eight times. That the server can't be reached is one of those:
+def steadily(work: Callable[[], _Answer], passes: Callable[[Exception], bool], *, most: int = MOST_ATTEMPTS) -> _Answer:
+    """Do it, again after an error that passes, at most `most` times. That the server can't be reached is one of those:
     it may be starting."""
     attempt = 1
     while True:
         try:
             return work()
         except EnvironmentProblemError as error:
-            if attempt == _MOST_ATTEMPTS or error.reference not in ("cannot-connect", "unknown-host"):
+            if attempt == most or error.reference not in ("cannot-connect", "unknown-host"):
                 raise
         except Exception as error:
-            if attempt == _MOST_ATTEMPTS or not passes(error):
+            if attempt == most or not passes(error):
                 raise
         # Not all at once after an outage.
         time.sleep(random.uniform(0.5, 1.0) * min(0.1 * 2**attempt, 5))  # noqa: S311 - spread, not secrecy

@@ -20,7 +20,14 @@ from headwater.connect.destinations.mysql.settings import Settings
 from headwater.connect.destinations.mysql.sql_types import is_too_fine
 from headwater.connect.destinations.mysql.trouble import cannot_connect, is_lock_wait, is_of_value, is_passing, trouble
 from headwater.connect.destinations.poison import refuse_outdated
-from headwater.connect.destinations.staged import StagedSession, already_durable, enter, steadily
+from headwater.connect.destinations.staged import (
+    ATTEMPTS_AT_FIRST,
+    MOST_ATTEMPTS,
+    StagedSession,
+    already_durable,
+    enter,
+    steadily,
+)
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import StagedStream, Staging, as_text
 
@@ -62,15 +69,15 @@ class MySQLWriter:
 
     def standing(self) -> Standing:
         pipeline = self._request.pipeline
-        try:
-            connection = self.connected()
-            for notice in connection.server.notices():
-                self._request.on_notice(notice)
+
+        def look(connection: Connection) -> tuple[Standing, list[str]]:
             replace.finish(connection, pipeline)
-            return books.standing(connection, pipeline)
-        except _DRIVER_ERRORS as error:
-            doing = "read where the pipeline stands"
-            raise trouble(self._settings, error, schema=self._schema, doing=doing) from error
+            return books.standing(connection, pipeline), connection.server.notices()
+
+        standing, notices = self._steadily(look, doing="read where the pipeline stands", most=ATTEMPTS_AT_FIRST)
+        for notice in notices:
+            self._request.on_notice(notice)
+        return standing
 
     def check(self, stream: StagedStream) -> None:
         self._steadily(
@@ -110,9 +117,9 @@ class MySQLWriter:
         self._connection = connection
         return connection
 
-    def _steadily(self, work: Callable[[Connection], _Answer], *, doing: str) -> _Answer:
+    def _steadily(self, work: Callable[[Connection], _Answer], *, doing: str, most: int = MOST_ATTEMPTS) -> _Answer:
         try:
-            return steadily(lambda: work(self.connected()), self._passes)
+            return steadily(lambda: work(self.connected()), self._passes, most=most)
         except _DRIVER_ERRORS as error:
             raise trouble(self._settings, error, schema=self._schema, doing=doing) from error
 

@@ -42,7 +42,7 @@ from headwater.connect.destinations.postgres.connection import (
     value_rejected,
 )
 from headwater.connect.destinations.postgres.settings import Settings
-from headwater.connect.destinations.staged import already_durable, enter, steadily
+from headwater.connect.destinations.staged import ATTEMPTS_AT_FIRST, MOST_ATTEMPTS, already_durable, enter, steadily
 from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import InexactError, LongKeyError, StagedStream
 
@@ -72,10 +72,11 @@ class PostgresWriter:
         self._connection: Connection | None = None
 
     def standing(self) -> bookkeeping.Standing:
-        try:
-            return books.standing(self._connected(), self._request.pipeline)
-        except psycopg.Error as error:
-            raise trouble(self._address, error, doing="read where the pipeline stands") from error
+        return self._steadily(
+            lambda at: books.standing(at, self._request.pipeline),
+            doing="read where the pipeline stands",
+            most=ATTEMPTS_AT_FIRST,
+        )
 
     def check(self, stream: StagedStream) -> None:
         begun = self._early_streams().get(stream.name)
@@ -142,9 +143,9 @@ class PostgresWriter:
         self._connection = connection
         return connection
 
-    def _steadily(self, work: Callable[[Connection], _Answer], *, doing: str) -> _Answer:
+    def _steadily(self, work: Callable[[Connection], _Answer], *, doing: str, most: int = MOST_ATTEMPTS) -> _Answer:
         try:
-            return steadily(lambda: work(self._connected()), self._passes)
+            return steadily(lambda: work(self._connected()), self._passes, most=most)
         except psycopg.Error as error:
             others = None
             if error.sqlstate == "55P03" and self._connection is not None:
