@@ -25,6 +25,7 @@ COMMANDS = {
     "select": (f"{_HERE}.select", "Choose streams and columns"),
     "environment": (f"{_HERE}.environment", "List, add and remove environments"),
     "job": (f"{_HERE}.job", "Name lists of blocks"),
+    "schedule": (f"{_HERE}.schedule", "Say when jobs are due, and run one by name"),
     "run": (f"{_HERE}.run", "Run pipelines, commands and jobs"),
     "invoke": (f"{_HERE}.invoke", "Run a plugin's program or command"),
     "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),

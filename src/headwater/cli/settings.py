@@ -33,6 +33,18 @@ class Settings(Struct, frozen=True, kw_only=True):
     def folder(self) -> Path:
         return self.cwd.absolute() if self.cwd else Path.cwd()
 
+    def arguments(self) -> list[str]:
+        """These options as a person would write them, for the same program started anew."""
+        given: list[tuple[str, object]] = [
+            ("--cwd", self.folder() if self.cwd else None),
+            ("--environment", self.environment),
+            ("--env-file", self.env_file.absolute() if self.env_file else None),
+            ("--log-level", self.log_level),
+            ("--log-format", self.log_format if self.log_format != "live" else None),
+        ]
+        words = [str(word) for option, value in given if value is not None for word in (option, value)]
+        return [*words, *(["--no-environment"] if self.no_environment else [])]
+
     def workspace(self, *, default_environment: bool = True) -> Workspace:
         """The project around the folder. Raises InputError `no-project` outside of one."""
         from headwater.ops.workspace import find

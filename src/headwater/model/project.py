@@ -37,10 +37,14 @@ class Environment(Struct, frozen=True, kw_only=True):
 
 
 class Job(Struct, frozen=True, kw_only=True):
-    """`tasks` are lists of block words, in order; a task written as one string is split at its spaces."""
+    """`tasks` are lists of block words, in order; a task written as one string is split at its spaces. `written` is
+    what stands in the file: a text, or a list of texts and lists of texts. A step of the job that fails is tried
+    again `retries` times; None leaves that to its plugin."""
 
     name: str
     tasks: tuple[tuple[str, ...], ...]
+    written: Any = ()
+    retries: int | None = None
     annotations: dict[str, Any] = field(default_factory=dict)
     file: str = ""
     line: int = 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,10 +17,16 @@ from headwater.store import project_edit
 
 
 class ListedJob(Struct, frozen=True, kw_only=True):
-    """A task is written as its words with a blank between: `tap-x target-y`."""
+    """`tasks` is what stands in the file: a text, or a list of texts and lists of texts."""
 
     job_name: str
-    tasks: tuple[str, ...]
+    tasks: Any
+
+    @property
+    def lines(self) -> tuple[str, ...]:
+        """A text for each task."""
+        tasks = [self.tasks] if isinstance(self.tasks, str) else self.tasks
+        return tuple(task if isinstance(task, str) else " ".join(task) for task in tasks)
 
 
 def listing(workspace: Workspace) -> list[ListedJob]:
@@ -43,7 +48,7 @@ def add(workspace: Workspace, name: str, tasks: Sequence[str]) -> ListedJob:
         raise InputError("duplicate-name", f"there is already a plugin named `{name}`", hint="choose another name")
     written = _checked(workspace, tasks)
     project_edit.add_job(workspace.project, {"name": name, "tasks": written})
-    return ListedJob(job_name=name, tasks=tuple(written))
+    return ListedJob(job_name=name, tasks=written)
 
 
 def change(workspace: Workspace, name: str, tasks: Sequence[str]) -> ListedJob:
@@ -51,7 +56,7 @@ def change(workspace: Workspace, name: str, tasks: Sequence[str]) -> ListedJob:
     _job(workspace, name)
     written = _checked(workspace, tasks)
     project_edit.update_job(workspace.project, name, {"tasks": written})
-    return ListedJob(job_name=name, tasks=tuple(written))
+    return ListedJob(job_name=name, tasks=written)
 
 
 def remove(workspace: Workspace, name: str) -> None:
@@ -73,21 +78,21 @@ def _job(workspace: Workspace, name: str) -> Job:
 
 
 def _listed(job: Job) -> ListedJob:
-    return ListedJob(job_name=job.name, tasks=tuple(map(shlex.join, job.tasks)))
+    return ListedJob(job_name=job.name, tasks=job.written)
 
 
-def _checked(workspace: Workspace, tasks: Sequence[str]) -> list[str]:
+def _checked(workspace: Workspace, tasks: Sequence[str]) -> list[Any]:
     """The tasks as they are written to the file."""
-    written = [line for text in tasks for line in _lines(text)]
-    words = [word for line in written for word in shlex.split(line)]
+    written = [task for text in tasks for task in _tasks(text)]
+    words = [word for task in written for line in ([task] if isinstance(task, str) else task) for word in line.split()]
     if not words:
         raise InputError("nothing-to-run", "the job has no task", hint="headwater job add NAME --tasks 'TAP TARGET'")
     blocks.group(workspace.project, words)
     return written
 
 
-def _lines(text: str) -> list[str]:
+def _tasks(text: str) -> list[Any]:
     if not text.lstrip().startswith("["):
         return [text.strip()]
     found: list[Any] = yaml.parse(text, "--tasks").data
-    return [" ".join(map(str, item)) if isinstance(item, list) else str(item) for item in found]
+    return [list(map(str, item)) if isinstance(item, list) else str(item) for item in found]

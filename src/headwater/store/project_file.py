@@ -48,7 +48,7 @@ _SETTING_KEYS = (
 )
 TOP_LEVEL_KEYS = (*_STRUCTURE_KEYS, *_SETTING_KEYS)
 _ENVIRONMENT_KEYS = ("name", "annotations", "env", "state_id_suffix", "config")
-_JOB_KEYS = ("name", "tasks", "annotations")
+_JOB_KEYS = ("name", "tasks", "retries", "annotations")
 # `start_date` has had no meaning since Meltano 4; files still carry it.
 _SCHEDULE_KEYS = ("name", "interval", "env", "annotations", "job", "extractor", "loader", "transform", "start_date")
 
@@ -213,6 +213,8 @@ def _jobs(section: Section) -> Iterator[Job]:
         yield Job(
             name=entry.name(example="daily"),
             tasks=_tasks(entry),
+            written=entry.data.get("tasks"),
+            retries=_retries(entry),
             annotations=entry.mapping("annotations"),
             file=entry.document.file,
             line=entry.line(),
@@ -238,6 +240,13 @@ def _tasks(entry: Section) -> tuple[tuple[str, ...], ...]:
                 raise entry.wrong_type(word, "text", "tasks", index)
         tasks.append(tuple(word for text in words for word in _words(entry, text, "tasks", index)))
     return tuple(tasks)
+
+
+def _retries(entry: Section) -> int | None:
+    value = entry.data.get("retries")
+    if value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0):
+        return value
+    raise entry.wrong_type(value, "a whole number from 0 on", "retries")
 
 
 def _words(entry: Section, text: str, *below: Any) -> tuple[str, ...]:

@@ -112,13 +112,14 @@ class Runs:
             )
         return RunLog(self._db, run_id, clock.monotonic(), lock)
 
-    def records(self, *, most: int = 50, name: str | None = None) -> list[RunRecord]:
-        """The latest runs, newest first."""
+    def records(self, *, most: int = 50, name: str | None = None, outcome: Outcome | None = None) -> list[RunRecord]:
+        """The latest runs, newest first; of those with that name and outcome."""
         self._settle()
         rows = self._db.rows(
-            f"select {_COLUMNS} from runs where ?1 is null or name = ?1 "  # noqa: S608 - own constant
-            "order by started_at desc, run_id desc limit ?2",
+            f"select {_COLUMNS} from runs where (?1 is null or name = ?1) "  # noqa: S608 - own constant
+            "and (?2 is null or outcome = ?2) order by started_at desc, run_id desc limit ?3",
             name,
+            outcome.value if outcome else None,
             most,
         )
         return [_record(row) for row in rows]

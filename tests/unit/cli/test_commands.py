@@ -224,7 +224,7 @@ def test_jobs(hw):
     assert hw.ok("job", "list", "--format", "json").json == {
         "jobs": [
             {"job_name": "daily", "tasks": ["tap-numbers target-lines", "say:hi"]},
-            {"job_name": "nightly", "tasks": ["tap-files target-duckdb", "say:hi"]},
+            {"job_name": "nightly", "tasks": ["tap-files target-duckdb", ["say:hi"]]},
         ]
     }
     hw.ok("job", "set", "nightly", "--tasks", "say")

@@ -38,7 +38,7 @@ def list_(settings: Settings, name: str | None, as_json: bool, form: str) -> Non
         return
     print_table(
         ("job", "task"),
-        [(row.job_name if first else None, task) for row in rows for first, task in _marked(row.tasks)],
+        [(row.job_name if first else None, task) for row in rows for first, task in _marked(row.lines)],
         empty="the project has no jobs; next: headwater job add NAME --tasks 'TAP TARGET'",
     )
 
@@ -56,7 +56,7 @@ def add(settings: Settings, name: str, tasks: tuple[str, ...]) -> None:
     from headwater.ops import jobs
 
     job = jobs.add(settings.workspace(default_environment=False), name, tasks)
-    click.echo(f"added job `{name}`: {', '.join(job.tasks)}")
+    click.echo(f"added job `{name}`: {', '.join(job.lines)}")
     click.echo(f"next: headwater run {name}")
 
 
@@ -69,7 +69,7 @@ def set_(settings: Settings, name: str, tasks: tuple[str, ...]) -> None:
     from headwater.ops import jobs
 
     job = jobs.change(settings.workspace(default_environment=False), name, tasks)
-    click.echo(f"changed job `{name}`: {', '.join(job.tasks)}")
+    click.echo(f"changed job `{name}`: {', '.join(job.lines)}")
 
 
 @command.command("remove")
