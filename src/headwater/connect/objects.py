@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pyarrow as pa
 from msgspec import Struct
 from pyarrow import fs
 
+from headwater.base import object_errors
 from headwater.base.errors import EnvironmentProblemError, InputError
 
 SCHEMES = ("s3", "gs", "gcs", "az", "abfs", "abfss")
@@ -49,6 +49,12 @@ SECRETS = (
     *("azure_storage_key", "azure_sas_token", "azure_client_secret"),
 )
 
+_HINTS = object_errors.Hints(
+    bucket="make the bucket, or correct `destination_path`, region and endpoint",
+    region="headwater config set LOADER aws_region <region>",
+    access="check the keys, and that they may list, read, write and delete there: headwater config list LOADER",
+)
+
 
 class Bucket:
     """Raises EnvironmentProblemError: `no-such-bucket`, `wrong-region`, `store-refused`, `credentials-expired`,
@@ -68,7 +74,7 @@ class Bucket:
             self._store = store
             self._root = "/".join(part for part in (container, prefix.strip("/")) if part)
             if store.get_file_info(container).type == fs.FileType.NotFound:
-                raise _no_bucket(self.address)
+                raise object_errors.no_bucket(self.address, _HINTS)
 
     def read(self, path: str) -> bytes | None:
         with self._asked():
@@ -146,71 +152,7 @@ class Bucket:
             raise self._trouble(error) from None  # its text may hold what must not be shown
 
     def _trouble(self, error: Exception) -> EnvironmentProblemError:
-        text = " ".join(str(error).split())
-        for secret in self._secrets:
-            text = text.replace(secret, "(redacted)")
-        return _problem(self.address, text[:500])
-
-
-# How the stores' libraries say what is wrong.
-_EXPIRED = re.compile(r"expired", re.IGNORECASE)
-_NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
-_REFUSED = re.compile(
-    r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE_DOES_NOT_MATCH|FORBIDDEN|UNAUTHORI"
-    r"|status( code)?[^0-9]*40[013]\b|PERMISSION_DENIED|UNAUTHENTICATED|AuthenticationFailed|credential",
-    re.IGNORECASE,
-)
-_ELSEWHERE = re.compile(r"PermanentRedirect|PERMANENT_REDIRECT|AuthorizationHeaderMalformed|status( code)?[^0-9]*301\b")
-_UNREACHABLE = re.compile(
-    r"NETWORK_CONNECTION|couldn?.?.?t (connect|resolve)|could not (connect|resolve)|time.?out|timed out|UNAVAILABLE"
-    r"|curl|fail to get a new connection",
-    re.IGNORECASE,
-)
-
-
-def _problem(address: str, text: str) -> EnvironmentProblemError:
-    if _EXPIRED.search(text):
-        return EnvironmentProblemError(
-            "credentials-expired",
-            f"the credentials for `{address}` have expired",
-            why=text,
-            hint="renew them, then run it again: it goes on from its last commit",
-        )
-    if _NO_BUCKET.search(text):
-        return _no_bucket(address, text)
-    if _ELSEWHERE.search(text):
-        return EnvironmentProblemError(
-            "wrong-region",
-            f"the bucket of `{address}` is in another region",
-            why=text,
-            hint="headwater config set LOADER aws_region <region>",
-        )
-    if _REFUSED.search(text):
-        return EnvironmentProblemError(
-            "store-refused",
-            f"`{address}` refuses these credentials",
-            why=text,
-            hint="check the keys, and that they may list, read, write and delete there: headwater config list LOADER",
-        )
-    if _UNREACHABLE.search(text):
-        return EnvironmentProblemError(
-            "store-unreachable",
-            f"`{address}` can't be reached",
-            why=text,
-            hint="check network, region and endpoint, then run it again",
-        )
-    return EnvironmentProblemError(
-        "store-failed", f"`{address}` did not do what it was asked to", why=text, hint="run it again"
-    )
-
-
-def _no_bucket(address: str, why: str | None = None) -> EnvironmentProblemError:
-    return EnvironmentProblemError(
-        "no-such-bucket",
-        f"there is no bucket for `{address}`",
-        why=why,
-        hint="make the bucket, or correct `destination_path`, region and endpoint",
-    )
+        return object_errors.problem(self.address, str(error), _HINTS, secrets=self._secrets)
 
 
 def _store(scheme: str, authority: str, access: Access) -> tuple[fs.FileSystem, str]:

@@ -1,0 +1,71 @@
+"""What object stores and their libraries say when something is wrong, as our errors. Whoever asks gives the hints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from headwater.base.errors import EnvironmentProblemError
+
+
+class Hints(NamedTuple):
+    """What to do: when there is no bucket, when it is in another region, when the store refuses."""
+
+    bucket: str
+    region: str
+    access: str
+
+
+_EXPIRED = re.compile(r"expired", re.IGNORECASE)
+_NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
+_REFUSED = re.compile(
+    r"ACCESS_DENIED|AccessDenied|INVALID_ACCESS_KEY|INVALID_CLIENT_TOKEN|SIGNATURE_DOES_NOT_MATCH|FORBIDDEN|UNAUTHORI"
+    r"|status( code)?[^0-9]*40[013]\b|PERMISSION_DENIED|UNAUTHENTICATED|AuthenticationFailed|credential",
+    re.IGNORECASE,
+)
+_ELSEWHERE = re.compile(r"PermanentRedirect|PERMANENT_REDIRECT|AuthorizationHeaderMalformed|status( code)?[^0-9]*301\b")
+_UNREACHABLE = re.compile(
+    r"NETWORK_CONNECTION|couldn?.?.?t (connect|resolve)|could not (connect|resolve)|time.?out|timed out|UNAVAILABLE"
+    r"|curl|fail to get a new connection|error sending request",
+    re.IGNORECASE,
+)
+
+
+def problem(address: str, text: str, hints: Hints, *, secrets: Sequence[str] = ()) -> EnvironmentProblemError:
+    """The error for a library's own `text`, which is shown without the secrets and not at any length."""
+    text = " ".join(text.split())
+    for secret in secrets:
+        text = text.replace(secret, "(redacted)")
+    text = text[:500]
+    if _EXPIRED.search(text):
+        return EnvironmentProblemError(
+            "credentials-expired",
+            f"the credentials for `{address}` have expired",
+            why=text,
+            hint="renew them, then run it again: it goes on from its last commit",
+        )
+    if _NO_BUCKET.search(text):
+        return no_bucket(address, hints, text)
+    if _ELSEWHERE.search(text):
+        return EnvironmentProblemError(
+            "wrong-region", f"the bucket of `{address}` is in another region", why=text, hint=hints.region
+        )
+    if _REFUSED.search(text):
+        return EnvironmentProblemError(
+            "store-refused", f"`{address}` refuses these credentials", why=text, hint=hints.access
+        )
+    if _UNREACHABLE.search(text):
+        return EnvironmentProblemError(
+            "store-unreachable",
+            f"`{address}` can't be reached",
+            why=text,
+            hint="check network, region and endpoint, then run it again",
+        )
+    return EnvironmentProblemError(
+        "store-failed", f"`{address}` did not do what it was asked to", why=text, hint="run it again"
+    )
+
+
+def no_bucket(address: str, hints: Hints, why: str | None = None) -> EnvironmentProblemError:
+    return EnvironmentProblemError("no-such-bucket", f"there is no bucket for `{address}`", why=why, hint=hints.bucket)
