@@ -47,19 +47,10 @@ bench *arguments:
 reliability *arguments:
     python scripts/reliability.py {{arguments}}
 
-# Everything; the tests in three parts side by side, since those with whole programs wait for most of their time
+# Have Meltano (from PyPI) answer the cases of tests/drop_in anew, all or those that `-k` names
+drop-in *arguments:
+    HEADWATER_DROP_IN=record pytest -q --tb=short tests/drop_in {{arguments}}
+
+# Everything; the tests in three processes, since those with whole programs wait for most of their time
 check: lint docs-check
-    #!/usr/bin/env bash
-    set -uo pipefail
-    logs=$(mktemp -d)
-    pytest tests/e2e/reliability >"$logs/1" 2>&1 &
-    reliability=$!
-    pytest tests/e2e --ignore tests/e2e/reliability >"$logs/2" 2>&1 &
-    programs=$!
-    pytest --ignore tests/e2e
-    failed=$?
-    wait $programs || failed=1
-    wait $reliability || failed=1
-    cat "$logs"/*
-    rm -r "$logs"
-    exit $failed
+    pytest -n 3 --dist loadgroup --durations 30
