@@ -22,6 +22,25 @@ import pymysql
 import pytest
 
 PASSWORD = "pg-canary-8fQ2xLm"
+TESTS = Path(__file__).parent
+# Its tests take long, each by itself, and share no more than the databases: any process may take the next one.
+DEALT_ONE_BY_ONE = TESTS / "e2e" / "reliability" / "test_kill_matrix.py"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several processes (`just check`), a file's tests stay in one, and what takes longest begins first."""
+    if not hasattr(config, "workerinput"):
+        return
+    slow = ("e2e/reliability", "e2e", "contract", "drop_in")
+    items.sort(key=lambda item: _place(item.path, slow))
+    for item in items:
+        if item.path != DEALT_ONE_BY_ONE:
+            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(TESTS))))
+
+
+def _place(path: Path, order: tuple[str, ...]) -> int:
+    name = path.relative_to(TESTS).as_posix()
+    return next((number for number, folder in enumerate(order) if name.startswith(f"{folder}/")), len(order))
 
 
 class Postgres(NamedTuple):

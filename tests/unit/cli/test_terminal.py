@@ -15,6 +15,11 @@ import pytest
 _ENV = {"TERM": "xterm-256color", "TAP_NUMBERS_UPTO": "6", "TAP_NUMBERS_PAUSE": "0.2"}
 
 
+def _without_size(environ):
+    """Who runs the tests in several processes names a width there, which counts more than the terminal's own."""
+    return {name: value for name, value in environ.items() if name not in ("COLUMNS", "LINES")}
+
+
 def on_terminal(root, *words, width=80, **environ):
     """Exit code and everything that was written to the terminal, control sequences included."""
     pid, terminal = pty.fork()
@@ -22,7 +27,7 @@ def on_terminal(root, *words, width=80, **environ):
         fcntl.ioctl(0, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
         os.chdir(root)
         argv = [sys.executable, "-m", "headwater", *words]
-        os.execve(argv[0], argv, {**os.environ, **_ENV, **environ})  # noqa: S606 - a terminal needs a fork of its own
+        os.execve(argv[0], argv, {**_without_size(os.environ), **_ENV, **environ})  # noqa: S606 - a terminal needs a fork of its own
     written = b""
     while True:
         try:
