@@ -27,7 +27,7 @@ def ahead(
     budget_bytes: int,
     size_of: Callable[[T], int],
     beat: Beat | None = None,
-    unblock: Callable[[], None] | None = None,
+    unblock: Callable[[], bool | None] | None = None,
 ) -> Generator[T, None, None]:
     """The same items, made in a thread of their own while those before are in use. See `interleaved`."""
     return interleaved([lambda: items], jobs=1, budget_bytes=budget_bytes, size_of=size_of, beat=beat, unblock=unblock)
@@ -40,7 +40,7 @@ def interleaved(
     budget_bytes: int,
     size_of: Callable[[T], int],
     beat: Beat | None = None,
-    unblock: Callable[[], None] | None = None,
+    unblock: Callable[[], bool | None] | None = None,
 ) -> Generator[T, None, None]:
     """What the readers yield, up to `jobs` of them at a time and begun in their order, each in a thread of its own.
 
@@ -48,12 +48,13 @@ def interleaved(
     is larger passes alone. An error in a reader comes out after what that reader had yielded before, and ends all of
     them. When the caller closes this iterator or lets an error through it, every reader's iterator is closed in its
     thread, and the threads are waited for. `unblock` is called before that wait when it is the caller who ends it: to
-    end what a reader may be waiting for.
+    end what a reader may be waiting for. When it answers false it could not, and the threads are left to themselves.
     """
     crew = _Crew(readers, budget_bytes, size_of)
     threads = [
         threading.Thread(target=crew.work, name="ahead", daemon=True) for _ in range(min(max(1, jobs), len(readers)))
     ]
+    is_stuck = False
     try:
         for thread in threads:
             thread.start()
@@ -61,12 +62,12 @@ def interleaved(
     except BaseException as error:
         if unblock is not None and error is not crew.error:
             crew.stop()
-            unblock()
+            is_stuck = unblock() is False
         raise
     finally:
         crew.stop()
         for thread in threads:
-            if thread.ident is not None:
+            if thread.ident is not None and not is_stuck:
                 thread.join()
 
 

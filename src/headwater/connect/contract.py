@@ -87,13 +87,18 @@ class Rejected(Struct, frozen=True, kw_only=True):
 Message = Schema | Rows | Checkpoint | ActivateVersion | Rejected
 
 
+# As long as a pipeline of programs may stand still.
+IDLE_SECONDS = 10_800.0
+
+
 class ReadRequest(Struct, frozen=True, kw_only=True):
     """What a source is asked for. `catalog` holds the selection; `state` is the raw state to go on from.
 
     `folder` is a private scratch folder; `should_stop` is asked between batches: when it answers true, `read`
     emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that
     can; what it then has read and not yet yielded should stay below `ahead_bytes`. `may_start_over` allows `read` to
-    raise StartOverError.
+    raise StartOverError. A server that shows no sign of life for `idle_seconds` while it is waited for ends the read
+    (`no-sign-of-life`).
     """
 
     catalog: Catalog
@@ -103,6 +108,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     jobs: int = 1
     ahead_bytes: int = 32 << 20
     may_start_over: bool = False
+    idle_seconds: float = IDLE_SECONDS
     should_stop: Callable[[], bool] = lambda: False
 
 
@@ -188,7 +194,8 @@ class OpenRequest(Struct, frozen=True, kw_only=True):
     `folder` is a private scratch folder for spooling; `source` is the extractor's namespace, the default schema
     name. `memory_bytes` bounds what a session holds before it spools to `folder`. `on_bad_row` says what becomes of a
     row that the destination refuses: the load fails, or the row is set aside with the reason. `on_wait` hears for whom
-    a session waits, `on_notice` in a sentence what the user can better: the load goes on without it.
+    a session waits, `on_notice` in a sentence what the user can better: the load goes on without it. `idle_seconds` as
+    in `ReadRequest`.
     """
 
     pipeline: str | None
@@ -197,6 +204,7 @@ class OpenRequest(Struct, frozen=True, kw_only=True):
     folder: Path
     memory_bytes: int = 256 << 20
     on_bad_row: Literal["fail", "quarantine"] = "fail"
+    idle_seconds: float = IDLE_SECONDS
     on_wait: Callable[[str], None] = lambda _who: None
     on_notice: Callable[[str], None] = lambda _text: None
 

@@ -5,24 +5,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import secrets
-import socket
-import ssl
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import pymysql
 from msgspec import Struct
-from pymysql.constants import CLIENT
 
 from headwater.base.clock import monotonic
 from headwater.base.errors import RunFailedError
 from headwater.connect.destinations.mysql.settings import Settings
+from headwater.connect.destinations.mysql.wire import connected, patience
 
 # How long a pipeline waits for the session of a run that has died.
 _PATIENCE_SECONDS = 5.0
+_CONNECT_SECONDS = 15.0
 _TABLE_SECONDS = 3600
-_PACKET_BYTES = 1 << 20
 # Strict, so that what does not fit is an error; and 0 in a key is 0, not the next number.
 _SQL_MODE = (
     "STRICT_ALL_TABLES,NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,"
@@ -80,49 +78,16 @@ class UnfitError(Exception):
     """The server took rows with a warning, so it may have changed a value."""
 
 
-class _Wire(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL has no types
-    """PyMySQL's connection, which would open any file that a server asks for. This one opens none: what the server
-    gets is `outgoing`, whatever it asks for, and only while there is something."""
-
-    outgoing: Iterable[bytes | memoryview] | None = None
-
-    def _read_packet(self, *arguments: Any) -> Any:
-        packet = super()._read_packet(*arguments)
-        outgoing, self.outgoing = self.outgoing, None
-        if outgoing is None or not packet.is_load_local_packet():
-            return packet
-        try:
-            for piece in outgoing:
-                view = memoryview(piece)
-                for start in range(0, len(view), _PACKET_BYTES):
-                    self.write_packet(view[start : start + _PACKET_BYTES])
-        except BaseException:
-            if self.open:
-                self.write_packet(b"")
-                with contextlib.suppress(pymysql.err.Error):  # the caller's error is the cause
-                    super()._read_packet()
-            raise
-        self.write_packet(b"")
-        return super()._read_packet()
-
-
-class _NoClearText:
-    """Refuses to send a password as it is."""
-
-    def __init__(self, _connection: object) -> None: ...
-
-    def authenticate(self, _packet: object) -> NoReturn:
-        raise pymysql.err.OperationalError(2061, "the server asks for the password in clear text")
-
-
 class Connection:
     """A session outside of any transaction, set up for loads into the database `schema`."""
 
-    def __init__(self, settings: Settings, schema: str, *, application: str) -> None:
-        """Raises pymysql.err.Error, OSError."""
+    def __init__(self, settings: Settings, schema: str, *, application: str, idle_seconds: float) -> None:
+        """No wait for the server lasts longer than `idle_seconds` without a sign of life: see `alive.Patience`. Raises
+        pymysql.err.Error, OSError."""
         self.schema = schema
-        self._wire = _wire(settings, application)
+        self._wire = connected(settings, application, _CONNECT_SECONDS)
         try:
+            self._wire.watch_with(patience(self._wire, settings, idle_seconds))
             self.server = _server(self)
             self._set_up()
             # Nobody else can know the name, so whoever holds it is this session.
@@ -217,62 +182,6 @@ _LOCK_WAIT = 1205
 _LISTED = 64  # warnings that the server keeps
 # A remark on the binary log's form, and that VALUES() has a new name.
 _HARMLESS = frozenset((1592, 1287))
-
-
-def _wire(settings: Settings, application: str) -> _Wire:
-    options: dict[str, Any] = {}
-    if is_encrypted(settings):
-        options = {
-            "ssl_ca": settings.ssl_ca,
-            "ssl_cert": settings.ssl_cert,
-            "ssl_key": settings.ssl_key,
-            "ssl_verify_cert": settings.ssl_verify_cert,
-            "ssl_verify_identity": settings.ssl_verify_cert and settings.ssl_verify_identity,
-        }
-        if settings.ssl_verify_cert and settings.ssl_ca is None:
-            options = {"ssl": _trusting_the_system(settings)}
-    else:
-        options = {"ssl_disabled": True, "auth_plugin_map": {b"mysql_clear_password": _NoClearText}}
-    wire = _Wire(
-        host=settings.host,
-        port=settings.port,
-        unix_socket=settings.unix_socket,
-        user=settings.user,
-        password=settings.password or "",
-        charset="utf8mb4",
-        autocommit=True,
-        binary_prefix=True,
-        program_name=application,
-        connect_timeout=15,
-        client_flag=CLIENT.LOCAL_FILES,
-        defer_connect=True,
-        **options,
-    )
-    wire.connect(None if settings.unix_socket else _socket(settings.host, settings.port))
-    return wire
-
-
-def _trusting_the_system(settings: Settings) -> ssl.SSLContext:
-    trusting = ssl.create_default_context()
-    trusting.check_hostname = settings.ssl_verify_identity
-    if settings.ssl_cert:
-        trusting.load_cert_chain(settings.ssl_cert, settings.ssl_key)
-    return trusting
-
-
-def is_encrypted(settings: Settings) -> bool:
-    return settings.ssl or bool(settings.ssl_ca or settings.ssl_cert)
-
-
-def _socket(host: str, port: int) -> socket.socket:
-    """One that notices within some minutes when the other side has gone."""
-    made = socket.create_connection((host, port), 15)
-    made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    for option, seconds in (("TCP_KEEPIDLE", 60), ("TCP_KEEPINTVL", 15), ("TCP_KEEPCNT", 4)):
-        if hasattr(socket, option):
-            made.setsockopt(socket.IPPROTO_TCP, getattr(socket, option), seconds)
-    return made
 
 
 def _server(connection: Connection) -> Server:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pymysql
 
+from headwater.connect.contract import IDLE_SECONDS
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.connection import Connection
 from headwater.connect.destinations.mysql.session import schema_of
@@ -25,7 +26,7 @@ def open(  # noqa: A001 - the contract's word
     del folder, on_wait
     schema = schema_of(settings, source)
     try:
-        connection = Connection(settings, schema, application="headwater rejects")
+        connection = Connection(settings, schema, application="headwater rejects", idle_seconds=IDLE_SECONDS)
     except (*_ERRORS, RuntimeError) as error:
         raise cannot_connect(settings, error) from error
 

@@ -101,7 +101,10 @@ class MySQLWriter:
         request = self._request
         try:
             connection = Connection(
-                self._settings, self._schema, application=f"headwater {request.pipeline or ''} {request.run_id}"[:63]
+                self._settings,
+                self._schema,
+                application=f"headwater {request.pipeline or ''} {request.run_id}"[:63],
+                idle_seconds=request.idle_seconds,
             )
         except (*_DRIVER_ERRORS, RuntimeError) as error:
             raise cannot_connect(self._settings, error) from error

@@ -13,11 +13,13 @@ import psycopg
 from headwater.base.clock import monotonic
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, InputError, RunFailedError
 from headwater.connect.destinations.postgres.address import Address
+from headwater.connect.destinations.postgres.patient import Deadline, PatientConnection, patience
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 
 # How long a pipeline waits for the session of a run that has died: the server looks every second whether we live.
 _PATIENCE_SECONDS = 5.0
+_SETTING_UP_SECONDS = 15.0
 _SETTINGS = {
     "search_path": "pg_catalog",  # every other name is written in full, so nobody can put a function in our way
     "TimeZone": "UTC",
@@ -37,9 +39,10 @@ class Backend(NamedTuple):
     started: str
 
 
-def connect(address: Address, *, application: str) -> Connection:
-    """A session outside of any transaction. Raises psycopg.OperationalError."""
-    connection: Connection = psycopg.connect(
+def connect(address: Address, *, application: str, idle_seconds: float) -> PatientConnection:
+    """A session outside of any transaction. No wait for the server lasts longer than `idle_seconds` without a sign of
+    life: see `alive.Patience`. Raises psycopg.OperationalError."""
+    connection = PatientConnection.connect(
         **address.parameters, application_name=application, autocommit=True, prepare_threshold=None
     )
     try:
@@ -51,11 +54,21 @@ def connect(address: Address, *, application: str) -> Connection:
         calls = ", ".join(
             f"pg_catalog.set_config({literal(name)}, {literal(value)}, false)" for name, value in wanted.items()
         )
+        connection.watch = Deadline(_SETTING_UP_SECONDS)
         execute(connection, f"select {calls}")
+        watch_over(connection, address, idle_seconds)
     except BaseException:
         connection.close()
         raise
     return connection
+
+
+def watch_over(connection: PatientConnection, address: Address, idle_seconds: float) -> None:
+    """Have waits watched, of the process that serves the session from now on: a pooler may give it another one with
+    each transaction."""
+    at = backend(connection)
+    session = f"pid = {at.pid} and backend_start::text = {literal(at.started)}"
+    connection.watch = patience(connection, address, session, seconds=idle_seconds)
 
 
 def execute(connection: Connection, query: str) -> psycopg.Cursor[tuple[Any, ...]]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from headwater.connect.contract import IDLE_SECONDS
 from headwater.connect.destinations.postgres import books
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import cannot_connect, connect, trouble
@@ -33,7 +34,7 @@ def open(  # noqa: A001 - the contract's word
     del on_wait
     at = address(settings, folder / "tls")
     try:
-        connection = connect(at, application="headwater rejects")
+        connection = connect(at, application="headwater rejects", idle_seconds=IDLE_SECONDS)
     except psycopg.OperationalError as error:
         raise cannot_connect(at, error) from error
 

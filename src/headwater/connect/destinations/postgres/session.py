@@ -98,8 +98,10 @@ class PostgresWriter:
                 self._send_early(connection, part)
             if not early.fits(self._early_streams(), commit):
                 self._leave_early()
-        except (psycopg.Error, HeadwaterError, InexactError, LongKeyError):
+        except (psycopg.Error, HeadwaterError, InexactError, LongKeyError) as error:
             self._leave_early()
+            if isinstance(error, HeadwaterError) and error.reference == "no-sign-of-life":
+                raise
 
     def write(self, commit: Commit) -> Receipt:
         begun = self._early_streams()
@@ -128,7 +130,11 @@ class PostgresWriter:
             self._leave_early()
         request = self._request
         try:
-            connection = connect(self._address, application=f"headwater {request.pipeline or ''} {request.run_id}"[:63])
+            connection = connect(
+                self._address,
+                application=f"headwater {request.pipeline or ''} {request.run_id}"[:63],
+                idle_seconds=request.idle_seconds,
+            )
         except psycopg.OperationalError as error:
             raise cannot_connect(self._address, error) from error
         try:

@@ -24,6 +24,8 @@ from headwater.model.catalog import Catalog
 __all__ = ["Settings", "discover", "read", "signature"]
 
 _PLUGIN = "tap-postgres"
+# Queries of the server's own catalog.
+_DISCOVERY_IDLE_SECONDS = 60.0
 
 
 def discover(settings: Settings) -> Catalog:
@@ -59,7 +61,7 @@ def _connected(settings: Settings) -> Iterator[Connection]:
     with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
         at = _address(settings, Path(folder))
         try:
-            connection = connect(at, application="headwater: discovery")
+            connection = connect(at, application="headwater: discovery", idle_seconds=_DISCOVERY_IDLE_SECONDS)
         except psycopg.OperationalError as error:
             raise cannot_connect(at, error) from error
         with contextlib.closing(connection):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 import threading
 from collections.abc import Generator
 
@@ -26,6 +27,7 @@ _SETTINGS = {
     "statement_timeout": "0",  # a read takes as long as it takes
     "idle_in_transaction_session_timeout": "0",
 }
+_CANCEL_SECONDS = 5.0
 
 
 def snapshot(connection: Connection) -> str:
@@ -53,11 +55,14 @@ class Sessions:
     def __init__(self, address: Address, snapshot_id: str) -> None:
         self._address = address
         self._snapshot = snapshot_id
+        # By which the server can be asked what they are at.
+        self.name = f"headwater: reading {secrets.token_hex(8)}"
         self._database: adbc.AdbcDatabase | None = None
         self._lock = threading.Lock()
         self._idle: list[_Session] = []
         self._busy: list[_Session] = []
         self.is_cancelled = False
+        self._is_stuck = False
 
     def batches(self, query: str, batch_bytes: int) -> Generator[pa.RecordBatch, None, None]:
         """The rows of a query in batches of about `batch_bytes`. The server is told when they are not wanted to the
@@ -78,18 +83,33 @@ class Sessions:
                 if is_whole:
                     self._idle.append(session)
             if not is_whole:
-                session.cancel()
-                session.close()
+                if session.cancel():
+                    session.close()
+                else:
+                    self.leave()
 
-    def cancel(self) -> None:
-        """End the queries that run, and let none begin: their readers get an error. From any thread."""
-        with self._lock:
-            self.is_cancelled = True
-            for session in self._busy:
-                session.cancel()
+    def cancel(self) -> bool:
+        """End the queries that run, and let none begin: their readers get an error. False when the server does not take
+        it: then readers wait for ever. From any thread."""
+        self.is_cancelled = True
+        if self._is_stuck or not self._lock.acquire(timeout=_CANCEL_SECONDS):
+            self.leave()
+            return False
+        try:
+            told = [session.cancel() for session in self._busy]
+            self._is_stuck = not all(told)
+        finally:
+            self._lock.release()
+        return not self._is_stuck
+
+    def leave(self) -> None:
+        """The server hangs, and so does who reads from it: nothing is to be waited for."""
+        self.is_cancelled = self._is_stuck = True
 
     def close(self) -> None:
-        """When no query runs any more."""
+        """When no query runs any more, or none ever ends."""
+        if self._is_stuck:
+            return
         for session in self._idle:
             session.close()
         if self._database is not None:
@@ -102,7 +122,7 @@ class Sessions:
                 session = self._idle.pop()
             else:
                 if self._database is None:
-                    self._database = _database(self._address)
+                    self._database = _database(self._address, self.name)
                 session = _Session(self._database, self._snapshot)
             self._busy.append(session)
             if self.is_cancelled:
@@ -134,9 +154,18 @@ class _Session:
             with contextlib.suppress(adbc.Error):
                 statement.close()
 
-    def cancel(self) -> None:
-        with contextlib.suppress(adbc.Error):
-            self._connection.cancel()
+    def cancel(self) -> bool:
+        """False when the server does not take it. The driver would wait for ever, so it waits in a thread of its own;
+        the session is not to be closed then."""
+
+        def tell() -> None:
+            with contextlib.suppress(adbc.Error):
+                self._connection.cancel()
+
+        teller = threading.Thread(target=tell, name="cancel", daemon=True)
+        teller.start()
+        teller.join(_CANCEL_SECONDS)
+        return not teller.is_alive()
 
     def is_alive(self) -> bool:
         """After an error: in what language the server tells of it is for others to choose."""
@@ -159,10 +188,19 @@ class _Session:
             one.close()
 
 
-def _database(address: Address) -> adbc.AdbcDatabase:
+def _database(address: Address, name: str) -> adbc.AdbcDatabase:
     return adbc.AdbcDatabase(
         driver=adbc_driver_postgresql._driver_path(),  # noqa: SLF001 - the package offers no other way past dbapi
-        uri=make_conninfo("", **address.parameters, application_name="headwater: reading"),
+        uri=make_conninfo("", **address.parameters, application_name=name),
+    )
+
+
+def lost(address: Address, error: Exception) -> EnvironmentProblemError:
+    return EnvironmentProblemError(
+        "connection-lost",
+        f"the connection to PostgreSQL at {address.server} was lost",
+        why=address.without_secrets(str(error)),
+        hint="run it again: it goes on from the last checkpoint",
     )
 
 

@@ -12,9 +12,11 @@ import pyarrow as pa
 from headwater.base.ahead import Beat, interleaved
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
+from headwater.connect.alive import Patience, SessionLostError
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.destinations.postgres.address import Address
-from headwater.connect.destinations.postgres.connection import cannot_connect, connect, trouble
+from headwater.connect.destinations.postgres.connection import cannot_connect, connect, literal, trouble
+from headwater.connect.destinations.postgres.patient import patience
 from headwater.connect.sources.postgres import columns, link
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.postgres.query import Query, queries
@@ -36,25 +38,55 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
     """
     bookmarks = Bookmarks(request.state)
     try:
-        holder = connect(address, application="headwater: snapshot")
+        holder = connect(address, application="headwater: snapshot", idle_seconds=request.idle_seconds)
     except psycopg.OperationalError as error:
         raise cannot_connect(address, error) from error
     with contextlib.closing(holder):
         try:
             asked = queries(request.catalog.streams, holder, bookmarks, settings)
             snapshot = link.snapshot(holder)
+            sessions = link.Sessions(address, snapshot)
+            # Its transaction is open, so it stays what answers us; nothing more is asked of it but its end.
+            watch = patience(
+                holder,
+                address,
+                f"application_name = {literal(sessions.name)}",
+                seconds=request.idle_seconds,
+                is_known=False,
+            )
         except psycopg.Error as error:
             raise trouble(address, error, doing="look at its tables") from error
-        with contextlib.closing(link.Sessions(address, snapshot)) as sessions:
-            yield from _all(asked, sessions, address, bookmarks, request)
+        with contextlib.closing(sessions):
+            try:
+                yield from _all(asked, sessions, watch, address, bookmarks, request)
+            except _StuckError:
+                return
+            except SessionLostError as error:
+                raise link.lost(address, error) from error
+
+
+class _StuckError(Exception):
+    """The read is to stop, and the server does not hear of it."""
 
 
 def _all(
-    asked: list[Query], sessions: link.Sessions, address: Address, bookmarks: Bookmarks, request: ReadRequest
+    asked: list[Query],
+    sessions: link.Sessions,
+    watch: Patience,
+    address: Address,
+    bookmarks: Bookmarks,
+    request: ReadRequest,
 ) -> Iterator[Message]:
     def beat() -> None:
         if request.should_stop():
-            sessions.cancel()
+            if not sessions.cancel():
+                raise _StuckError
+            return
+        try:
+            watch.tick()
+        except (RunFailedError, SessionLostError):
+            sessions.leave()
+            raise
 
     found = interleaved(
         [partial(_delivered, query, sessions, address, request) for query in asked],
@@ -66,6 +98,7 @@ def _all(
         unblock=sessions.cancel,
     )
     uncovered: set[str] = set()
+    watch.begin()
     with contextlib.closing(found):
         for item in found:
             if isinstance(item, Note):
@@ -77,6 +110,7 @@ def _all(
                 if isinstance(item, Rows):
                     uncovered.add(item.stream)
                 yield item
+            watch.begin()  # whoever took the item may have taken long over it
     if not uncovered:
         yield Checkpoint(state=bookmarks.encoded())
 

@@ -6,7 +6,7 @@ from headwater.base.errors import EnvironmentProblemError, InputError, RunFailed
 from headwater.connect.contract import ReadRequest, Rows
 from headwater.connect.sources import postgres as source
 
-OURS = "select count(*) from pg_stat_activity where application_name = 'headwater: reading'"
+OURS = "select count(*) from pg_stat_activity where application_name like 'headwater: reading %'"
 
 
 def test_many_tables_are_read_by_one_session(shop):
