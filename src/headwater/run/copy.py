@@ -346,6 +346,7 @@ def _request(
         jobs=step.jobs,
         ahead_bytes=_ahead_bytes(step),
         should_stop=should_stop,
+        idle_seconds=step.idle_timeout_seconds,
     )
 
 
@@ -370,6 +371,7 @@ def opened(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         folder=folder,
         memory_bytes=step.memory_bytes - _ahead_bytes(step) * (1 if step.jobs == 1 else 2),
         on_bad_row="quarantine" if step.extractor.extras.get("on_bad_record") == "quarantine" else "fail",
+        idle_seconds=step.idle_timeout_seconds,
         on_wait=lambda who: run.tell(step.name, Level.INFO, f"waiting for {who}"),
         on_notice=lambda text: run.tell(step.name, Level.WARNING, text),
     )
