@@ -23,14 +23,17 @@ _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _PAGE_BYTES = 8 << 20
 
 
+def is_merged(field: pa.Field) -> bool:
+    """Whether the column is one of those."""
+    return bool((field.metadata or {}).get(_MARK) == FIELD[_MARK])
+
+
 def merged_sources(
     columns: Mapping[str, pa.Field], keys: Sequence[str], reached: Iterable[tuple[str, pa.Field]]
 ) -> frozenset[str]:
     """Of a stream's `columns` those to be merged, where the table (`reached`) holds JSON for them."""
     return frozenset(
-        source
-        for source, held in reached
-        if source not in keys and types.is_json(held) and (columns[source].metadata or {}).get(_MARK) == FIELD[_MARK]
+        source for source, held in reached if source not in keys and types.is_json(held) and is_merged(columns[source])
     )
 
 

@@ -11,9 +11,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Raw, Struct
 
-from headwater.connect import types
+from headwater.connect import members, types
 from headwater.connect.contract import ActivateVersion, Checkpoint, Message, Rows, Schema
 from headwater.connect.singer.schema import json_schema
+
+_MEMBERS = msgspec.json.Decoder(dict[str, Raw])
 
 
 class _SchemaLine(Struct, tag_field="type", tag="SCHEMA", omit_defaults=True):
@@ -39,7 +41,8 @@ class Writer:
 
     Numbers are exact, JSON columns are embedded as they are, timestamps are RFC 3339 with `Z` and microseconds.
     A field that the source did not send is left out. Doubles that JSON has no word for (NaN, infinities) are null.
-    Rejected records have no place in Singer and are not written.
+    Fields that the schema does not know (`_extra`) are written as what they were: members of the record beside those
+    that the schema declares. Rejected records have no place in Singer and are not written.
     """
 
     def __init__(self) -> None:
@@ -52,7 +55,7 @@ class Writer:
             case Schema():
                 line: Struct = _SchemaLine(
                     stream=message.stream,
-                    schema=json_schema(message.columns),
+                    schema=json_schema(_declared(message.columns)),
                     key_properties=message.keys,
                     bookmark_properties=(message.cursor,) if message.cursor else None,
                 )
@@ -74,8 +77,13 @@ class Writer:
         return self._encoder.encode_lines([*map(_RecordLine, repeat(rows.stream), records, repeat(rows.version))])
 
 
+def _declared(columns: pa.Schema) -> pa.Schema:
+    return pa.schema([field for field in columns if not members.is_merged(field)])
+
+
 def _records(rows: Rows) -> list[dict[str, Any]]:
-    batch = rows.batch
+    unknown = [index for index, field in enumerate(rows.batch.schema) if members.is_merged(field)]
+    batch = rows.batch.drop_columns([rows.batch.schema.names[index] for index in unknown]) if unknown else rows.batch
     columns = [_encodable(batch.column(index), batch.schema.field(index)) for index in range(batch.num_columns)]
     # dict, zip and map are loops in C: no bytecode runs per record.
     values = zip(*columns, strict=True) if columns else repeat((), batch.num_rows)
@@ -83,8 +91,17 @@ def _records(rows: Rows) -> list[dict[str, Any]]:
     if rows.missing is not None:
         names = pc.list_flatten(rows.missing).to_pylist()
         for row, name in zip(pc.list_parent_indices(rows.missing).to_pylist(), names, strict=True):
-            del records[row][name]
+            records[row].pop(name, None)  # an unknown field is in no record yet
+    for index in unknown:
+        _add_members(records, rows.batch.column(index))
     return records
+
+
+def _add_members(records: list[dict[str, Any]], objects: pa.Array) -> None:
+    """Only the rows that have unknown fields are looked at one by one; a declared field keeps its value."""
+    present = pc.indices_nonzero(objects.is_valid())
+    for row, text in zip(present.to_pylist(), objects.take(present).to_pylist(), strict=True):
+        records[row] = {**_MEMBERS.decode(text), **records[row]}
 
 
 def _encodable(array: pa.Array, column: pa.Field) -> list[Any]:

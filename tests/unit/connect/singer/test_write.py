@@ -6,6 +6,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 
+from headwater.connect import members
 from headwater.connect.contract import JSON_FIELD, ActivateVersion, Checkpoint, Rejected, Rows, Schema
 from headwater.connect.singer.write import Writer
 
@@ -79,3 +80,19 @@ def test_what_is_written_reads_back(tap):
     found = tap.read(chunks=[writer.encode(schema) + writer.encode(rows(*records))])
     assert found[0].columns.equals(COLUMNS, check_metadata=True)
     assert found[1].batch.to_pylist() == rows(*records).batch.to_pylist()
+
+
+def test_fields_that_the_schema_does_not_know_are_members_of_the_record_again():
+    columns = pa.schema([pa.field("id", pa.int64()), pa.field("_extra", pa.string(), metadata=members.FIELD)])
+    batch = pa.RecordBatch.from_pylist(
+        [{"id": 1}, {"id": 2, "_extra": '{"x":{"y": 1.0},"id":9}'}, {"id": 3}], schema=columns
+    )
+    missing = pa.array([["_extra"], None, None], pa.list_(pa.string()))
+    writer = Writer()
+    assert writer.encode(Schema(stream="s", columns=columns, keys=("id",))) == (
+        b'{"type":"SCHEMA","stream":"s","schema":{"type":"object","properties":{"id":{"type":["null","integer"]}}},'
+        b'"key_properties":["id"]}\n'
+    )
+    lines = writer.encode(Rows(stream="s", batch=batch, missing=missing)).splitlines()
+    assert [json.loads(line)["record"] for line in lines] == [{"id": 1}, {"x": {"y": 1.0}, "id": 2}, {"id": 3}]
+    assert b'"y": 1.0' in lines[1]
