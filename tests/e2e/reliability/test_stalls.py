@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ import pytest
 
 from .conftest import DATABASES, EVERY, rest, times, wait_for_end
 from .test_kill_matrix import Story, hurt, programs
+from .test_restarts import listener
 
 IDLE = {"TAP_NUMBERS__IDLE_TIMEOUT_SECONDS": 2}
 
@@ -129,3 +131,53 @@ def test_a_server_that_hangs(pipeline, warehouse, postgres, until, group_members
     assert "stopped after 3.0 s, the time limit of the run [timed-out]" in hw.stderr
     hw.ok(*made.argv(anew=False), TAP_NUMBERS_PAUSE=0)
     assert warehouse.rows() == made.expected("number")
+
+
+@contextlib.contextmanager
+def stopped(server):
+    """All processes of a server stand still: it keeps its connections, and answers nobody."""
+    first = listener(server.port)
+    family = [first, *(int(pid) for pid in Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in family:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+@pytest.mark.parametrize("warehouse", ["postgres", "mysql"], indirect=True)
+def test_a_server_that_hangs_is_named(pipeline, warehouse, until, group_members, figures, hw):
+    made = pipeline("upsert")
+    process = hw.start(*made.argv(anew=True), **IDLE, TAP_NUMBERS_PAUSE=0.002)
+    until(warehouse.reached, what="a commit")
+    with stopped(warehouse.server):
+        assert wait_for_end(process, until, group_members, hw.root) == 1
+    product = {"postgres": "PostgreSQL", "mysql": "MySQL"}[warehouse.name]
+    said_so = f"error: {product} at 127.0.0.1:{warehouse.server.port} did nothing for 2.0 s [no-sign-of-life]"
+    assert said_so in hw.stderr
+    assert warehouse.rows() == made.expected("number", warehouse.reached())
+    hw.ok(*made.argv(anew=False), TAP_NUMBERS_PAUSE=0)
+    assert warehouse.rows() == made.expected("number")
+    figures("hang", f"server × {warehouse.name}")
+
+
+def test_a_source_server_that_hangs_is_named(postgres, until, group_members, figures, hw):
+    postgres.sql("drop database if exists slow with (force)")
+    postgres.sql("create database slow")
+    postgres.sql("create view slow as select n as id, pg_sleep(0.1)::text from generate_series(1, 1000) n", "slow")
+    config = {"host": postgres.host, "port": postgres.port, "user": postgres.user, "password": postgres.password}
+    tap = {"name": "tap-postgres", "variant": "headwater", "config": {**config, "database": "slow"}}
+    loader = {"name": "target-duckdb", "variant": "headwater"}
+    hw.write("headwater.yml", json.dumps({"plugins": {"extractors": [tap], "loaders": [loader]}}))
+    process = hw.start("run", "tap-postgres", "target-duckdb", TAP_POSTGRES__IDLE_TIMEOUT_SECONDS=2)
+    reads = "select 1 from pg_stat_activity where application_name like 'headwater: reading %' and state = 'active'"
+    until(lambda: postgres.sql(reads), what="the query")
+    rest(0.5)
+    with stopped(postgres):
+        assert wait_for_end(process, until, group_members, hw.root) == 1
+    said_so = f"error: PostgreSQL at 127.0.0.1:{postgres.port} did nothing for 2.0 s [no-sign-of-life]"
+    assert said_so in hw.stderr
+    figures("hang", "source server × postgres")

@@ -27,6 +27,8 @@ _SETTINGS = {
     "statement_timeout": "0",  # a read takes as long as it takes
     "idle_in_transaction_session_timeout": "0",
 }
+# From PostgreSQL 14 on: a query whose reader has died does not run on.
+_ENDS_WITH_US = "select set_config(name, '1s', true) from pg_settings where name = 'client_connection_check_interval'"
 _CANCEL_SECONDS = 5.0
 
 
@@ -135,7 +137,8 @@ class _Session:
         self._connection = adbc.AdbcConnection(database)
         settings = ", ".join(f"set_config({literal(name)}, {literal(to)}, true)" for name, to in _SETTINGS.items())
         try:
-            for statement in (_BEGIN, f"set transaction snapshot {literal(snapshot_id)}", f"select {settings}"):
+            snapshot = f"set transaction snapshot {literal(snapshot_id)}"
+            for statement in (_BEGIN, snapshot, f"select {settings}", _ENDS_WITH_US):
                 self._run(statement)
         except BaseException:
             self.close()

@@ -81,7 +81,7 @@ def test_a_limit_of_the_server_is_named(shop):
 
 @pytest.mark.parametrize("lock", ["lock tables users write", "start transaction; update users set name = 'x'"])
 def test_a_table_that_another_session_holds(shop, monkeypatch, lock):
-    monkeypatch.setattr(staged, "_MOST_ATTEMPTS", 2)
+    monkeypatch.setitem(staged.steadily.__kwdefaults__, "most", 2)
     monkeypatch.setitem(connection._SETTINGS, "lock_wait_timeout", "1")
     monkeypatch.setitem(connection._SETTINGS, "innodb_lock_wait_timeout", "1")
     shop.load([A])

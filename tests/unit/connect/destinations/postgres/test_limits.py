@@ -130,7 +130,7 @@ def test_a_load_that_needs_more_temporary_space_than_it_gets(shop, role, monkeyp
 
 
 def test_a_table_that_another_session_holds(shop, monkeypatch):
-    monkeypatch.setattr(staged, "_MOST_ATTEMPTS", 2)
+    monkeypatch.setitem(staged.steadily.__kwdefaults__, "most", 2)
     monkeypatch.setitem(connection._SETTINGS, "lock_timeout", "100ms")
     shop.load([A])
     with shop.server.connect("unit") as other:
