@@ -35,7 +35,7 @@ from headwater.run import extract_load, runner
 from headwater.run.keeping import Keeping
 from headwater.store.catalogs import Catalogs
 from headwater.store.run_folders import RunFolders
-from headwater.store.states import SystemDbStates
+from headwater.store.state_system_db import SystemDbStates
 from headwater.store.system_db import SystemDb
 
 _BATCH_ROWS = 40_000

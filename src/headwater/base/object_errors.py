@@ -67,5 +67,10 @@ def problem(address: str, text: str, hints: Hints, *, secrets: Sequence[str] = (
     )
 
 
+def is_no_bucket(text: str) -> bool:
+    """Whether a library that misses an object misses its bucket."""
+    return _NO_BUCKET.search(text) is not None
+
+
 def no_bucket(address: str, hints: Hints, why: str | None = None) -> EnvironmentProblemError:
     return EnvironmentProblemError("no-such-bucket", f"there is no bucket for `{address}`", why=why, hint=hints.bucket)

@@ -27,12 +27,14 @@ class State(Struct, frozen=True, kw_only=True):
     `by_user` is true when a person set or cleared it: it then outranks the checkpoint that stands with the data,
     once. `partial` holds a state to be merged over `value` when read (Meltano's merge strategy). `with_data` is
     true for a copy of a checkpoint that stands with the data: a destination without that checkpoint has lost its
-    data too, or is another one.
+    data too, or is another one. `raw` is what a person set without validation and what has no Singer state in it: it
+    is shown, and a run starts as if there were nothing.
     """
 
     state_id: str
     value: str | None
     partial: str | None = None
+    raw: str | None = None
     by_user: bool = False
     with_data: bool = False
     run_id: str | None = None

@@ -12,7 +12,7 @@ from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
 from headwater.model.plan import Plan
 from headwater.model.plugin import Plugin, PluginKind, Resolved
-from headwater.model.setting import Value
+from headwater.model.setting import Setting, Value
 from headwater.ops.definitions import lookup
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
@@ -39,10 +39,10 @@ def facts(workspace: Workspace) -> build.Facts:
     )
 
 
-def settings(workspace: Workspace) -> dict[str, Value]:
-    """The project's own settings, resolved."""
+def settings(workspace: Workspace, more: Sequence[Setting] = ()) -> dict[str, Value]:
+    """The project's own settings, resolved; `more` are declared elsewhere."""
     return project_settings(
-        workspace.project, env=workspace.environ, dotenv=workspace.dotenv, environment=workspace.environment
+        workspace.project, env=workspace.environ, dotenv=workspace.dotenv, environment=workspace.environment, more=more
     )
 
 

@@ -100,13 +100,14 @@ def project_settings(
     dotenv: Mapping[str, str],
     flags: Mapping[str, Any] | None = None,
     environment: Environment | None = None,
+    more: Sequence[Setting] = (),
 ) -> dict[str, Value]:
-    """All project settings by name, those the file alone knows too. Strongest first: flag, variable, `.env`, file,
-    default; within variables `HEADWATER_X` beats `MELTANO_X`.
+    """All project settings by name, those in `more` and those the file alone knows too. Strongest first: flag,
+    variable, `.env`, file, default; within variables `HEADWATER_X` beats `MELTANO_X`.
 
     Raises InputError (`wrong-setting-type`).
     """
-    known = {setting.name: setting for setting in PROJECT_SETTINGS}
+    known = {setting.name: setting for setting in (*PROJECT_SETTINGS, *more)}
     for name, value in project.settings.items():
         known.setdefault(name, Setting(name=name, kind=inferred_kind(value)))
     scope = {**dotenv, **env}

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote, unquote
 
-import msgspec
-from msgspec import Struct
-
 from headwater.base.errors import EnvironmentProblemError
 from headwater.base.files import cannot_write, locked, write_atomic
 from headwater.model.run import State
-
-GENERATIONS = 5
+from headwater.store import state_form
+from headwater.store.locks import Lock, try_lock
+from headwater.store.state_form import GENERATIONS, NAME, damaged_text, is_same_generation, none_left
 
 
 class FolderStates:
-    """A folder per state id with `state.json`, as Meltano writes it plus what only we keep, below `headwater`.
+    """A folder per state id with `state.json`, in the form that Meltano reads too.
 
-    `state.json.1` is the generation before, and so on. A file that is not readable is passed over with a warning.
+    `state.json.1` is the generation before, and so on. A file that is not readable is passed over with a warning. One
+    that is not there is no state, whatever is left of older ones: so Meltano and people clear one.
     """
 
     def __init__(self, root: Path, warn: Callable[[str], None]) -> None:
@@ -37,12 +34,14 @@ class FolderStates:
             try:
                 text = path.read_bytes()
             except FileNotFoundError:
+                if generation == 0:
+                    return None
                 continue
             except OSError as error:
                 raise cannot_write(path, error) from error
             try:
-                return _from_file(state_id, text)
-            except (msgspec.DecodeError, UnicodeDecodeError, ValueError):
+                return state_form.read(state_id, text)[0]
+            except ValueError:
                 self._warn(damaged_text(f"`{path}`"))
                 damaged = True
         if damaged:
@@ -62,101 +61,21 @@ class FolderStates:
                 return None
             if old and not is_same_generation(old, new):
                 _shift(file)
-            write_atomic(file, _to_file(new), mode=0o600)
+            write_atomic(file, state_form.written(new), mode=0o600)
             return new
 
     def ids(self) -> list[str]:
-        if not self._root.is_dir():
-            return []
-        known = [unquote(path.parent.name) for path in self._root.glob("*/state.json")]
-        return sorted(state_id for state_id in known if self._has_state(state_id))
+        return sorted(unquote(path.parent.name) for path in self._root.glob(f"*/{NAME}"))
 
-    def _has_state(self, state_id: str) -> bool:
-        try:
-            state = self.read(state_id)
-        except EnvironmentProblemError:
-            return True
-        return state is not None and (state.value is not None or state.partial is not None)
+    def hold(self, state_id: str, owner: str) -> Lock | None:
+        return try_lock(self._file(state_id).parent / ".run.lock", owner)
+
+    def close(self) -> None:
+        """Nothing is open."""
 
     def _file(self, state_id: str) -> Path:
         folder = quote(state_id, safe=" :@+,=~!()[]{}&;'$^").replace("..", "%2E%2E")
-        return self._root / folder / "state.json"
-
-
-def digest(state: State) -> str:
-    """Tells whether a state is still the one that was kept: a flipped bit may well leave it readable."""
-    kept = (state.value, state.partial, state.by_user, state.with_data, state.run_id, state.updated_at)
-    return hashlib.blake2b(msgspec.json.encode(kept), digest_size=16).hexdigest()
-
-
-def damaged_text(place: str) -> str:
-    return (
-        f"{place} is damaged, or was edited without `headwater state`: going on from the generation before it, so "
-        "rows may come again"
-    )
-
-
-def none_left(state_id: str, place: str) -> EnvironmentProblemError:
-    return EnvironmentProblemError(
-        "damaged-state",
-        f"no readable state of `{state_id}` is left at {place}",
-        hint=f"headwater state set '{state_id}' JSON, or headwater state clear '{state_id}'",
-    )
-
-
-class _Wrapped(Struct, forbid_unknown_fields=True):
-    singer_state: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-
-
-class _Kept(Struct, omit_defaults=True, forbid_unknown_fields=True):
-    by_user: bool = False
-    with_data: bool = False
-    run_id: str | None = None
-    updated_at: str = ""
-    digest: str | None = None
-
-
-class _File(Struct, forbid_unknown_fields=True):
-    completed: _Wrapped = msgspec.field(default_factory=_Wrapped)
-    partial: _Wrapped = msgspec.field(default_factory=_Wrapped)
-    headwater: _Kept = msgspec.field(default_factory=_Kept)
-
-
-def _from_file(state_id: str, text: bytes) -> State:
-    """Raises ValueError for a text that is not what was once written. One without a digest, as Meltano or a person
-    writes it, is taken as it is."""
-    file = msgspec.json.decode(text, type=_File)
-    state = State(
-        state_id=state_id,
-        value=_unwrapped(file.completed),
-        partial=_unwrapped(file.partial),
-        by_user=file.headwater.by_user,
-        with_data=file.headwater.with_data,
-        run_id=file.headwater.run_id,
-        updated_at=file.headwater.updated_at,
-    )
-    if file.headwater.digest not in (None, digest(state)):
-        raise ValueError("the digest is that of another state")
-    return state
-
-
-def _to_file(state: State) -> bytes:
-    kept = _Kept(
-        by_user=state.by_user,
-        with_data=state.with_data,
-        run_id=state.run_id,
-        updated_at=state.updated_at,
-        digest=digest(state),
-    )
-    return msgspec.json.encode(_File(completed=_wrapped(state.value), partial=_wrapped(state.partial), headwater=kept))
-
-
-def _wrapped(text: str | None) -> _Wrapped:
-    return _Wrapped(msgspec.UNSET if text is None else msgspec.Raw(text.encode()))
-
-
-def _unwrapped(wrapped: _Wrapped) -> str | None:
-    return None if wrapped.singer_state is msgspec.UNSET else bytes(wrapped.singer_state).decode()
+        return self._root / folder / NAME
 
 
 def _generation(file: Path, number: int) -> Path:
@@ -169,9 +88,4 @@ def _shift(file: Path) -> None:
         if (path := _generation(file, number)).exists():
             path.replace(_generation(file, number + 1))
     if file.exists():
-        os.link(file, _generation(file, 1))
-
-
-def is_same_generation(old: State, new: State) -> bool:
-    """Within a run only the newest state counts; between runs each is kept."""
-    return new.run_id is not None and old.run_id == new.run_id and old.by_user == new.by_user
+        write_atomic(_generation(file, 1), file.read_bytes(), mode=0o600)

@@ -8,26 +8,19 @@ generations are kept, one a run.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from pathlib import Path
-from typing import Any, Protocol, cast
-from urllib.parse import unquote, urlsplit
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from fnmatch import fnmatchcase
+from functools import partial as bound
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 
 from headwater.base import clock
-from headwater.base.errors import InputError
+from headwater.base.errors import EnvironmentProblemError, InputError
 from headwater.base.failpoint import reach
 from headwater.model.run import State
-from headwater.store.state_folder import (
-    GENERATIONS,
-    FolderStates,
-    damaged_text,
-    digest,
-    is_same_generation,
-    none_left,
-)
-from headwater.store.system_db import SystemDb
+from headwater.store import state_form
 
 
 class StateBackend(Protocol):
@@ -43,22 +36,57 @@ class StateBackend(Protocol):
         ...
 
     def ids(self) -> list[str]:
-        """All ids that have a state, sorted."""
+        """All ids that may have a state, sorted: a cleared one can be among them."""
         ...
 
+    def hold(self, state_id: str, owner: str) -> Held | None:
+        """Keep others off the pipeline, also those on other machines, until `release` or the end of this process or
+        session. None when somebody holds it."""
+        ...
 
-def open_backend(uri: str, db: SystemDb, *, warn: Callable[[str], None] = lambda _text: None) -> StateBackend:
-    """`systemdb` or `file:///folder`. `warn` hears of damaged states that an older generation stood in for."""
-    if uri == "systemdb":
-        return SystemDbStates(db, warn)
-    parts = urlsplit(uri)
-    if parts.scheme == "file" and parts.path:
-        return FolderStates(Path(unquote(parts.netloc + parts.path)), warn)
-    raise InputError(
-        "unknown-state-backend",
-        f"states can't be kept at `{uri}`",
-        hint="headwater config set meltano state_backend.uri systemdb (or file:///a/folder)",
-    )
+    def close(self) -> None: ...
+
+
+class Held(Protocol):
+    def release(self) -> None: ...
+
+
+class Unguarded:
+    """Where nobody else can be kept off: what is held is nothing."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+class Listed(NamedTuple):
+    """`state` is None when none of its generations is readable."""
+
+    state_id: str
+    state: State | None
+
+
+_AT_ONCE = 8  # reads
+
+
+def listed(backend: StateBackend, pattern: str = "*") -> list[Listed]:
+    """The states whose id matches the glob, sorted, without those that were cleared."""
+
+    def read(state_id: str) -> Listed | None:
+        try:
+            state = backend.read(state_id)
+        except EnvironmentProblemError as error:
+            if error.reference != "damaged-state":
+                raise
+            return Listed(state_id, None)
+        return None if state is None or is_cleared(state) else Listed(state_id, state)
+
+    wanted = [state_id for state_id in backend.ids() if fnmatchcase(state_id, pattern)]
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return [found for found in pool.map(read, wanted) if found is not None]
+
+
+def is_cleared(state: State) -> bool:
+    return state.value is None and state.partial is None and state.raw is None
 
 
 def merged(state: State | None) -> str | None:
@@ -107,33 +135,75 @@ def save(
     return written is not None
 
 
-def set_state(backend: StateBackend, state_id: str, text: str) -> None:
-    """A person's word: replaces what stands, also by `{}`. Raises InputError (`invalid-state`)."""
-    value = singer_state(text)
-    backend.update(state_id, lambda _old: _now(State(state_id=state_id, value=value, by_user=True)))
+def set_state(backend: StateBackend, state_id: str, text: str, *, validate: bool = True) -> None:
+    """A person's word, as `{"singer_state": …}`: replaces what stands, also by an empty one. Raises InputError
+    (`invalid-state`); without validation only for what is no JSON object."""
+    value, raw = _given(text)
+    if validate and (raw is not None or value is None):
+        raise _unwrapped(text)
+    if value is not None and validate:
+        _checked(value)
+    backend.update(state_id, lambda _old: _now(State(state_id=state_id, value=value, raw=raw, by_user=True)))
+
+
+def replace_state(backend: StateBackend, state_id: str, text: str, *, instead_of: str | None) -> None:
+    """Set a state if the one that stands is still `instead_of`, as `shown` gives it. Raises InputError
+    (`invalid-state`, `state-changed`)."""
+    value, raw = _given(text)
+    if raw is not None or value is None:
+        raise _unwrapped(text)
+    _checked(value)
+
+    def change(old: State | None) -> State:
+        if shown(old) != instead_of and not (old is not None and old.by_user and old.value == value):
+            raise InputError(
+                "state-changed",
+                f"the state of `{state_id}` has changed meanwhile: it is left as it is",
+                hint=f"headwater state edit '{state_id}'",
+            )
+        return _now(State(state_id=state_id, value=value, by_user=True))
+
+    backend.update(state_id, change)
 
 
 def merge_state(backend: StateBackend, state_id: str, text: str) -> None:
-    """Merge a state over the one that stands. Raises InputError (`invalid-state`)."""
-    over = singer_state(text)
+    """Add a state to the one that stands, as a partial one. Raises InputError (`invalid-state`)."""
+    over, raw = _given(text)
+    if raw is not None or over is None:
+        raise _unwrapped(text)
+    added = _checked(over)
 
     def change(old: State | None) -> State:
-        return _now(State(state_id=state_id, value=merge_text(merged(old), over), by_user=True))
+        value, before, odd = (old.value, old.partial, old.raw) if old else (None, None, None)
+        partial = merge_text(before, added)
+        return _now(State(state_id=state_id, value=value, partial=partial, raw=odd, by_user=True))
 
     backend.update(state_id, change)
 
 
 def clear_state(backend: StateBackend, state_id: str) -> bool:
-    """The next run starts from the beginning. False when there was no state."""
-    before = backend.read(state_id)
-    backend.update(state_id, lambda _old: _now(State(state_id=state_id, value=None, by_user=True)))
-    return merged(before) is not None
+    """The next run starts from the beginning. False when there was no state, and then nothing is written."""
+    found = False
+
+    def change(old: State | None) -> State | None:
+        nonlocal found
+        found = old is not None and not is_cleared(old)
+        return _now(State(state_id=state_id, value=None, by_user=True)) if found else None
+
+    try:
+        backend.read(state_id)
+    except EnvironmentProblemError as error:
+        if error.reference != "damaged-state":
+            raise
+        backend.update(state_id, lambda _old: _now(State(state_id=state_id, value=None, by_user=True)))
+        return True
+    backend.update(state_id, change)
+    return found
 
 
 def copy_state(backend: StateBackend, source: str, target: str) -> None:
     """Raises InputError (`no-such-state`)."""
-    state = backend.read(source)
-    value = merged(state)
+    value = merged(backend.read(source))
     if value is None:
         raise InputError("no-such-state", f"there is no state for `{source}`", hint="headwater state list")
     backend.update(target, lambda _old: _now(State(state_id=target, value=value, by_user=True)))
@@ -142,102 +212,73 @@ def copy_state(backend: StateBackend, source: str, target: str) -> None:
 def move_state(backend: StateBackend, source: str, target: str) -> None:
     """Raises InputError (`no-such-state`)."""
     copy_state(backend, source, target)
-    clear_state(backend, source)
+    if source != target:
+        clear_state(backend, source)
 
 
-def singer_state(text: str) -> str:
-    """A state's own text, taken out of Meltano's `{"singer_state": …}` where it stands in one. Raises InputError."""
+def import_states(
+    backend: StateBackend, states: Mapping[str, tuple[str | None, str | None]], *, by_user: bool = True
+) -> int:
+    """Set states by id from what Meltano calls `completed` and `partial`, as JSON. All are checked before the first
+    is written. Raises InputError (`invalid-state`)."""
+    found = [_imported(state_id, *texts, by_user=by_user) for state_id, texts in states.items()]
+    for state in found:
+        backend.update(state.state_id, bound(_put, state))
+    return len(found)
+
+
+def _put(state: State, _old: State | None) -> State:
+    return _now(state)
+
+
+def _imported(state_id: str, completed: str | None, partial: str | None, *, by_user: bool) -> State:
+    value, raw = _given(completed) if completed is not None else (None, None)
+    over, odd = _given(partial) if partial is not None else (None, None)
+    if odd is not None:
+        raise InputError("invalid-state", f"the partial state of `{state_id}` has no `singer_state`", why=odd[:80])
+    return State(state_id=state_id, value=value, partial=over, raw=raw, by_user=by_user)
+
+
+def shown(state: State | None) -> str:
+    """What `state get` prints: `{"singer_state": …}`, `{}` when there is none."""
+    if state is None:
+        return "{}"
+    if state.raw is None:
+        return state_form.wrapped(merged(state))
+    return merge_text(state.raw, state_form.wrapped(state.partial)) if state.partial else state.raw
+
+
+def is_valid(state: State | None) -> bool:
+    """Whether a tap can be given it."""
+    value = merged(state)
+    return value is not None and value.lstrip()[:1] == "{"
+
+
+def _given(text: str) -> tuple[str | None, str | None]:
     try:
-        found = json.loads(text)
+        return state_form.unwrapped(text)
     except ValueError as error:
         raise InputError(
             "invalid-state",
-            "the state is not JSON",
+            "the state is not a JSON object",
             why=str(error),
-            hint="""headwater state set ID '{"bookmarks": {}}'""",
+            hint="""headwater state set ID '{"singer_state": {}}'""",
         ) from error
-    if not isinstance(found, dict):
-        raise InputError("invalid-state", "the state is not a JSON object", why=text[:80])
-    if set(found) == {"singer_state"}:
-        if not isinstance(found["singer_state"], dict):
-            raise InputError("invalid-state", "the `singer_state` is not a JSON object", why=text[:80])
-        return bytes(msgspec.json.decode(text, type=dict[str, msgspec.Raw])["singer_state"]).decode()
-    return text
 
 
-class SystemDbStates:
-    """States in the system database."""
-
-    label = "system database"
-
-    def __init__(self, db: SystemDb, warn: Callable[[str], None] = lambda _text: None) -> None:
-        self._db = db
-        self._warn = warn
-
-    def read(self, state_id: str) -> State | None:
-        rows = self._db.rows(f"{_SELECT} where state_id = ? order by generation desc", state_id)
-        for row in rows:
-            state = _from_row(state_id, row)
-            if row[-1] in (None, digest(state)):  # those of former releases have none
-                return state
-            self._warn(damaged_text(f"the state of `{state_id}` in `{self._db.path}`"))
-        if rows:
-            raise none_left(state_id, f"`{self._db.path}`")
-        return None
-
-    def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
-        with self._db.transaction() as connection:
-            row = connection.execute(
-                f"{_SELECT} where state_id = ? order by generation desc limit 1", (state_id,)
-            ).fetchone()
-            old = _from_row(state_id, row) if row else None
-            new = change(old)
-            if new is None:
-                return None
-            generation = row[0] if row else 0
-            if not (old and is_same_generation(old, new)):
-                generation += 1
-            connection.execute(
-                "insert or replace into states values (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    state_id,
-                    generation,
-                    new.value,
-                    new.partial,
-                    int(new.by_user),
-                    int(new.with_data),
-                    new.run_id,
-                    new.updated_at,
-                    digest(new),
-                ),
-            )
-            connection.execute(
-                "delete from states where state_id = ? and generation <= ?", (state_id, generation - GENERATIONS)
-            )
-            return new
-
-    def ids(self) -> list[str]:
-        rows = self._db.rows(
-            "select state_id from states s where (value is not null or partial is not null) and generation = "
-            "(select max(generation) from states t where t.state_id = s.state_id) order by state_id"
-        )
-        return [cast("str", state_id) for (state_id,) in rows]
-
-
-_SELECT = "select generation, value, partial, by_user, with_data, run_id, updated_at, digest from states"
-
-
-def _from_row(state_id: str, row: tuple[Any, ...]) -> State:
-    _, value, partial, by_user, with_data, run_id, updated_at, _ = row
-    return State(
-        state_id=state_id,
-        value=value,
-        partial=partial,
-        by_user=bool(by_user),
-        with_data=bool(with_data),
-        run_id=run_id,
-        updated_at=updated_at,
+def _unwrapped(text: str) -> InputError:
+    return InputError(
+        "invalid-state",
+        "the state has no `singer_state`",
+        why=text[:80],
+        hint="""wrap it as {"singer_state": {…}}, or set it as it is: headwater state set --no-validate ID JSON""",
     )
+
+
+def _checked(value: str) -> str:
+    if value.lstrip()[:1] != "{":
+        raise InputError("invalid-state", "the `singer_state` is not a JSON object", why=value[:80])
+    return value
 
 
 def _now(state: State) -> State:

@@ -55,6 +55,13 @@ MIGRATIONS = (
     """
     alter table states add column digest text;
     """,
+    """
+    alter table states add column raw text;
+    create table taken_over (
+      source text primary key,
+      at text not null
+    ) strict, without rowid;
+    """,
 )
 
 
@@ -65,11 +72,12 @@ def file(home: Path) -> Path:
 class SystemDb:
     """One connection, safe to use from any thread. Transactions are short; several processes may have it open."""
 
-    def __init__(self, home: Path) -> None:
-        self.path = file(home)
+    def __init__(self, home: Path, path: Path | None = None) -> None:
+        """`path` is for states only, where the project says that they are kept elsewhere than in `home`."""
+        self.path = path or file(home)
         self._lock = threading.RLock()
         try:
-            home.mkdir(parents=True, exist_ok=True)
+            self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(mode=0o600)  # states may hold values of the source
             self._connection = sqlite3.connect(
                 self.path, timeout=30, isolation_level=None, check_same_thread=False, cached_statements=32

@@ -13,7 +13,8 @@ from headwater.run import extract_load, invoke, runner
 from headwater.run.keeping import Keeping
 from headwater.store.catalogs import Catalogs
 from headwater.store.run_folders import RunFolders
-from headwater.store.states import SystemDbStates, merged
+from headwater.store.state_system_db import SystemDbStates
+from headwater.store.states import merged
 from headwater.store.system_db import SystemDb
 
 SCHEMA = '{"type":"SCHEMA","stream":"s","schema":{"properties":{"id":{"type":"integer"}}},"key_properties":["id"]}'

@@ -189,7 +189,7 @@ def test_the_checkpoint_that_stands_with_the_data_outranks_the_copy(lab, into):
 
 def test_what_a_person_sets_outranks_it_once(lab, into):
     lab.run(THREE, into())
-    states.set_state(lab.keeping.states, "dev:tap-x-to-target-x", '{"n":1}')
+    states.set_state(lab.keeping.states, "dev:tap-x-to-target-x", '{"singer_state":{"n":1}}')
     lab.run(STATE + "; say(schema); state(5)", into())
     assert lab.lines == ['{"n":1}']
     lab.run(STATE, into())

@@ -41,7 +41,7 @@ def test_the_next_run_starts_from_the_state_and_gets_config_and_catalog(lab):
 
 
 def test_a_full_refresh_starts_from_the_beginning_and_keeps_the_other_bookmarks(lab):
-    states.set_state(lab.keeping.states, "dev:tap-x-to-target-x", '{"n":1,"other":5}')
+    states.set_state(lab.keeping.states, "dev:tap-x-to-target-x", '{"singer_state":{"n":1,"other":5}}')
     lab.run(THREE + "; log(str('--state' in sys.argv))", full_refresh=True)
     assert lab.lines == ["False"]
     assert lab.state == '{"n":3,"other":5}'
