@@ -11,7 +11,8 @@ from headwater.base.text import did_you_mean
 
 
 class LazyGroup(click.Group):
-    """A group whose commands are given as `name: (module, one-line help)`."""
+    """A group whose commands are given as `name: (module, one-line help)`; `module:function` where the function is not
+    called `command`."""
 
     def __init__(self, *args: object, table: dict[str, tuple[str, str]], **kwargs: object) -> None:
         super().__init__(*args, **kwargs)  # type: ignore[arg-type]  # click's own signature, passed through
@@ -24,8 +25,8 @@ class LazyGroup(click.Group):
         if cmd_name not in self.table:
             guess = did_you_mean(cmd_name, self.table)
             ctx.fail(f"No such command '{cmd_name}'." + (f" Did you mean '{guess}'?" if guess else ""))
-        module = importlib.import_module(self.table[cmd_name][0])
-        return cast("click.Command", module.command)
+        module, _, name = self.table[cmd_name][0].partition(":")
+        return cast("click.Command", getattr(importlib.import_module(module), name or "command"))
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's signature
         with formatter.section("Commands"):

@@ -27,6 +27,8 @@ COMMANDS = {
     "job": (f"{_HERE}.job", "Name lists of blocks"),
     "schedule": (f"{_HERE}.schedule", "Say when jobs are due, and run one by name"),
     "run": (f"{_HERE}.run", "Run pipelines, commands and jobs"),
+    "el": (f"{_HERE}.el", "Run one extractor into one loader"),
+    "elt": (f"{_HERE}.el:with_transform", "Run one extractor into one loader, then dbt"),
     "invoke": (f"{_HERE}.invoke", "Run a plugin's program or command"),
     "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),
     "logs": (f"{_HERE}.logs", "Show past runs"),

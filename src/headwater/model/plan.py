@@ -43,7 +43,8 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
 
     `state_id` is None for a run without state: none is read and none written. A native loader commits at the first
     checkpoint after `commit_bytes` or `commit_seconds`. `jobs` streams of a native source may be read at a time. A
-    plugin that shows no sign of life for `idle_timeout_seconds` is stopped.
+    plugin that shows no sign of life for `idle_timeout_seconds` is stopped. A step that fails is done again, up to
+    `retries` times.
     """
 
     name: str
@@ -68,6 +69,7 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     memory_bytes: int = 256 << 20
     jobs: int = 1
     idle_timeout_seconds: float = 10_800.0
+    retries: int = 0
 
 
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
@@ -78,6 +80,7 @@ class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
     command: str | None
     argv: tuple[str, ...]
     cwd: str
+    retries: int = 0
 
 
 class Build(Struct, frozen=True, kw_only=True, tag="build"):
@@ -88,6 +91,7 @@ class Build(Struct, frozen=True, kw_only=True, tag="build"):
     verb: str  # `build`, `check`
     folder: str
     warehouse: Block
+    retries: int = 0
 
 
 Step = ExtractLoad | Invoke | Build
@@ -95,7 +99,8 @@ Step = ExtractLoad | Invoke | Build
 
 class Plan(Struct, frozen=True, kw_only=True):
     """Steps run in order; the first that fails ends the run. `root` is the project folder, `home` the folder
-    for what the program itself keeps (`.headwater`)."""
+    for what the program itself keeps (`.headwater`). Up to `parallel` pipelines that stand next to each other run at
+    a time. A failed step that has retries left waits `retry_seconds` (and each time twice as long) before the next."""
 
     run_id: str
     root: str
@@ -105,3 +110,5 @@ class Plan(Struct, frozen=True, kw_only=True):
     trigger: str = "cli"
     state_uri: str = "systemdb"
     timeout_seconds: float | None = None
+    parallel: int = 1
+    retry_seconds: float = 2.0

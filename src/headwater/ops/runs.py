@@ -11,14 +11,15 @@ from typing import Any
 
 import msgspec
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base import failpoint
-from headwater.base.errors import ExitCode, InputError
+from headwater.base.errors import ExitCode, InputError, Where
 from headwater.base.redact import MASK
 from headwater.model.event import Emit, Event, Level, Notice, Outcome, Problem, StepFinished, StreamFigures
 from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Plan, Step
-from headwater.model.plugin import Plugin
-from headwater.ops import planning, plugins, states
+from headwater.model.plugin import Plugin, PluginKind
+from headwater.ops import planning, plugins, resuming
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import blocks, build
@@ -26,6 +27,7 @@ from headwater.run import extract_load, invoke
 from headwater.run.cancel import Cancel
 from headwater.run.keeping import Keeping
 from headwater.run.runner import Executor, Run, execute
+from headwater.store import states
 from headwater.store.catalogs import Catalogs
 from headwater.store.run_folders import RunFolders
 from headwater.store.runs import RunLog, Runs
@@ -33,18 +35,52 @@ from headwater.store.system_db import SystemDb
 
 
 class Request(Struct, frozen=True, kw_only=True):
-    """What `headwater run` was asked for."""
+    """What `headwater run`, `el` or `elt` was asked for. `select` and `exclude` are patterns of streams, for this run
+    only. `resume` leaves out the steps that the last run of the same blocks has done. `name` is what the run is called
+    in the run store: its blocks, unless it is given."""
 
     blocks: tuple[str, ...]
+    name: str | None = None
     full_refresh: bool = False
     refresh_catalog: bool = False
     no_state_update: bool = False
     force: bool = False
     state_id_suffix: str | None = None
     state_strategy: str = "auto"
+    state_id: str | None = None
+    select: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    catalog: str | None = None
+    state: str | None = None
+    transform: str = "skip"
     run_id: str | None = None
     timeout: float | None = None
     jobs: int | None = None
+    parallel: int = 1
+    retries: int | None = None
+    retry_seconds: float = 2.0
+    resume: bool = False
+
+    @property
+    def called(self) -> str:
+        return self.name or " ".join(self.blocks)
+
+    @property
+    def options(self) -> build.Options:
+        return build.Options(
+            full_refresh=self.full_refresh,
+            refresh_catalog=self.refresh_catalog,
+            no_state_update=self.no_state_update,
+            force=self.force,
+            state_id=self.state_id,
+            state_id_suffix=self.state_id_suffix,
+            state_strategy=self.state_strategy,
+            catalog_file=self.catalog,
+            state_file=self.state,
+            select_filter=(*self.select, *(f"!{pattern}" for pattern in self.exclude)),
+            retries=self.retries,
+            jobs=self.jobs,
+        )
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -101,13 +137,19 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
     """
     _refuse_nothing(request)
     failpoint.arm(workspace.environ.get("HEADWATER_FAILPOINT"))
-    wanted = _plugins(workspace, request)
+    wanted = plugins_of(workspace, request)
     if install is None:
         install = bool(planning.settings(workspace)["auto_install"].value)
     if install:
         plugins.install_missing(workspace, wanted, emit=emit)
     plan = _plan(workspace, request)
-    return recorded(workspace, plan, " ".join(request.blocks), _executors, emit=emit, cancel=cancel)
+    return recorded(workspace, plan, request.called, _executors, emit=emit, cancel=cancel)
+
+
+def install(workspace: Workspace, request: Request, *, emit: Emit) -> None:
+    """Install what the request needs, and nothing more."""
+    _refuse_nothing(request)
+    plugins.install_missing(workspace, plugins_of(workspace, request), emit=emit)
 
 
 def recorded(
@@ -149,23 +191,51 @@ def _refuse_nothing(request: Request) -> None:
 
 
 def _plan(workspace: Workspace, request: Request) -> Plan:
-    options = build.Options(
-        full_refresh=request.full_refresh,
-        refresh_catalog=request.refresh_catalog,
-        no_state_update=request.no_state_update,
-        force=request.force,
-        state_id_suffix=request.state_id_suffix,
-        state_strategy=request.state_strategy,
-        jobs=request.jobs,
+    plan = planning.plan(
+        workspace, request.blocks, request.options, run_id=request.run_id, timeout_seconds=request.timeout
     )
-    return planning.plan(workspace, request.blocks, options, run_id=request.run_id, timeout_seconds=request.timeout)
+    plan = replace(plan, parallel=request.parallel, retry_seconds=request.retry_seconds)
+    if request.transform != "skip":
+        plan = replace(plan, steps=_with_transform(workspace, request, plan.steps))
+    if request.resume:
+        plan = replace(plan, steps=resuming.rest(workspace, request.called, plan.steps))
+    return plan
 
 
-def _plugins(workspace: Workspace, request: Request) -> list[Plugin]:
+def _with_transform(workspace: Workspace, request: Request, steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps of a pipeline, and after them those of its transformer: both, or the latter alone."""
+    (group,) = blocks.group(workspace.project, request.blocks)
+    assert isinstance(group, blocks.Pipeline)
+    words = _transform_words(workspace)
+    after = build.transform(planning.facts(workspace), group, words, request.options)
+    return after if request.transform == "only" else (*steps, *after)
+
+
+def _transform_words(workspace: Workspace) -> tuple[str, ...]:
+    """dbt in three commands, as `elt` has always called it; one command for our own models."""
+    found = [item for item in workspace.project.plugins if item.kind is PluginKind.TRANSFORMER]
+    found = [item for item in found if item.name == "dbt"] or found
+    if len(found) != 1:
+        names = ", ".join(f"`{item.name}`" for item in found)
+        raise InputError(
+            "no-transformer",
+            f"`--transform` needs one transformer, the project has {names or 'none'}",
+            where=Where(workspace.project.file_name),
+            hint="headwater run TAP TARGET TRANSFORMER:COMMAND",
+        )
+    name = found[0].name
+    if build.ready(planning.facts(workspace), found[0]).resolved.native is not None:
+        return (name,)
+    return (f"{name}:clean", f"{name}:deps", f"{name}:run")
+
+
+def plugins_of(workspace: Workspace, request: Request) -> list[Plugin]:
+    """The plugins that a request names, each once. Raises InputError as `start`."""
     found: list[Plugin] = []
-    for group in blocks.group(workspace.project, request.blocks):
-        words = (group.word,) if isinstance(group, blocks.Alone) else (group.extractor, *group.mappers, group.loader)
-        found += [word.plugin for word in words if word.plugin not in found]
+    words = request.blocks if request.transform == "skip" else (*request.blocks, *_transform_words(workspace)[:1])
+    for group in blocks.group(workspace.project, words):
+        own = (group.word,) if isinstance(group, blocks.Alone) else (group.extractor, *group.mappers, group.loader)
+        found += [word.plugin for word in own if word.plugin not in found]
     return found
 
 
@@ -194,9 +264,7 @@ def _kept(
 ) -> Iterator[tuple[Keeping, RunLog]]:
     with closing(SystemDb(workspace.home)) as db:
         log = Runs(db, workspace.home).begin(plan.run_id, name, trigger=plan.trigger, environment=plan.environment)
-        stores = keeping(workspace, plan.state_uri, db, warn=warn)
-        with closing(stores.states):
-            yield stores, log
+        yield keeping(workspace, plan.state_uri, db, warn=warn), log
 
 
 def keeping(
@@ -204,7 +272,7 @@ def keeping(
 ) -> Keeping:
     """The stores that steps read and write. `warn` hears of damaged states."""
     return Keeping(
-        states=states.backend(workspace, db, uri=state_uri, warn=warn),
+        states=states.open_backend(state_uri, db, warn=warn),
         catalogs=Catalogs(workspace.home),
         folders=RunFolders(workspace.home),
         locks=workspace.home / "locks",

@@ -64,13 +64,18 @@ def applied_catalog(
     """The extractor's catalog with the selection rules applied."""
     facts = planning.facts(workspace)
     step = build.extract(facts, extractor, build.Options(refresh_catalog=refresh))
+    return catalog_of(workspace, step, emit=emit, may_be_empty=may_be_empty)
+
+
+def catalog_of(workspace: Workspace, step: ExtractLoad, *, emit: Emit, may_be_empty: bool = False) -> dict[str, Any]:
+    """The catalog that a step extracts with. Raises InputError (`no-catalog`) for a plugin that knows none."""
     with aside(workspace, emit=emit, cancel=Cancel()) as lab:
         found = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab), may_be_empty=may_be_empty)
     if found is None:
         raise InputError(
             "no-catalog",
-            f"`{extractor.name}` knows no catalogs: everything it has is extracted",
-            where=Where(extractor.file, extractor.line),
+            f"`{step.extractor.name}` knows no catalogs: everything it has is extracted",
+            where=step.extractor.where,
         )
     return found
 

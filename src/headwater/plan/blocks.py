@@ -27,11 +27,12 @@ class Word(Struct, frozen=True, kw_only=True):
 
 
 class Pipeline(Struct, frozen=True, kw_only=True):
-    """Extractor → mappers → loader."""
+    """Extractor → mappers → loader. `retries` is what its job says of them."""
 
     extractor: Word
     loader: Word
     mappers: tuple[Word, ...] = ()
+    retries: int | None = None
 
     @property
     def name(self) -> str:
@@ -39,9 +40,10 @@ class Pipeline(Struct, frozen=True, kw_only=True):
 
 
 class Alone(Struct, frozen=True, kw_only=True):
-    """A plugin (or one of its commands) that runs by itself."""
+    """A plugin (or one of its commands) that runs by itself. `retries` is what its job says of them."""
 
     word: Word
+    retries: int | None = None
 
     @property
     def name(self) -> str:
@@ -61,11 +63,11 @@ def group(project: Project, words: Sequence[str]) -> tuple[Group, ...]:
     groups: list[Group] = []
     extractor: Word | None = None
     mappers: list[Word] = []
-    for word in [_word(project, text) for text in _expand(project, words)]:
+    for word, retries in [(_word(project, text), retries) for text, retries in _expand(project, words)]:
         kind = word.plugin.kind
         if extractor is None:
             if word.command is not None:
-                groups.append(Alone(word=word))
+                groups.append(Alone(word=word, retries=retries))
             elif kind is PluginKind.EXTRACTOR:
                 extractor = word
             elif kind in (PluginKind.LOADER, PluginKind.MAPPER):
@@ -75,11 +77,11 @@ def group(project: Project, words: Sequence[str]) -> tuple[Group, ...]:
                     hint=f"headwater run TAP {word.text}",
                 )
             else:
-                groups.append(Alone(word=word))
+                groups.append(Alone(word=word, retries=retries))
         elif kind is PluginKind.MAPPER:
             mappers.append(word)
         elif kind is PluginKind.LOADER and word.command is None:
-            groups.append(Pipeline(extractor=extractor, loader=word, mappers=tuple(mappers)))
+            groups.append(Pipeline(extractor=extractor, loader=word, mappers=tuple(mappers), retries=retries))
             extractor, mappers = None, []
         else:
             raise _loader_missing(extractor, f"before `{word.text}`")
@@ -96,11 +98,12 @@ def _loader_missing(extractor: Word, place: str) -> InputError:
     )
 
 
-def _expand(project: Project, words: Sequence[str]) -> Iterator[str]:
+def _expand(project: Project, words: Sequence[str]) -> Iterator[tuple[str, int | None]]:
+    """Each word with the retries of the job it came from."""
     for word in words:
         job = next((job for job in project.jobs if job.name == word), None)
         if job is None:
-            yield word
+            yield word, None
             continue
         if project.plugin(word) is not None:
             raise InputError(
@@ -110,7 +113,7 @@ def _expand(project: Project, words: Sequence[str]) -> Iterator[str]:
                 hint="give the job another name",
             )
         for task in job.tasks:
-            yield from task
+            yield from ((text, job.retries) for text in task)
 
 
 def _word(project: Project, text: str) -> Word:

@@ -78,13 +78,28 @@ class Options(Struct, frozen=True, kw_only=True):
     state_id_suffix: str | None = None
     state_strategy: str = "auto"
     catalog_file: str | None = None
+    state_file: str | None = None
+    select_filter: tuple[str, ...] = ()
+    retries: int | None = None
     jobs: int | None = None
 
+    @property
+    def of_extractor(self) -> dict[str, Any]:
+        """The extras of the extractor that these flags stand for."""
+        given = {"_catalog": self.catalog_file, "_state": self.state_file, "_select_filter": list(self.select_filter)}
+        return {name: value for name, value in given.items() if value}
 
-def ready(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] = ()) -> Ready:
+
+def ready(
+    facts: Facts,
+    plugin: Plugin,
+    upstream: Sequence[child_env.Upstream] = (),
+    flags: Mapping[str, Any] | None = None,
+) -> Ready:
     """Resolve one plugin and its settings. Does not check that required settings are there.
 
-    `upstream` are the plugins before it in its pipeline: its settings may name their variables.
+    `upstream` are the plugins before it in its pipeline: its settings may name their variables. `flags` are settings
+    and extras that beat all others.
     """
     handed_on: dict[str, str] = {}
     for before in upstream:
@@ -102,6 +117,7 @@ def ready(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] =
     values = settings.resolve(
         resolved,
         settings.Layers(
+            flags=flags or {},
             env=levels.merged,
             dotenv=facts.dotenv,
             environment=facts.environment,
@@ -121,9 +137,19 @@ def ready(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] =
 def steps(facts: Facts, words: Sequence[str], options: Options) -> tuple[Step, ...]:
     """The steps for the words of a run, in order. Raises InputError for the first thing that is wrong."""
     return tuple(
-        extract_load(facts, group, options) if isinstance(group, blocks.Pipeline) else alone(facts, group)
+        extract_load(facts, group, options) if isinstance(group, blocks.Pipeline) else alone(facts, group, options)
         for group in blocks.group(facts.project, words)
     )
+
+
+def transform(facts: Facts, pipeline: blocks.Pipeline, words: Sequence[str], options: Options) -> tuple[Step, ...]:
+    """The steps of words that stand alone, with the variables of a pipeline's plugins in their environment."""
+    given: list[child_env.Upstream] = []
+    for word in (pipeline.extractor, pipeline.loader):
+        before = ready(facts, word.plugin, given, options.of_extractor if word is pipeline.extractor else None)
+        given.append(child_env.Upstream(before.resolved, before.values))
+    groups = blocks.group(facts.project, words)
+    return tuple(alone(facts, group, options, given) for group in groups if isinstance(group, blocks.Alone))
 
 
 def _check(facts: Facts, plugin: Ready) -> None:
@@ -132,7 +158,7 @@ def _check(facts: Facts, plugin: Ready) -> None:
 
 
 def extract_load(facts: Facts, group: blocks.Pipeline, options: Options) -> ExtractLoad:
-    source = ready(facts, group.extractor.plugin)
+    source = ready(facts, group.extractor.plugin, flags=options.of_extractor)
     _check(facts, source)
     given = (child_env.Upstream(source.resolved, source.values),)
     target = ready(facts, group.loader.plugin, given)
@@ -162,7 +188,7 @@ def _pipeline(
         select_filter=tuple(source.extra("select_filter") or ()),
         metadata=source.extra("metadata") or {},
         schema=source.extra("schema") or {},
-        catalog_file=_file(facts, options.catalog_file or source.extra("catalog")),
+        catalog_file=_file(facts, source.extra("catalog")),
         state_file=_file(facts, source.extra("state")),
         use_cached_catalog=source.extra("use_cached_catalog") is not False,
         catalog_max_age_seconds=_CATALOG_SECONDS if max_age is None else int(max_age),
@@ -170,6 +196,7 @@ def _pipeline(
         refresh_catalog=options.refresh_catalog,
         state_strategy=options.state_strategy,
         force=options.force,
+        retries=_retries(source, group.retries, options),
         **_limits(extractor, loader, options),
     )
 
@@ -188,10 +215,16 @@ def _limits(extractor: Block, loader: Block, options: Options) -> dict[str, Any]
     }
 
 
+def _retries(plugin: Ready, of_job: int | None, options: Options) -> int:
+    """The flag, what the job says, what the plugin says: the first that says something."""
+    said = (options.retries, of_job, plugin.extra("retries"))
+    return next((int(value) for value in said if value is not None), 0)
+
+
 def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:
     """An extractor on its own, for discovery: the loader is the extractor itself and is never started."""
     word = blocks.Word(plugin=extractor)
-    source = ready(facts, extractor)
+    source = ready(facts, extractor, flags=options.of_extractor)
     _check(facts, source)
     made = block(facts, source)
     return _pipeline(facts, blocks.Pipeline(extractor=word, loader=word), source, made, made, (), options)
@@ -247,6 +280,7 @@ def block(facts: Facts, plugin: Ready, *, upstream: Sequence[child_env.Upstream]
         extras={name[1:]: value.value for name, value in plugin.values.items() if name.startswith("_")},
         venv=venv,
         fingerprint=facts.fingerprint_of(plugin.resolved),
+        where=Where(plugin.plugin.file, plugin.plugin.line),
         secrets=tuple(
             dict.fromkeys([*plugin.secrets, *(text for item in upstream for text in child_env.secrets(item.values))])
         ),
@@ -313,20 +347,22 @@ def _mapper(facts: Facts, word: blocks.Word, upstream: Sequence[child_env.Upstre
     return replace(made, config={**made.config, **own}, where=where)
 
 
-def alone(facts: Facts, group: blocks.Alone) -> Step:
+def alone(facts: Facts, group: blocks.Alone, options: Options, upstream: Sequence[child_env.Upstream] = ()) -> Step:
     """A plugin without a pipeline: a command of a program, or the verbs of our own models."""
     word = group.word
-    plugin = ready(facts, word.plugin)
+    plugin = ready(facts, word.plugin, upstream)
     _check(facts, plugin)
+    retries = _retries(plugin, group.retries, options)
     if plugin.resolved.native == MODELS:
-        return _models(facts, plugin, word)
-    made = block(facts, plugin)
+        return replace(_models(facts, plugin, word), retries=retries)
+    made = block(facts, plugin, upstream=upstream)
     return Invoke(
         name=group.name,
         block=made,
         command=word.command,
         argv=invocation(facts, plugin, made, word.command, ()),
         cwd=facts.project.root,
+        retries=retries,
     )
 
 

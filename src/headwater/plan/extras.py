@@ -9,6 +9,11 @@ from headwater.model.setting import Option, Setting, SettingKind
 from headwater.plan.variables import inferred_kind
 
 _LOG_PARSER = Setting(name="_log_parser", value="singer-sdk")
+_RETRIES = Setting(
+    name="_retries",
+    kind=SettingKind.INTEGER,
+    description="How often a failed step of this plugin is done again: 0, unless its job or `--retries` says more.",
+)
 
 EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
     PluginKind.EXTRACTOR: (
@@ -94,6 +99,7 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             value=False,
             description="Forward lines on stdout that are no messages to the log; native loaders only.",
         ),
+        _RETRIES,
         _LOG_PARSER,
     ),
     PluginKind.LOADER: (
@@ -123,6 +129,9 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
         Setting(name="_mapping_name"),
         _LOG_PARSER,
     ),
+    PluginKind.TRANSFORMER: (_RETRIES,),
+    PluginKind.UTILITY: (_RETRIES,),
+    PluginKind.ORCHESTRATOR: (_RETRIES,),
     PluginKind.TRANSFORM: (
         Setting(name="_package_name", value="$MELTANO_TRANSFORM_NAMESPACE"),
         Setting(name="_vars", kind=SettingKind.OBJECT, value={}),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 
 from headwater.base import clock
@@ -20,10 +21,12 @@ from headwater.run.state import start_state, state_saver
 
 
 def executor(keeping: Keeping) -> Executor:
-    """The executor for ExtractLoad steps."""
+    """The executor for ExtractLoad steps. Several threads may use it: each step has a folder of its own."""
+    numbers = count()
 
     def execute(step: ExtractLoad, run: Run) -> tuple[StreamFigures, ...]:
-        with alone(step, run, keeping), keeping.folders.opened(run.plan.run_id) as folder:
+        name = f"{run.plan.run_id}.{next(numbers)}" if run.plan.parallel > 1 else run.plan.run_id
+        with alone(step, run, keeping), keeping.folders.opened(name) as folder:
             try:
                 if all(block.native is None for block in (step.extractor, *step.mappers, step.loader)):
                     return _singer_to_singer(step, run, keeping, folder)

@@ -1,4 +1,5 @@
-"""Executes a plan: its steps in order, each by the executor for its type. All that happens is an event."""
+"""Executes a plan: its steps in order or side by side, each by the executor for its type. All that happens is an
+event."""
 
 from __future__ import annotations
 
@@ -30,6 +31,8 @@ from headwater.model.event import (
     StreamFigures,
 )
 from headwater.model.plan import ExtractLoad, Plan, Step
+from headwater.run.abreast import side_by_side, waves
+from headwater.run.attempts import attempts
 from headwater.run.cancel import Cancel
 
 __all__ = ["Cancel", "Executor", "Run", "execute", "problem"]
@@ -66,9 +69,15 @@ def execute(plan: Plan, executors: Mapping[type[Step], Executor], *, emit: Emit,
     outcome = Outcome.SUCCESS
     try:
         with _deadline(plan.timeout_seconds, cancel):
-            for step in plan.steps:
+            run = Run(plan=plan, emit=emit, cancel=cancel)
+            for wave in waves(plan.steps, plan.parallel):
                 outcome = Outcome.FAILED  # until the step says otherwise, also when it raises
-                outcome = _do(step, executors[type(step)], Run(plan=plan, emit=emit, cancel=cancel))
+                if len(wave) == 1:
+                    outcome = _do(wave[0], executors[type(wave[0])], run)
+                else:
+                    outcome = side_by_side(
+                        wave, lambda step: _do(step, executors[type(step)], run), most=plan.parallel, cancel=cancel
+                    )
                 if outcome is not Outcome.SUCCESS:
                     break
     finally:
@@ -105,7 +114,14 @@ def _do(step: Step, executor: Executor, run: Run) -> Outcome:
     run.emit(_started(step))
     try:
         run.cancel.check()
-        figures = executor(step, Run(plan=run.plan, emit=emit, cancel=run.cancel))
+        inner = Run(plan=run.plan, emit=emit, cancel=run.cancel)
+        figures = attempts(
+            lambda: executor(step, inner),
+            retries=step.retries,
+            pause_seconds=run.plan.retry_seconds,
+            cancel=run.cancel,
+            tell=lambda text: run.tell(step.name, Level.WARNING, text),
+        )
     except CancelledError as error:
         return finish(Outcome.CANCELLED, problem(error))
     except HeadwaterError as error:

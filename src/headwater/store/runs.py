@@ -143,10 +143,16 @@ class Runs:
             after,
             most,
         )
-        return [
-            StoredEvent(position=cast("int", position), at=cast("str", at), event=_decoder.decode(cast("str", text)))
-            for position, at, text in rows
-        ]
+        return [_stored(row) for row in rows]
+
+    def outline(self, run_id: str) -> list[StoredEvent]:
+        """Only the events that say which steps a run has and how each of them went."""
+        rows = self._db.rows(
+            "select position, at, event from events where run_id = ? and "
+            """(event like '{"kind":"step-%' or event like '{"kind":"run-%') order by position""",
+            run_id,
+        )
+        return [_stored(row) for row in rows]
 
     def forget(self, keep: int) -> int:
         """Delete all but the newest `keep` runs that have ended; returns how many went."""
@@ -176,6 +182,11 @@ class Runs:
 
 
 _decoder: msgspec.json.Decoder[Event] = msgspec.json.Decoder(Event)
+
+
+def _stored(row: tuple[object, ...]) -> StoredEvent:
+    position, at, text = row
+    return StoredEvent(position=cast("int", position), at=cast("str", at), event=_decoder.decode(cast("str", text)))
 
 
 def _record(row: tuple[object, ...]) -> RunRecord:

@@ -463,6 +463,7 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_flatten_depth": None,
         "_batch_roots": None,
         "_tolerate_stdout_noise": False,
+        "_retries": None,
         "_log_parser": "singer-sdk",
     }
 
