@@ -19,7 +19,7 @@ from headwater.base.redact import MASK
 from headwater.model.event import Emit, Event, Level, Notice, Outcome, Problem, StepFinished, StreamFigures
 from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Plan, Step
 from headwater.model.plugin import Plugin, PluginKind
-from headwater.ops import planning, plugins, resuming
+from headwater.ops import planning, plugins, resuming, states
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import blocks, build
@@ -27,7 +27,6 @@ from headwater.run import extract_load, invoke
 from headwater.run.cancel import Cancel
 from headwater.run.keeping import Keeping
 from headwater.run.runner import Executor, Run, execute
-from headwater.store import states
 from headwater.store.catalogs import Catalogs
 from headwater.store.run_folders import RunFolders
 from headwater.store.runs import RunLog, Runs
@@ -264,7 +263,9 @@ def _kept(
 ) -> Iterator[tuple[Keeping, RunLog]]:
     with closing(SystemDb(workspace.home)) as db:
         log = Runs(db, workspace.home).begin(plan.run_id, name, trigger=plan.trigger, environment=plan.environment)
-        yield keeping(workspace, plan.state_uri, db, warn=warn), log
+        stores = keeping(workspace, plan.state_uri, db, warn=warn)
+        with closing(stores.states):
+            yield stores, log
 
 
 def keeping(
@@ -272,7 +273,7 @@ def keeping(
 ) -> Keeping:
     """The stores that steps read and write. `warn` hears of damaged states."""
     return Keeping(
-        states=states.open_backend(state_uri, db, warn=warn),
+        states=states.backend(workspace, db, uri=state_uri, warn=warn),
         catalogs=Catalogs(workspace.home),
         folders=RunFolders(workspace.home),
         locks=workspace.home / "locks",
