@@ -21,6 +21,7 @@ COMMANDS = {
     "remove": (f"{_HERE}.remove", "Remove plugins from the project"),
     "install": (f"{_HERE}.install", "Install the project's plugins"),
     "plugin": (f"{_HERE}.plugin", "List the project's plugins and those of the hub"),
+    "hub": (f"{_HERE}.hub", "Ask the hub for plugins, or make one"),
     "config": (f"{_HERE}.config", "Show and change settings"),
     "select": (f"{_HERE}.select", "Choose streams and columns"),
     "environment": (f"{_HERE}.environment", "List, add and remove environments"),

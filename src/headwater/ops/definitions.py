@@ -18,6 +18,8 @@ from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
 
 NATIVE: tuple[Definition, ...] = (*SOURCES, SOURCE_POSTGRES, *DESTINATIONS, *STAGES, *TRANSFORMS)
 
+OWN_VARIANT = "headwater"
+
 
 class Listed(Struct, frozen=True, kw_only=True):
     """A plugin that `headwater add` knows. `runs` is `native` or `Singer`."""

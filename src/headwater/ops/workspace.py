@@ -73,6 +73,14 @@ def environment_variables() -> dict[str, str]:
     return dict(os.environ)
 
 
+def cache_folder(environ: Mapping[str, str]) -> Path:
+    """Where the program keeps, for this user, what it can fetch again."""
+    chosen = environ.get("XDG_CACHE_HOME")
+    # A relative path there counts for nothing, says the standard for these folders.
+    base = Path(chosen) if chosen and Path(chosen).is_absolute() else Path.home() / ".cache"
+    return base / "headwater"
+
+
 def root(start: Path, environ: Mapping[str, str]) -> Path | None:
     """The folder of the project around `start`, or of the one that a variable names; None outside of projects."""
     chosen = environ.get("HEADWATER_PROJECT_ROOT") or environ.get("MELTANO_PROJECT_ROOT")

@@ -44,6 +44,7 @@ _SETTING_KEYS = (
     "hub_url",
     "hub_api_root",
     "hub_url_auth",
+    "hub_offline",
     "snowplow",
 )
 TOP_LEVEL_KEYS = (*_STRUCTURE_KEYS, *_SETTING_KEYS)
