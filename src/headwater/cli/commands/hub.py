@@ -1,46 +1,92 @@
-"""`headwater hub`."""
+"""`headwater hub …`."""
 
 from __future__ import annotations
 
+from collections import Counter
+
 import click
 
+from headwater.base.errors import InputError
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.output import print_json, print_table
+from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
+from headwater.ops.workspace import Workspace
 
 
 @click.group("hub")
 def command() -> None:
-    """The plugins that `headwater add` knows. They come with the program; nothing is asked of a network."""
+    """Ask the hub for plugins, or make one."""
 
 
 @command.command("ping")
-def ping() -> None:
-    """Say that the index is here."""
-    from headwater.ops import definitions
+@click.pass_obj
+def ping(settings: Settings) -> None:
+    """Whether the hub that the settings name answers."""
+    from headwater.ops import hub as ops
 
-    click.echo(f"the index comes with headwater: {len(definitions.names())} plugins, no network needed")
+    click.echo(f"the hub at {ops.ping(_workspace(settings))} answers")
 
 
 @command.command("list")
 @click.argument("pattern", default="")
 @PLUGIN_KIND
-@click.option("--all", "every_variant", is_flag=True, help="Every variant, not the default one alone.")
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="A table or JSON.")
-@click.option("--refresh", is_flag=True, hidden=True, help="The index is as new as the program.")
-def list_(pattern: str, kind: PluginKind | None, every_variant: bool, form: str, refresh: bool) -> None:  # noqa: ARG001 - see its help
-    """Plugins whose name or variant holds PATTERN. `headwater plugin hub` tells more of each."""
-    from headwater.ops import definitions
+@click.option("--all", "all_variants", is_flag=True, help="Every variant, not only the default one of each plugin.")
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print them.")
+@click.option("--refresh", is_flag=True, help="Ask the hub, though its index is kept for an hour.")
+@click.option("--offline", is_flag=True, help="Ask no hub: what it said before and the bundled index must do.")
+@click.pass_obj
+def list_(
+    settings: Settings,
+    pattern: str,
+    kind: PluginKind | None,
+    all_variants: bool,
+    form: str,
+    refresh: bool,
+    offline: bool,
+) -> None:
+    """Plugins that `headwater add` can take: of the hub, of this program, of its index.
 
-    rows = definitions.variants_listed(pattern, kind)
-    shown = [row for row in rows if every_variant or row.default]
+    PATTERN is looked for in names and variants.
+    """
+    from headwater.ops import hub as ops
+
+    sources = ops.Sources.of(_workspace(settings), note=note, offline=offline)
+    rows = ops.matching(sources.offered(kind, refresh=refresh), pattern)
+    shown = [row for row in rows if all_variants or row.default]
+    click.echo(_summary(len(shown), len(rows) - len(shown), pattern, all_variants), err=True)
     if form == "json":
         print_json(shown)
-    else:
-        print_table(
-            ("type", "name", "variant"),
-            [(row.type, row.name, row.variant) for row in shown],
-            empty=f"no plugin matches `{pattern}`",
-        )
-    if pattern and (hidden := len(rows) - len(shown)):
-        click.echo(f"{hidden} more variants match: --all shows them", err=True)
+        return
+    several = Counter((row.type, row.name) for row in shown)
+    table = [
+        (row.type, row.name, row.variant + (" (default)" if row.default and several[row.type, row.name] > 1 else ""))
+        for row in shown
+    ]
+    if table:
+        print_table(("type", "name", "variant"), table, empty="")
+
+
+def note(text: str) -> None:
+    """A line beside the data."""
+    click.echo(f"note: {text}", err=True)
+
+
+def _summary(shown: int, hidden: int, pattern: str, all_variants: bool) -> str:
+    noun = "plugin variant" if all_variants else "plugin"
+    text = f"{shown} {noun}{'' if shown == 1 else 's'}"
+    if pattern:
+        text += f" {'matches' if shown == 1 else 'match'} `{pattern}`"
+        if hidden:
+            text += f" ({hidden} variant{'' if hidden == 1 else 's'} hidden: --all shows them)"
+    return text
+
+
+def _workspace(settings: Settings) -> Workspace | None:
+    """None outside of a project: the hub can be asked from anywhere."""
+    try:
+        return settings.workspace()
+    except InputError as error:
+        if error.reference != "no-project":
+            raise
+        return None
