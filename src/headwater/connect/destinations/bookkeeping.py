@@ -9,7 +9,8 @@ from headwater.base.errors import EnvironmentProblemError, RunFailedError
 
 # The schema of the books. No stream is loaded into it.
 SCHEMA = "_headwater"
-FORMAT = 1
+# 2: rejects can be loaded again, so more is kept of them.
+FORMAT = 2
 
 
 class Standing(Struct, frozen=True, kw_only=True):
@@ -55,6 +56,17 @@ def refuse_newer(version: int | None) -> None:
             f"the warehouse was written by a newer release: its books have format {version}",
             why=f"this release knows formats up to {FORMAT}",
             hint="upgrade headwater",
+        )
+
+
+def refuse_older(version: int) -> None:
+    """Raises EnvironmentProblemError (`warehouse-older`) for books that the next load will bring up to date, to who may
+    only read them."""
+    if version < FORMAT:
+        raise EnvironmentProblemError(
+            "warehouse-older",
+            f"the warehouse was written by an older release: its books have format {version}, not {FORMAT}",
+            hint="load anything into it, which brings its books up to date: headwater run",
         )
 
 

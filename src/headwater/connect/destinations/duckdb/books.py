@@ -17,13 +17,18 @@ import duckdb
 from headwater.base.clock import iso, now
 from headwater.connect import rejects as quarantine
 from headwater.connect.contract import Rejected, StreamReceipt
-from headwater.connect.destinations.bookkeeping import SCHEMA, Entry, Standing, refuse_newer
+from headwater.connect.destinations.bookkeeping import FORMAT, SCHEMA, Entry, Standing, refuse_newer
 from headwater.connect.warehouse import first_row
 
-_TABLES = """
+_REJECTS = """(
+    id varchar not null, position bigint not null, pipeline varchar, run_id varchar not null, sequence bigint not null,
+    stream varchar not null, record varchar, reason varchar not null, rejected_at timestamptz not null,
+    since timestamptz not null, version bigint, stages integer not null, shape varchar not null);
+"""
+_TABLES = f"""
 create schema if not exists _headwater;
 create table if not exists _headwater.format (version integer not null);
-insert into _headwater.format select 1 where not exists (from _headwater.format);
+insert into _headwater.format select {FORMAT} where not exists (from _headwater.format);
 create table if not exists _headwater.checkpoint (
     pipeline varchar not null, state blob, sequence bigint not null, run_id varchar not null,
     updated_at timestamptz not null);
@@ -31,10 +36,7 @@ create table if not exists _headwater.ledger (
     pipeline varchar, run_id varchar not null, sequence bigint not null, stream varchar not null,
     rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null,
     state_hash varchar, committed_at timestamptz not null);
-create table if not exists _headwater.rejects (
-    id varchar not null, position bigint not null, pipeline varchar, run_id varchar not null, sequence bigint not null,
-    stream varchar not null, record varchar, reason varchar not null, rejected_at timestamptz not null,
-    since timestamptz not null, version bigint, stages integer not null, shape varchar not null);
+create table if not exists _headwater.rejects {_REJECTS}
 create table if not exists _headwater.shapes (shape varchar not null, line varchar not null);
 create table if not exists _headwater.tables (
     schema_name varchar not null, stream varchar not null, table_name varchar not null, keys varchar[] not null);
@@ -45,6 +47,18 @@ create table if not exists _headwater.replacing (
     pipeline varchar, schema_name varchar not null, table_name varchar not null, run_id varchar not null,
     staged_in varchar not null, version bigint);
 """
+# Before format 2. Nobody knows since when those commits had gathered rows, nor their schema: no row is older.
+_NEW_REJECTS = f"""
+create table if not exists _headwater.shapes (shape varchar not null, line varchar not null);
+create table _headwater.rejects_2 {_REJECTS}
+insert into _headwater.rejects_2
+    select left(md5(concat_ws(' ', pipeline, run_id, sequence)), 10) || '-' || position, position, pipeline, run_id,
+        sequence, stream, record, reason, rejected_at, 'epoch', null, 0, '{quarantine.shape_id(b"")}'
+    from (select *, row_number() over (partition by pipeline, run_id, sequence order by rejected_at) as position
+        from _headwater.rejects);
+drop table _headwater.rejects;
+alter table _headwater.rejects_2 rename to rejects;
+"""
 
 
 def exist(connection: duckdb.DuckDBPyConnection) -> bool:
@@ -52,17 +66,23 @@ def exist(connection: duckdb.DuckDBPyConnection) -> bool:
 
 
 def make(connection: duckdb.DuckDBPyConnection) -> None:
-    """Make the books when there are none. Raises EnvironmentProblemError (`warehouse-newer`) for books of a
-    later release, which this one could only spoil."""
+    """Make the books when there are none, and bring those of an older release up to date. Raises
+    EnvironmentProblemError (`warehouse-newer`) for books of a later release, which this one could only spoil."""
     if not exist(connection):
         connection.execute(_TABLES)
-    check_format(connection)
+    elif check_format(connection) < FORMAT:
+        columns = "select 1 from duckdb_columns() where schema_name = ? and table_name = ? and column_name = ?"
+        if first_row(connection, columns, [SCHEMA, "rejects", "shape"]) is None:
+            connection.execute(_NEW_REJECTS)
+        connection.execute("update _headwater.format set version = ?", [FORMAT])
 
 
-def check_format(connection: duckdb.DuckDBPyConnection) -> None:
+def check_format(connection: duckdb.DuckDBPyConnection) -> int:
+    """The format of the books."""
     row = first_row(connection, "select max(version) from _headwater.format")
     version = row[0] if row else None
     refuse_newer(version)
+    return version or 1
 
 
 def standing(connection: duckdb.DuckDBPyConnection, pipeline: str | None) -> Standing:

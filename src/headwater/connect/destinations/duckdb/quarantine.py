@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from headwater.connect import warehouse
+from headwater.connect.destinations.bookkeeping import refuse_older
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.quarantine import BookedQuarantine, Words
 
@@ -36,7 +37,7 @@ def open(  # noqa: A001 - the contract's word
         with warehouse.reading(path, who="headwater rejects", on_wait=on_wait) as connection:
             if not books.exist(connection):
                 return []
-            books.check_format(connection)
+            refuse_older(books.check_format(connection))
             found: list[tuple[Any, ...]] = connection.execute(query, list(values)).fetchall()
             return found
 

@@ -47,6 +47,7 @@ _TABLES = {
     # Last: where it is, the others are.
     "format": "version int not null primary key",
 }
+_NEW_REJECTS = "rejects_2"  # while the books are brought up to date
 NAMES = frozenset(PREFIX + name for name in _TABLES)
 
 
@@ -56,22 +57,28 @@ def at(connection: Connection, name: str) -> str:
 
 
 def exist(connection: Connection) -> bool:
-    """Whether all books are there, of a format that is known. Raises EnvironmentProblemError (`warehouse-newer`) for
+    """Whether all books are there, of a format that is known. Raises as `format_of`."""
+    return format_of(connection) is not None
+
+
+def format_of(connection: Connection) -> int | None:
+    """The format of the books; None when they are not all there. Raises EnvironmentProblemError (`warehouse-newer`) for
     books of a later release, which this one could only spoil."""
     found = connection.rows(
         "select 1 from information_schema.tables where table_schema = %s and table_name = %s",
         [connection.schema, f"{PREFIX}format"],
     )
     if not found:
-        return False
+        return None
     ((version,),) = connection.rows(f"select max(version) from {at(connection, 'format')}")
     refuse_newer(version)
-    return version is not None
+    return None if version is None else int(version)
 
 
 def make(connection: Connection) -> None:
-    """Make the database and its books when there are none. Commits what is open."""
-    if exist(connection):
+    """Make the database and its books when there are none, and bring those of an older release up to date. Commits what
+    is open."""
+    if format_of(connection) == FORMAT:
         return
     name = lock_name("books", connection.schema)
     connection.rows("select get_lock(%s, 60)", [name])
@@ -82,12 +89,35 @@ def make(connection: Connection) -> None:
             connection.run(f"create database if not exists {quote(connection.schema)} {collated}")
         for book, body in _TABLES.items():
             connection.run(f"create table if not exists {at(connection, book)} ({body}) engine = InnoDB {collated}")
+        if format_of(connection) == 1:
+            _renew_rejects(connection, collated)
         connection.run(
             f"insert into {at(connection, 'format')} values ({FORMAT}) on duplicate key update version = version"
         )
     finally:
         if connection.is_open:
             connection.rows("select release_lock(%s)", [name])
+
+
+def _renew_rejects(connection: Connection, collated: str) -> None:
+    """Give the rejects of format 1 what they have since. Nobody knows since when those commits had gathered rows, nor
+    their schema: no row is older. Interrupted, it begins anew."""
+    former = at(connection, f"{_NEW_REJECTS}_former")
+    columns = "select column_name from information_schema.columns where table_schema = %s and table_name = %s"
+    if ("shape",) in connection.rows(columns, [connection.schema, f"{PREFIX}rejects"]):
+        connection.run(f"drop table if exists {former}")
+        return
+    rejects, renewed = at(connection, "rejects"), at(connection, _NEW_REJECTS)
+    connection.run(f"drop table if exists {renewed}")
+    connection.run(f"create table {renewed} ({_TABLES['rejects']}) engine = InnoDB {collated}")
+    connection.run(
+        f"insert into {renewed} select concat(left(md5(concat_ws(' ', pipeline, run_id, sequence)), 10), '-', number), "
+        "number, pipeline, run_id, sequence, stream, record, reason, rejected_at, '1970-01-01', null, 0, "
+        f"'{quarantine.shape_id(b'')}' from (select *, row_number() over "
+        f"(partition by pipeline, run_id, sequence order by rejected_at) as number from {rejects}) former"
+    )
+    connection.run(f"rename table {rejects} to {former}, {renewed} to {rejects}")
+    connection.run(f"drop table {former}")
 
 
 def standing(connection: Connection, pipeline: str | None) -> Standing:

@@ -9,6 +9,7 @@ from typing import Any
 import pymysql
 
 from headwater.connect.contract import IDLE_SECONDS
+from headwater.connect.destinations.bookkeeping import refuse_older
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.connection import Connection
 from headwater.connect.destinations.mysql.session import schema_of
@@ -32,7 +33,11 @@ def open(  # noqa: A001 - the contract's word
 
     def ask(query: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         try:
-            return connection.rows(query, values) if books.exist(connection) else []
+            version = books.format_of(connection)
+            if version is None:
+                return []
+            refuse_older(version)
+            return connection.rows(query, values)
         except _ERRORS as error:
             raise trouble(settings, error, schema=schema, doing="read the rejects") from error
 

@@ -20,13 +20,18 @@ from msgspec.structs import replace
 from headwater.base.clock import now
 from headwater.connect import rejects as quarantine
 from headwater.connect.contract import Rejected, StreamReceipt
-from headwater.connect.destinations.bookkeeping import SCHEMA, Entry, Standing, another_writer, refuse_newer
+from headwater.connect.destinations.bookkeeping import FORMAT, SCHEMA, Entry, Standing, another_writer, refuse_newer
 from headwater.connect.destinations.postgres.connection import Connection, lock_number
 
-_TABLES = """
+_REJECTS = """(
+    id text primary key, position bigint not null, pipeline text, run_id text not null, sequence bigint not null,
+    stream text not null, record text, reason text not null, rejected_at timestamptz not null,
+    since timestamptz not null, version bigint, stages integer not null, shape text not null);
+"""
+_TABLES = f"""
 create schema _headwater;
 create table _headwater.format (version integer not null);
-insert into _headwater.format values (1);
+insert into _headwater.format values ({FORMAT});
 create table _headwater.checkpoint (
     pipeline text primary key, state bytea, sequence bigint not null, run_id text not null,
     updated_at timestamptz not null);
@@ -35,10 +40,7 @@ create table _headwater.ledger (
     rows_in bigint not null, rows_out bigint not null, rejected bigint not null, repaired bigint not null,
     state_hash text, committed_at timestamptz not null);
 create index on _headwater.ledger (run_id, sequence);
-create table _headwater.rejects (
-    id text primary key, position bigint not null, pipeline text, run_id text not null, sequence bigint not null,
-    stream text not null, record text, reason text not null, rejected_at timestamptz not null,
-    since timestamptz not null, version bigint, stages integer not null, shape text not null);
+create table _headwater.rejects {_REJECTS}
 create table _headwater.shapes (shape text primary key, line text not null);
 create table _headwater.tables (
     schema_name text not null, stream text not null, table_name text not null, keys text[] not null,
@@ -49,6 +51,18 @@ create table _headwater.columns (
 create table _headwater.replacing (
     pipeline text, schema_name text not null, table_name text not null, run_id text not null,
     staged_in text not null, version bigint);
+"""
+# Before format 2. Nobody knows since when those commits had gathered rows, nor their schema: no row is older.
+_NEW_REJECTS = f"""
+create table _headwater.shapes (shape text primary key, line text not null);
+create table _headwater.rejects_2 {_REJECTS}
+insert into _headwater.rejects_2
+    select left(md5(concat_ws(' ', pipeline, run_id, sequence)), 10) || '-' || position, position, pipeline, run_id,
+        sequence, stream, record, reason, rejected_at, 'epoch', null, 0, '{quarantine.shape_id(b"")}'
+    from (select *, row_number() over (partition by pipeline, run_id, sequence order by rejected_at) as position
+        from _headwater.rejects) former;
+drop table _headwater.rejects;
+alter table _headwater.rejects_2 rename to rejects;
 """
 
 
@@ -68,19 +82,27 @@ def exist(connection: Connection) -> bool:
 
 
 def make(connection: Connection) -> None:
-    """Make the books when there are none, in the caller's transaction. Raises EnvironmentProblemError
-    (`warehouse-newer`) for books of a later release, which this one could only spoil."""
+    """Make the books when there are none, and bring those of an older release up to date, in the caller's transaction.
+    Raises EnvironmentProblemError (`warehouse-newer`) for books of a later release, which this one could only spoil."""
+    if exist(connection) and check_format(connection) == FORMAT:
+        return
+    connection.execute("select pg_advisory_xact_lock(%s)", [lock_number("books")])
+    # Nobody else has done it while we waited.
     if not exist(connection):
-        connection.execute("select pg_advisory_xact_lock(%s)", [lock_number("books")])
-        if not exist(connection):  # nobody made them while we waited
-            connection.execute(_TABLES.encode())
-    check_format(connection)
+        connection.execute(_TABLES.encode())
+    elif check_format(connection) < FORMAT:
+        columns = "select 1 from pg_attribute where attrelid = '_headwater.rejects'::regclass and attname = 'shape'"
+        if connection.execute(columns).fetchone() is None:
+            connection.execute(_NEW_REJECTS.encode())
+        connection.execute("update _headwater.format set version = %s", [FORMAT])
 
 
-def check_format(connection: Connection) -> None:
+def check_format(connection: Connection) -> int:
+    """The format of the books."""
     row = connection.execute("select max(version) from _headwater.format").fetchone()
     version = row[0] if row else None
     refuse_newer(version)
+    return version or 1
 
 
 def standing(connection: Connection, pipeline: str | None) -> Standing:

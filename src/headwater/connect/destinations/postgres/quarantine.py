@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 
 from headwater.connect.contract import IDLE_SECONDS
+from headwater.connect.destinations.bookkeeping import refuse_older
 from headwater.connect.destinations.postgres import books
 from headwater.connect.destinations.postgres.address import address
 from headwater.connect.destinations.postgres.connection import cannot_connect, connect, trouble
@@ -42,7 +43,7 @@ def open(  # noqa: A001 - the contract's word
         try:
             if not books.exist(connection):
                 return []
-            books.check_format(connection)
+            refuse_older(books.check_format(connection))
             return connection.execute(query.encode(), values).fetchall()
         except psycopg.Error as error:
             raise trouble(at, error, doing="read the rejects") from error
