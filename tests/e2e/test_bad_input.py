@@ -279,12 +279,17 @@ def test_a_plugin_whose_requirements_contradict_each_other(made):
 
 def test_a_state_that_is_no_json(made):
     assert refused(made, "state", "set", "dev:x", "{nonsense", "--force") == (
-        "error: the state is not JSON [invalid-state]\n"
-        "  Expecting property name enclosed in double quotes: line 1 column 2 (char 1)\n"
-        "hint: headwater state set ID '{\"bookmarks\": {}}'\n"
+        "error: the state is not a JSON object [invalid-state]\n"
+        "  JSON is malformed: object keys must be strings (byte 1)\n"
+        "hint: headwater state set ID '{\"singer_state\": {}}'\n"
     )
-    assert refused(made, "state", "get", "dev:nothing") == (
-        "error: there is no state `dev:nothing` [unknown-state]\nhint: headwater state list\n"
+    assert refused(made, "state", "set", "dev:x", '{"bookmarks": {}}', "--force") == (
+        "error: the state has no `singer_state` [invalid-state]\n"
+        '  {"bookmarks": {}}\n'
+        'hint: wrap it as {"singer_state": {…}}, or set it as it is: headwater state set --no-validate ID JSON\n'
+    )
+    assert refused(made, "state", "copy", "dev:nothing", "dev:x", "--force") == (
+        "error: there is no state `dev:nothing` [no-such-state]\nhint: headwater state list\n"
     )
 
 

@@ -19,7 +19,7 @@ from headwater.base.redact import MASK
 from headwater.model.event import Emit, Event, Level, Notice, Outcome, Problem, StepFinished, StreamFigures
 from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Plan, Step
 from headwater.model.plugin import Plugin, PluginKind
-from headwater.ops import planning, plugins, resuming, states
+from headwater.ops import meltano_import, planning, plugins, resuming, states
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import blocks, build
@@ -136,6 +136,7 @@ def start(workspace: Workspace, request: Request, *, emit: Emit, cancel: Cancel,
     """
     _refuse_nothing(request)
     failpoint.arm(workspace.environ.get("HEADWATER_FAILPOINT"))
+    meltano_import.first(workspace, lambda text: emit(Notice(step=None, level=Level.INFO, text=text)))
     wanted = plugins_of(workspace, request)
     if install is None:
         install = bool(planning.settings(workspace)["auto_install"].value)

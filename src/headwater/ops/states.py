@@ -1,20 +1,21 @@
-"""States by hand: list, show, set, clear, copy, move."""
+"""Where a project keeps its states, and states by hand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from fnmatch import fnmatchcase
+
+import msgspec
 
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean
 from headwater.model.run import State
-from headwater.model.setting import Value
+from headwater.model.setting import Origin, Value
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
-from headwater.store import states
+from headwater.store import state_form, states
 from headwater.store.state_backends import OWN_SCHEMES, Place, open_backend
-from headwater.store.states import StateBackend
+from headwater.store.states import Listed, StateBackend
 from headwater.store.system_db import SystemDb
 
 Warn = Callable[[str], None]
@@ -29,7 +30,7 @@ def place(workspace: Workspace, uri: str | None = None) -> Place:
     return Place(
         home=workspace.home,
         uri=str(uri or own["uri"].value or "systemdb"),
-        database_uri=values["database_uri"].value or None,
+        database_uri=database_uri(workspace),
         database_tries=int(values["database_max_retries"].value or 0),
         database_pause=float(values["database_retry_timeout"].value or 0),
         settings={name: value.value for name, value in own.items() if value.value is not None and name != "uri"},
@@ -64,56 +65,121 @@ def opened(workspace: Workspace, *, warn: Warn = lambda _text: None) -> Iterator
         yield found
 
 
-def listing(workspace: Workspace, pattern: str = "*", *, warn: Warn) -> list[State]:
+def database_uri(workspace: Workspace) -> str | None:
+    """What the project says of the system database; None for Meltano's default, in its own folder."""
+    value = planning.settings(workspace)["database_uri"]
+    written = workspace.project.settings.get("database_uri")
+    if not value.value or (value.origin is Origin.PROJECT and "MELTANO_SYS_DIR_ROOT" in str(written)):
+        return None
+    return str(value.value)
+
+
+def listing(workspace: Workspace, pattern: str = "*", *, warn: Warn) -> list[Listed]:
     """The states whose id matches the glob, by id."""
     with opened(workspace, warn=warn) as backend:
-        found = [backend.read(state_id) for state_id in backend.ids() if fnmatchcase(state_id, pattern)]
-        return [state for state in found if state is not None]
+        return states.listed(backend, pattern)
 
 
 def get(workspace: Workspace, state_id: str, *, warn: Warn) -> str:
-    """`{"singer_state": …}` with the state as the plugin wrote it, or `{}` when it was cleared.
-
-    Raises InputError (`unknown-state`).
-    """
+    """`{"singer_state": …}` with the state as the plugin wrote it. `{}` when there is none, which `warn` hears."""
     with opened(workspace, warn=warn) as backend:
-        state = _known(backend, state_id)
-        text = states.merged(state)
-        return "{}" if text is None else f'{{"singer_state":{text}}}'
+        state = backend.read(state_id)
+        if state is None:
+            warn(_unknown(backend, state_id))
+        return states.shown(state)
 
 
-def set_value(workspace: Workspace, state_id: str, text: str) -> None:
+def set_value(workspace: Workspace, state_id: str, text: str, *, validate: bool = True) -> None:
     """Set a state. The next run starts from it, whatever checkpoint stands with the data."""
     with opened(workspace) as backend:
-        states.set_state(backend, state_id, text)
+        states.set_state(backend, state_id, text, validate=validate)
 
 
-def clear(workspace: Workspace, state_id: str) -> None:
-    """Forget a state: the next run starts from the beginning, whatever checkpoint stands with the data."""
+def replace(workspace: Workspace, state_id: str, text: str, *, instead_of: str) -> None:
+    """Set a state unless it has changed since it was `instead_of`. Raises InputError (`state-changed`)."""
     with opened(workspace) as backend:
-        _known(backend, state_id)
-        states.clear_state(backend, state_id)
+        states.replace_state(backend, state_id, text, instead_of=instead_of)
+
+
+def merge(workspace: Workspace, state_id: str, *, text: str | None = None, source: str | None = None) -> None:
+    """Add a text, or the state of another id, to the state. Raises InputError (`no-such-state`)."""
+    with opened(workspace) as backend:
+        if text is None:
+            assert source is not None
+            text = states.shown(_known(backend, source))
+        states.merge_state(backend, state_id, text)
+
+
+def clear(workspace: Workspace, state_id: str) -> bool:
+    """Forget a state: the next run starts from the beginning, whatever checkpoint stands with the data. False when
+    there was none."""
+    with opened(workspace) as backend:
+        return states.clear_state(backend, state_id)
+
+
+def clear_all(workspace: Workspace) -> int:
+    """Forget all states; returns how many there were."""
+    with opened(workspace) as backend:
+        return sum(states.clear_state(backend, found.state_id) for found in states.listed(backend))
 
 
 def copy(workspace: Workspace, source: str, destination: str) -> None:
+    """Raises InputError (`no-such-state`)."""
     with opened(workspace) as backend:
         _known(backend, source)
         states.copy_state(backend, source, destination)
 
 
 def move(workspace: Workspace, source: str, destination: str) -> None:
+    """Raises InputError (`no-such-state`)."""
     with opened(workspace) as backend:
         _known(backend, source)
         states.move_state(backend, source, destination)
 
 
+def exported(workspace: Workspace, *, warn: Warn) -> str:
+    """All states as `{id: {"completed": …, "partial": …}}`. Raises EnvironmentProblemError (`damaged-state`)."""
+    with opened(workspace, warn=warn) as backend:
+        found: dict[str, dict[str, msgspec.Raw]] = {}
+        for state_id, state in states.listed(backend):
+            if state is None:
+                backend.read(state_id)
+            assert state is not None
+            parts = {"completed": state_form.completed(state), "partial": state_form.wrapped(state.partial)}
+            found[state_id] = {name: msgspec.Raw(part.encode()) for name, part in parts.items()}
+        return msgspec.json.format(msgspec.json.encode(found), indent=-1).decode()
+
+
+def import_text(workspace: Workspace, text: str) -> int:
+    """Set the states of what `exported` gave, here or in Meltano; all or, when one is no state, none. Returns how many.
+    Raises InputError (`invalid-state`)."""
+    try:
+        given = msgspec.json.decode(text, type=dict[str, dict[str, msgspec.Raw]])
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise InputError(
+            "invalid-state",
+            "this is no export of states",
+            why=str(error),
+            hint='headwater state export, or write {"ID": {"completed": {"singer_state": {}}, "partial": {}}}',
+        ) from error
+    found = {
+        state_id: (_text(parts.get("completed")), _text(parts.get("partial"))) for state_id, parts in given.items()
+    }
+    with opened(workspace) as backend:
+        return states.import_states(backend, found)
+
+
+def _text(part: msgspec.Raw | None) -> str | None:
+    return None if part is None else bytes(part).decode()
+
+
 def _known(backend: StateBackend, state_id: str) -> State:
     state = backend.read(state_id)
     if state is None:
-        guess = did_you_mean(state_id, backend.ids())
-        raise InputError(
-            "unknown-state",
-            f"there is no state `{state_id}`",
-            hint=f"did you mean `{guess}`?" if guess else "headwater state list",
-        )
+        raise InputError("no-such-state", _unknown(backend, state_id), hint="headwater state list")
     return state
+
+
+def _unknown(backend: StateBackend, state_id: str) -> str:
+    guess = did_you_mean(state_id, backend.ids())
+    return f"there is no state `{state_id}`" + (f": did you mean `{guess}`?" if guess else "")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial as bound
 from typing import Any, NamedTuple, Protocol
@@ -79,6 +78,8 @@ def listed(backend: StateBackend, pattern: str = "*") -> list[Listed]:
                 raise
             return Listed(state_id, None)
         return None if state is None or is_cleared(state) else Listed(state_id, state)
+
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415 - the start of a run needs none
 
     wanted = [state_id for state_id in backend.ids() if fnmatchcase(state_id, pattern)]
     with ThreadPoolExecutor(_AT_ONCE) as pool:

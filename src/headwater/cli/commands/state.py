@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
@@ -10,10 +12,20 @@ from headwater.cli.options import JSON
 from headwater.cli.output import print_json, print_table
 from headwater.cli.settings import Settings
 
+if TYPE_CHECKING:
+    from headwater.ops.workspace import Workspace
+    from headwater.store.states import Listed
+
 
 @click.group("state")
 def command() -> None:
     """Where pipelines go on from. A state id is `ENVIRONMENT:TAP-to-TARGET[:SUFFIX]`."""
+
+
+_FORCE = click.option("--force", is_flag=True, help="Do not ask.")
+_FILE = click.option(
+    "--input-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read it from a file."
+)
 
 
 @command.command("list")
@@ -21,93 +33,224 @@ def command() -> None:
 @JSON
 @click.pass_obj
 def list_(settings: Settings, pattern: str, as_json: bool) -> None:
-    """The state ids."""
+    """The state ids: a table on a terminal, one a line elsewhere."""
     from headwater.ops import states
 
-    rows = states.listing(settings.workspace(default_environment=False), pattern, warn=_warn)
+    rows = states.listing(_workspace(settings), pattern, warn=_warn)
     if as_json:
-        print_json([{"state_id": row.state_id, "updated_at": row.updated_at, "run_id": row.run_id} for row in rows])
-        return
-    print_table(
-        ("state id", "updated at", "set by"),
-        [(row.state_id, row.updated_at, "a person" if row.by_user else "a run") for row in rows],
-        empty="no state yet: the first run of a pipeline starts from the beginning",
-    )
+        print_json([_as_json(row) for row in rows])
+    elif sys.stdout.isatty() or not rows:
+        print_table(
+            ("state id", "state", "updated at", "set by"),
+            [(row.state_id, _verdict(row), *_origin(row)) for row in rows],
+            empty="no state yet: the first run of a pipeline starts from the beginning",
+        )
+    else:
+        click.echo("\n".join(row.state_id for row in rows))
 
 
 @command.command("get")
 @click.argument("state_id")
-@click.option("--format", "form", type=click.Choice(["json", "pretty"]), default="json", help="One line or indented.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["json", "pretty"], case_sensitive=False),
+    default="json",
+    help="One line or indented.",
+)
 @click.pass_obj
 def get(settings: Settings, state_id: str, form: str) -> None:
-    """Print a state."""
+    """Print a state, `{}` when there is none."""
     from headwater.ops import states
 
-    text = states.get(settings.workspace(default_environment=False), state_id, warn=_warn)
-    if form == "pretty":
-        import json
-
-        text = json.dumps(json.loads(text), indent=2)
-    click.echo(text)
+    click.echo(_formatted(states.get(_workspace(settings), state_id, warn=_warn), form))
 
 
 @command.command("set")
 @click.argument("state_id")
 @click.argument("value", required=False)
-@click.option("--input-file", type=click.Path(path_type=Path, exists=True, dir_okay=False), help="Read it from a file.")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@_FILE
+@_FORCE
+@click.option("--no-validate", is_flag=True, help="Keep any JSON object; one without `singer_state` is not used.")
 @click.pass_obj
-def set_(settings: Settings, state_id: str, value: str | None, input_file: Path | None, force: bool) -> None:
-    """Set a state to VALUE: `{"singer_state": {…}}` or the bare Singer state."""
+def set_(
+    settings: Settings, state_id: str, value: str | None, input_file: Path | None, no_validate: bool, force: bool
+) -> None:
+    """Set a state to VALUE: `{"singer_state": {…}}`."""
     from headwater.ops import states
 
     if (value is None) == (input_file is None):
         raise click.UsageError("give the state as VALUE or with --input-file")
     text = input_file.read_text() if input_file is not None else value or ""
-    if not force:
-        click.confirm(f"overwrite the state of `{state_id}`?", abort=True)
-    states.set_value(settings.workspace(default_environment=False), state_id, text)
+    _confirm(f"overwrite the state of `{state_id}`?", force)
+    states.set_value(_workspace(settings), state_id, text, validate=not no_validate)
+    _say(f"state of `{state_id}` set")
+
+
+@command.command("merge")
+@click.argument("state_id")
+@click.argument("value", required=False)
+@_FILE
+@click.option("--from-state-id", metavar="ID", help="Take that of another id.")
+@click.pass_obj
+def merge(
+    settings: Settings, state_id: str, value: str | None, input_file: Path | None, from_state_id: str | None
+) -> None:
+    """Add VALUE to a state: objects are merged at every depth, all else is replaced."""
+    from headwater.ops import states
+
+    if sum(given is not None for given in (value, input_file, from_state_id)) != 1:
+        raise click.UsageError("give the state as VALUE, with --input-file or with --from-state-id")
+    text = input_file.read_text() if input_file is not None else value
+    states.merge(_workspace(settings), state_id, text=text, source=from_state_id)
+    _say(f"state of `{state_id}` merged")
+
+
+@command.command("edit")
+@click.argument("state_id")
+@_FORCE
+@click.pass_obj
+def edit(settings: Settings, state_id: str, force: bool) -> None:
+    """Edit a state with `$VISUAL` or `$EDITOR`. It is kept when it is valid and has not changed meanwhile."""
+    from headwater.ops import states
+
+    _confirm(f"overwrite the state of `{state_id}`?", force)
+    workspace = _workspace(settings)
+    before = states.get(workspace, state_id, warn=_warn)
+    shown = _formatted(before, "pretty")
+    after = click.edit(shown, extension=".json")
+    if after is None or not after.strip() or after.strip() == shown.strip():
+        _say("nothing changed")
+        return
+    states.replace(workspace, state_id, after, instead_of=before)
+    _say(f"state of `{state_id}` set")
 
 
 @command.command("clear")
-@click.argument("state_id")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@click.argument("state_id", required=False)
+@click.option("--all", "everything", is_flag=True, help="All of them.")
+@_FORCE
 @click.pass_obj
-def clear(settings: Settings, state_id: str, force: bool) -> None:
+def clear(settings: Settings, state_id: str | None, everything: bool, force: bool) -> None:
     """Forget a state: the next run starts from the beginning."""
     from headwater.ops import states
 
-    if not force:
-        click.confirm(f"forget the state of `{state_id}`? the next run starts from the beginning", abort=True)
-    states.clear(settings.workspace(default_environment=False), state_id)
+    if (state_id is not None) == everything:
+        raise click.UsageError("give a state id or --all")
+    what = "all states" if everything else f"the state of `{state_id}`"
+    _confirm(f"forget {what}? the next run starts from the beginning", force)
+    workspace = _workspace(settings)
+    if state_id is None:
+        count = states.clear_all(workspace)
+        _say(f"{count} state{'' if count == 1 else 's'} forgotten")
+    elif states.clear(workspace, state_id):
+        _say(f"state of `{state_id}` forgotten")
+    else:
+        _say(f"there was no state `{state_id}`")
 
 
 @command.command("copy")
 @click.argument("source")
 @click.argument("destination")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@_FORCE
 @click.pass_obj
 def copy(settings: Settings, source: str, destination: str, force: bool) -> None:
     """Copy a state to another id."""
     from headwater.ops import states
 
-    if not force:
-        click.confirm(f"overwrite the state of `{destination}`?", abort=True)
-    states.copy(settings.workspace(default_environment=False), source, destination)
+    _confirm(f"overwrite the state of `{destination}`?", force)
+    states.copy(_workspace(settings), source, destination)
+    _say(f"state of `{source}` copied to `{destination}`")
 
 
 @command.command("move")
 @click.argument("source")
 @click.argument("destination")
-@click.option("--force", is_flag=True, help="Do not ask.")
+@_FORCE
 @click.pass_obj
 def move(settings: Settings, source: str, destination: str, force: bool) -> None:
     """Rename a state id."""
     from headwater.ops import states
 
+    _confirm(f"move the state of `{source}` to `{destination}`?", force)
+    states.move(_workspace(settings), source, destination)
+    _say(f"state of `{source}` moved to `{destination}`")
+
+
+@command.command("export")
+@click.pass_obj
+def export(settings: Settings) -> None:
+    """Print all states as JSON: `{ID: {"completed": …, "partial": …}}`."""
+    from headwater.ops import states
+
+    click.echo(states.exported(_workspace(settings), warn=_warn))
+
+
+@command.command("import")
+@click.argument("file", type=click.File("r"), default="-")
+@click.option("--from-meltano", is_flag=True, help="Take over Meltano's database; nothing is overwritten.")
+@click.pass_obj
+def import_(settings: Settings, file: TextIO, from_meltano: bool) -> None:
+    """Set the states of an export in FILE, or of standard input."""
+    from headwater.ops import meltano_import, states
+
+    workspace = settings.workspace(default_environment=False)
+    if from_meltano:
+        _say(meltano_import.take(workspace).text())
+        return
+    meltano_import.first(workspace, _say)
+    count = states.import_text(workspace, file.read())
+    _say(f"{count} state{'' if count == 1 else 's'} imported")
+
+
+def _confirm(question: str, force: bool) -> None:
     if not force:
-        click.confirm(f"move the state of `{source}` to `{destination}`?", abort=True)
-    states.move(settings.workspace(default_environment=False), source, destination)
+        click.confirm(question, abort=True, err=True)
+
+
+def _workspace(settings: Settings) -> Workspace:
+    """The project, whose states of Meltano's are taken over by the first command that looks at states."""
+    from headwater.ops import meltano_import
+
+    workspace = settings.workspace(default_environment=False)
+    meltano_import.first(workspace, _say)
+    return workspace
+
+
+def _formatted(text: str, form: str) -> str:
+    """Indented or on one line; values stay as they are written."""
+    import msgspec
+
+    return msgspec.json.format(text, indent=2 if form == "pretty" else -1)
+
+
+def _verdict(row: Listed) -> str:
+    from headwater.store.states import is_empty, is_valid, merged
+
+    if row.state is None:
+        return "damaged"
+    if not is_valid(row.state):
+        return "invalid"
+    return "empty" if is_empty(merged(row.state)) else "valid"
+
+
+def _origin(row: Listed) -> tuple[str, str]:
+    if row.state is None:
+        return "", ""
+    return row.state.updated_at, "a person" if row.state.by_user else "a run"
+
+
+def _as_json(row: Listed) -> dict[str, Any]:
+    return {
+        "state_id": row.state_id,
+        "state": _verdict(row),
+        "updated_at": row.state.updated_at if row.state else None,
+        "run_id": row.state.run_id if row.state else None,
+    }
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
 
 
 def _warn(text: str) -> None:
