@@ -173,6 +173,19 @@ def was_loaded(connection: Connection, streams: Iterable[str], since: datetime) 
     )
 
 
+def maybe_newer(connection: Connection, entry: Entry, stream: str, since: datetime) -> datetime:
+    """From which moment on a row of the stream may be newer than what the pipeline set aside `since` then. A row bears
+    the moment when the first of its commit was sent. That is earlier than `since` for a commit of another pipeline
+    which was begun before and made later, but not earlier than that pipeline's commit before."""
+    row = connection.execute(
+        "select min(coalesce((select max(b.committed_at) from _headwater.ledger b "
+        "where b.pipeline = l.pipeline and b.committed_at < %(since)s), 'epoch')) from _headwater.ledger l "
+        "where l.stream = %(stream)s and l.pipeline is distinct from %(pipeline)s and l.committed_at >= %(since)s",
+        {"since": since, "stream": written(stream), "pipeline": entry.pipeline},
+    ).fetchone()
+    return since if row is None or row[0] is None else min(since, row[0])
+
+
 def write_rejects(connection: Connection, entry: Entry, origin: quarantine.Origin, rejects: Sequence[Rejected]) -> None:
     for shape, line in sorted({quarantine.shape_id(one.schema): one.schema for one in rejects}.items()):
         connection.execute(

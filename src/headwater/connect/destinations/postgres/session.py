@@ -267,7 +267,8 @@ class PostgresWriter:
         table = f"{target.schema}.{target.table}"
         try:
             if commit.again is not None and target.keys and part.rows:
-                refuse_outdated(part, outdated.positions(connection, target, incoming, commit.origin.since))
+                since = books.maybe_newer(connection, commit.entry, target.stream, commit.origin.since)
+                refuse_outdated(part, outdated.positions(connection, target, incoming, since))
             if is_in:
                 taken = rows.load(connection, target, target.sql, incoming, is_keyed=target.is_keyed)
             else:

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 
 from headwater.base.errors import RunFailedError
-from headwater.connect.contract import Rows
-from headwater.connect.destinations import staged
+from headwater.connect.contract import Rejected, Rows
+from headwater.connect.destinations import postgres, staged
+from headwater.connect.destinations.postgres import quarantine
+from headwater.connect.rejects import Again, Chosen
 
 A, B, C = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}
 COLUMNS = pa.schema([("id", pa.int64()), ("name", pa.string())])
@@ -178,3 +180,29 @@ def test_a_table_that_others_filled_meanwhile_gets_no_older_moment(shop):
     session.commit(b"2", final=True)
     assert shop.sql("select id from shop.orders order by __loaded_at") == [(1,), (3,), (2,)]
     assert shop.sql("select count(distinct __loaded_at) from shop.users join shop.orders using (__loaded_at)") == [(1,)]
+
+
+@pytest.mark.parametrize("is_set_aside_first", [True, False])
+def test_a_row_that_another_pipeline_began_to_send_before_a_reject_came_is_not_overwritten_by_it(
+    shop, is_set_aside_first
+):
+    """It bears the moment when the first row of its commit was sent, and was read after the reject."""
+    other = shop.open("run-2", pipeline="dev:other")
+    shop.send(other, [A])
+    session = shop.open("run-1")
+    session.reject(Rejected(stream="users", record=b'{"id": 2, "name": "old"}', reason="bad"))
+    shop.send(other, [{"id": 2, "name": "newer"}])
+    for each in (session, other) if is_set_aside_first else (other, session):
+        each.commit(b"1", final=True)
+        each.close()
+
+    at = shop.server
+    settings = postgres.Settings(host=at.host, port=at.port, user=at.user, password=at.password, database="unit")
+    aside = quarantine.open(settings, source="shop", folder=shop.folder / "tls", on_wait=print)
+    (reject,) = aside.rejects(Chosen())
+    aside.close()
+    again = shop.open("run-3")
+    again.replay(Again(ids=(reject.id,), origin=reject.origin))
+    shop.send(again, [{"id": 2, "name": "old"}])
+    again.commit(None, final=True)
+    assert stored(shop) == [(1, "a"), (2, "newer")]
