@@ -105,6 +105,15 @@ def load(root: Path) -> Project:
     return project
 
 
+def files(root: Path) -> list[Path]:
+    """The project file and those it includes, in order. Raises InputError as `load`."""
+    path = project_file(root.absolute())
+    if path is None:
+        return []
+    main = _open(path, path.name)
+    return [path, *(root.absolute() / section.document.file for section in _included(main, root.absolute(), path))]
+
+
 def _open(path: Path, shown: str) -> Section:
     document = yaml.read(path, shown=shown)
     data = {} if document.data is None else document.data

@@ -168,10 +168,10 @@ def test_pipelines_side_by_side(two):
 def test_one_stream_anew_leaves_the_state_of_the_others(hw):
     hw.ok("run", "tap-numbers", "target-lines")
     state_id = "dev:tap-numbers-to-target-lines"
-    both = '{"bookmarks": {"numbers": {"id": 3}, "letters": {"id": 7}}}'
+    both = '{"singer_state": {"bookmarks": {"numbers": {"id": 3}, "letters": {"id": 7}}}}'
     hw.ok("state", "set", state_id, both, "--force")
     run_again(hw, "run", "tap-numbers", "target-lines", "--full-refresh", "--stream", "numbers")
-    assert (lines(hw), state(hw, state_id)) == ([1, 2, 3], json.loads(both))
+    assert (lines(hw), state(hw, state_id)) == ([1, 2, 3], json.loads(both)["singer_state"])
 
 
 def test_merge_state_and_only_install(hw):
