@@ -78,7 +78,7 @@ def invoke(
     name, _, command = text.partition(":")
     plugin = planning.plugin(workspace, name, kind)
     facts = planning.facts(workspace)
-    ready = build.connected(facts, plugin)
+    ready = build.ready(facts, plugin)
     block = build.block(facts, ready)
     if block.native is not None:
         faces = {
@@ -120,4 +120,4 @@ def _is_singer(plugin: Plugin) -> bool:
 
 
 def _ready(workspace: Workspace, text: str, kind: PluginKind | None) -> build.Ready:
-    return build.connected(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))
+    return build.ready(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))
