@@ -16,8 +16,6 @@ from headwater.plan import build
 from headwater.run.invoke import passthrough
 from headwater.run.singer_files import catalog_arguments, config_arguments
 from headwater.store.run_folders import RunFolders
-from headwater.transform.dbt import artifacts
-from headwater.transform.dbt.step import leased
 
 
 def commands(workspace: Workspace, text: str, kind: PluginKind | None) -> dict[str, Command]:
@@ -93,10 +91,6 @@ def invoke(
         )
     argv = build.invocation(facts, ready, block, command or None, arguments)
     root = str(workspace.root)
-    if (known := build.of_dbt(facts, ready, argv)) is not None:
-        project = artifacts.places(argv, block.env, root).project
-        with leased(known, project, f"headwater invoke {name}", _wait):
-            return passthrough(argv, block, cwd=root)
     if command or not _is_singer(plugin):
         return passthrough(argv, block, cwd=root)
     with RunFolders(workspace.home).opened(str(uuid.uuid4())) as folder:
@@ -109,10 +103,6 @@ def invoke(
 
 def _quiet(_event: Event) -> None:
     """For commands whose standard output is the plugin's own."""
-
-
-def _wait(_text: str) -> None:
-    """The program's own words are all there is on the screen."""
 
 
 def _is_singer(plugin: Plugin) -> bool:
