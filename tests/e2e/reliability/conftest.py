@@ -215,8 +215,10 @@ class Pipeline:
     def kept_state(self) -> int:
         """The number in the state that the project keeps; 0 when it keeps none. Looked up without another process:
         this is asked for thousands of times."""
+        project = workspace.find(self.hw.root)
+        project.environ = self.hw.environ
         try:
-            text = states.get(workspace.find(self.hw.root), self.state_id, warn=print)
+            text = states.get(project, self.state_id, warn=print)
         except InputError as error:
             if error.reference != "unknown-state":
                 raise
