@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from headwater.base.clock import now
 from headwater.base.errors import EnvironmentProblemError
 from headwater.base.failpoint import reach
+
+_UNFINISHED = ".headwater-"
+# A file has its name for a moment before it is locked.
+_YOUNG_SECONDS = 60.0
 
 
 def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
@@ -21,9 +27,11 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        _wipe_left(path)
+        descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}{_UNFINISHED}", dir=path.parent)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX)
                 os.fchmod(file.fileno(), mode)
                 file.write(data)
                 file.flush()
@@ -41,6 +49,15 @@ def write_atomic(path: Path, data: bytes, *, mode: int = 0o644) -> None:
             os.close(folder)
     except OSError as error:
         raise cannot_write(path, error) from error
+
+
+def _wipe_left(path: Path) -> None:
+    """Delete what killed processes left of `path`, never what a living one is writing."""
+    for left in path.parent.glob(f".{glob.escape(path.name)}{_UNFINISHED}*"):
+        with contextlib.suppress(OSError), left.open("rb") as file:
+            if now().timestamp() - left.stat().st_mtime > _YOUNG_SECONDS:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                left.unlink()
 
 
 def cannot_write(path: Path, error: OSError) -> EnvironmentProblemError:

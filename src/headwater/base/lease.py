@@ -87,6 +87,14 @@ def holders(path: Path) -> list[str]:
     return [text for text in found if text]
 
 
+def _wipe_left(folder: Path) -> None:
+    """What holders that were killed left. One that has just made its file and not locked it yet loses a courtesy."""
+    for file in folder.glob("*.holder"):
+        with contextlib.suppress(OSError), file.open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            file.unlink()
+
+
 def _open(path: Path) -> int:
     return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
@@ -96,6 +104,7 @@ def _named(folder: Path, who: str) -> Iterator[None]:
     """Tell waiters who holds the lease. It is only a courtesy: a full disk must not cost us the lease."""
     file = folder / f"{os.getpid()}-{secrets.token_hex(4)}.holder"
     descriptor = None
+    _wipe_left(folder)
     with contextlib.suppress(OSError):
         descriptor = _open(file)
         fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -7,6 +7,7 @@ works and closes it again, as short as can be.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import secrets
 import time
@@ -95,6 +96,8 @@ def _opened(
 ) -> Iterator[duckdb.DuckDBPyConnection]:
     connection = _connect(path, settings, on_wait, timeout, read_only=read_only)
     try:
+        if not read_only:
+            _wipe_spilled(path)
         connection.execute("set TimeZone = 'UTC'")
         yield connection
     except duckdb.Error as error:
@@ -134,12 +137,22 @@ def _connect(
         time.sleep(0.2)
 
 
+def _wipe_spilled(path: Path) -> None:
+    """What a process that was killed had moved out of memory: files that DuckDB leaves for ever. Who has opened the
+    database to write it is alone with it."""
+    for file in path.with_name(f"{path.name}.tmp").glob("duckdb_temp_*"):
+        with contextlib.suppress(OSError):
+            file.unlink()
+
+
 def _make(path: Path) -> None:
     """Make an empty database when there is none: aside, then renamed, so that a crash leaves no half file."""
     try:
         if path.exists() and path.stat().st_size:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*-????????"):  # by a process that was killed
+            left.unlink(missing_ok=True)
         fresh = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
         try:
             duckdb.connect(str(fresh), config={"storage_compatibility_version": STORAGE}).close()

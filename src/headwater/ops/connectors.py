@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import uuid
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -10,6 +9,7 @@ from typing import Any, BinaryIO
 import msgspec
 
 from headwater.base.errors import InputError, Where
+from headwater.base.scratch import scratch
 from headwater.base.text import did_you_mean
 from headwater.connect import registry
 from headwater.connect.contract import OpenRequest
@@ -55,7 +55,7 @@ def tap(
     module = registry.source(name)
     given = _read(config)
     settings = decode(module, given, name=name, root=folder)
-    with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
+    with scratch() as private:
         faces.serve_tap(
             module,
             settings,
@@ -63,7 +63,7 @@ def tap(
             catalog=_read(catalog) if catalog else None,
             state=state.read_bytes() if state else None,
             out=out,
-            folder=Path(scratch),
+            folder=private,
             batch_files=configured(given, folder),
             stages=mapper.stages(given, owner=f"tap `{name}`"),
         )
@@ -80,8 +80,8 @@ def target(
     definition = about(name, "loader")
     defaults = {item.name: item.value for item in definition.settings if item.value is not None}
     settings = decode(module, _rooted(definition, {**defaults, **given}, folder), name=name, root=folder)
-    with tempfile.TemporaryDirectory(prefix="headwater-") as scratch:
-        request = OpenRequest(pipeline=pipeline, run_id=str(uuid.uuid4()), source="main", folder=Path(scratch))
+    with scratch() as private:
+        request = OpenRequest(pipeline=pipeline, run_id=str(uuid.uuid4()), source="main", folder=private)
         depth = flattening.flatten_depth(given)
         faces.serve_target(
             module,

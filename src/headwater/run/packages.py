@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 import shutil
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.base.redact import Redactor
+from headwater.base.scratch import scratch
 from headwater.run.uv import Answer, Uv
 from headwater.store import distributions, pins, venvs
 
@@ -241,8 +241,8 @@ def _call(args: Sequence[str], order: Order) -> Answer:
     answer = order.call(args)
     if answer.ok or "pkg_resources" not in answer.error:
         return answer
-    with tempfile.TemporaryDirectory(prefix="headwater-install-") as folder:
-        tools = Path(folder, "build-constraints.txt")
+    with scratch() as folder:
+        tools = folder / "build-constraints.txt"
         tools.write_text(f"{_OLD_SETUPTOOLS}\n", "utf-8")
         return order.call([*args, "--build-constraints", str(tools)])
 
@@ -250,7 +250,7 @@ def _call(args: Sequence[str], order: Order) -> Answer:
 @contextmanager
 def _files(order: Order, words: Words, extra: Sequence[str]) -> Iterator[list[str]]:
     """Arguments naming temporary files: requirements first, then constraints and overrides."""
-    with tempfile.TemporaryDirectory(prefix="headwater-install-") as folder:
+    with scratch() as folder:
         requirements = Path(folder, "requirements.in")
         lines = [*(_line(order.root, pair) for pair in words.packages), *extra]
         requirements.write_text("\n".join(lines) + "\n", "utf-8")

@@ -226,3 +226,13 @@ def test_a_unique_index_is_in_the_way_of_history(path):
     with pytest.raises(InputError) as caught:
         load(opened(path, "run-2", load_method="history"), [A], keys=("id",))
     assert caught.value.why == "`shop.users` has a unique index, so a key can't have two versions"
+
+
+def test_what_a_killed_process_had_moved_out_of_memory_is_wiped_by_the_next_writer(path):
+    run(path, "create table t (i int)")
+    folder = path.with_name(f"{path.name}.tmp")
+    folder.mkdir()
+    for name in ("duckdb_temp_22596_0_owner", "duckdb_temp_22596_0_storage_DEFAULT-0.tmp", "notes"):
+        (folder / name).touch()
+    run(path, "insert into t values (1)")
+    assert [one.name for one in folder.iterdir()] == ["notes"]

@@ -12,13 +12,16 @@ rows are deleted and the new ones inserted.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 import msgspec
 
 from headwater.connect import names
 from headwater.connect.destinations.bookkeeping import Entry
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import PREFIX, quote
-from headwater.connect.destinations.mysql.connection import Connection
+from headwater.connect.destinations.mysql.connection import Connection, lock_name
 from headwater.connect.destinations.mysql.tables import Held, Target, inspect
 
 
@@ -41,8 +44,14 @@ def aside(connection: Connection, entry: Entry, table: Target, version: int | No
 
 
 def begin(connection: Connection, entry: Entry, table: Target, keys: tuple[str, ...] | None) -> Held:
-    """An empty table aside, like the stream's own, which has those keys."""
+    """An empty table aside, like the stream's own, which has those keys. It is noted first, of no run, so that it is
+    found again whatever happens."""
     name = _name(entry, table)
+    connection.run(
+        f"replace into {books.at(connection, 'replacing')} "
+        "(staged_in, pipeline, table_name, run_id, key_names, is_waiting) values (%s, %s, %s, '', '[]', 0)",
+        [name, entry.pipeline, table.table],
+    )
     connection.run(f"create table {quote(connection.schema)}.{quote(name)} like {table.sql}")
     return inspect(connection, name, stream=table.stream, keys=keys, noted=table.noted)
 
@@ -115,6 +124,41 @@ def finish(connection: Connection, pipeline: str | None) -> None:
                 )
                 connection.run(f"delete from {book} where staged_in = %s", [staged])
                 connection.run("commit")
+
+
+def sweep(connection: Connection, pipeline: str | None) -> None:
+    """Drop what runs that died had collected, of whatever pipeline, unless rows of it were committed and the source may
+    go on with them. `pipeline` is locked by this session, so no other run of it lives; runs without one can't be told
+    from living ones."""
+    if not books.exist(connection):
+        return
+    found = connection.rows(
+        f"select staged_in, pipeline from {books.at(connection, 'replacing')} r where not is_waiting "
+        "and pipeline is not null and (version is null or not exists "
+        f"(select 1 from {books.at(connection, 'ledger')} l where l.run_id = r.run_id and l.pipeline = r.pipeline))"
+    )
+    for staged, whose in found:
+        with _held(connection, pipeline, whose) as is_dead:
+            if is_dead:
+                connection.run(f"drop table if exists {_at(connection, staged)}")
+                connection.run(
+                    f"delete from {books.at(connection, 'replacing')} where staged_in = %s and not is_waiting", [staged]
+                )
+
+
+@contextlib.contextmanager
+def _held(connection: Connection, ours: str | None, other: str) -> Iterator[bool]:
+    """Whether no run of the other pipeline lives; none begins meanwhile."""
+    if other == ours:
+        yield True
+        return
+    name = lock_name("pipeline", connection.schema, other)
+    is_free = connection.rows("select get_lock(%s, 0)", [name]) == [(1,)]
+    try:
+        yield is_free
+    finally:
+        if is_free and connection.is_open:
+            connection.rows("select release_lock(%s)", [name])
 
 
 def is_bound(connection: Connection, table: Target) -> bool:

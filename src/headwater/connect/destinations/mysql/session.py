@@ -72,6 +72,7 @@ class MySQLWriter:
 
         def look(connection: Connection) -> tuple[Standing, list[str]]:
             replace.finish(connection, pipeline)
+            replace.sweep(connection, pipeline)
             return books.standing(connection, pipeline), connection.server.notices()
 
         standing, notices = self._steadily(look, doing="read where the pipeline stands", most=ATTEMPTS_AT_FIRST)

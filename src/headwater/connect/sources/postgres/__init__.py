@@ -6,13 +6,13 @@ All streams of a read show the data of one moment. Rows come as Arrow out of bin
 from __future__ import annotations
 
 import contextlib
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
 
 from headwater.base.errors import InputError
+from headwater.base.scratch import scratch
 from headwater.connect.contract import Message, ReadRequest
 from headwater.connect.destinations.postgres.address import Address, address
 from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect
@@ -58,8 +58,8 @@ def _address(settings: Settings, folder: Path) -> Address:
 
 @contextlib.contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
-    with tempfile.TemporaryDirectory(prefix="headwater-") as folder:
-        at = _address(settings, Path(folder))
+    with scratch() as folder:
+        at = _address(settings, folder)
         try:
             connection = connect(at, application="headwater: discovery", idle_seconds=_DISCOVERY_IDLE_SECONDS)
         except psycopg.OperationalError as error:

@@ -17,6 +17,7 @@ import pytest
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.connect.contract import ActivateVersion, Rejected, Rows, Schema, StreamReceipt
 from headwater.connect.destinations.mysql import connection, replace
+from headwater.connect.destinations.mysql.session import MySQLWriter
 
 A, B, C = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}, {"id": 3, "name": "c"}
 
@@ -356,3 +357,22 @@ def test_without_its_driver_it_says_how_to_get_it():
     )
     told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, env=os.environ)
     assert told.stdout == "driver-missing install it where headwater is: pip install 'headwater[mysql]'\n"
+
+
+def test_what_a_run_that_died_had_collected_is_dropped_by_the_next_of_any_pipeline(shop, monkeypatch):
+    shop.load([A])
+    session = shop.open("run-2")
+    shop.send(session, [B], replace=True)
+    with monkeypatch.context() as dying:
+        dying.setattr(MySQLWriter, "_load", None)
+        with pytest.raises(TypeError):
+            session.commit(b"2", final=True)
+    asides = "show tables like '%aside%'"
+    assert len(shop.sql(asides)) == 1
+    shop.open("run-3", pipeline="dev:other").close()
+    assert len(shop.sql(asides)) == 1  # it lives: its session holds the pipeline
+    session.close()
+    shop.open("run-4", pipeline="dev:other").close()
+    assert shop.sql(asides) == []
+    assert shop.sql("select * from _headwater_replacing") == []
+    assert shop.sql("select id from users") == [(1,)]
