@@ -6,19 +6,22 @@ does not know itself.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
 from msgspec import Struct
 
+from headwater.base.errors import InputError
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.project import Project
 from headwater.model.setting import Origin
 from headwater.ops import definitions
 from headwater.ops.workspace import Workspace, cache_folder, environment_variables
 from headwater.plan.project_settings import project_settings
-from headwater.store import hub as bundled
+from headwater.store import hub as index
+from headwater.store import hub_pages
 from headwater.store.hub_client import HOUR, Hub, Site
 
 _API = "/meltano/api/v1"
@@ -86,9 +89,9 @@ class Sources:
         old, unless it is to be fetched anew."""
         rows = []
         for one in PluginKind if kind is None else (kind,):
-            index = self._index(one, 0.0 if refresh else HOUR)
-            for name in sorted({*definitions.names(one), *index}):
-                mine, theirs = definitions.variants(one, name), index[name].in_order() if name in index else ()
+            known = self._index(one, 0.0 if refresh else HOUR)
+            for name in sorted({*definitions.names(one), *known}):
+                mine, theirs = definitions.variants(one, name), known[name].in_order() if name in known else ()
                 variants = dict.fromkeys([*theirs, *mine] if self.site.own else [*mine, *theirs])
                 rows += [
                     Offered(type=_spelled(one), name=name, variant=variant, default=number == 0)
@@ -138,8 +141,33 @@ def matching(rows: list[Offered], pattern: str) -> list[Offered]:
     return [row for row in rows if wanted in row.name.casefold() or wanted in row.variant.casefold()]
 
 
+def shelf(places: Iterable[Path], *, bundled: bool = False) -> hub_pages.Shelf:
+    """The definitions in these files and folders, with those of the bundled index below them: where both know a
+    variant, the file counts, and a name keeps the default that the files give it. Raises what `hub_pages.read` does,
+    InputError `no-definitions`."""
+    found = hub_pages.read(places)
+    if bundled:
+        found = hub_pages.below(found, hub_pages.shelve(index.definitions(), index.defaults()))
+    if not found.plugins:
+        raise InputError(
+            "no-definitions",
+            "there is no definition in these files",
+            hint="name a folder of YAML or lock files (--from), or add the bundled index (--bundled)",
+        )
+    return found
+
+
+def write(shelf: hub_pages.Shelf, folder: Path, url: str) -> str:
+    """Write a hub's pages into a folder that will stand at `url`. Returns what `hub_url` must say."""
+    address = url.rstrip("/").removesuffix(_API)
+    if not re.fullmatch(r"https?://[^\s/?#@]+(/[^\s?#]*)?", address):
+        raise InputError("bad-address", f"`{url}` is no address of a web server", hint="--url https://hub.example.com")
+    hub_pages.write(shelf, folder, address)
+    return address
+
+
 def _kinds(kind: PluginKind | None, name: str) -> tuple[PluginKind, ...]:
-    guessed = kind or bundled.guess_kind(name)
+    guessed = kind or index.guess_kind(name)
     return (guessed,) if guessed else _LIKELY
 
 

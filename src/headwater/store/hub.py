@@ -7,6 +7,7 @@ it is asked for. `scripts/build_index.py` makes both.
 from __future__ import annotations
 
 import fnmatch
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -40,10 +41,23 @@ def find(kind: PluginKind | None, name: str, variant: str | None = None) -> Defi
     """The definition of a plugin, None when the index has none. Without a kind the name tells it (`tap-`,
     `target-`), else every kind is searched; without a variant (or for `default`) the default one is taken."""
     entry = _entry(kind, name, variant)
-    if entry is None:
-        return None
+    return None if entry is None else _read(entry)
+
+
+def _read(entry: Entry) -> Definition:
     file = INDEX / entry.kind.section / f"{entry.name}--{entry.variant}.json"
     return lock_files.parse(file.read_bytes(), file=str(file))
+
+
+def definitions() -> Iterator[Definition]:
+    """All of them."""
+    for entry in _entries():
+        yield _read(entry)
+
+
+def defaults() -> dict[tuple[PluginKind, str], str]:
+    """The default variant of every name."""
+    return {(entry.kind, entry.name): entry.variant for entry in _entries() if entry.default}
 
 
 def variants(kind: PluginKind | None, name: str) -> tuple[str, ...]:

@@ -232,7 +232,7 @@ class Hub:
 
 
 # Keys of a definition's source that are there for the hub's own pages.
-_FOR_PAGES = (
+FOR_PAGES = (
     "definition",
     "domain_url",
     "keywords",
@@ -248,7 +248,7 @@ _FOR_PAGES = (
 def definition(raw: Mapping[str, Any], kind: PluginKind, name: str, variant: str, *, where: str) -> Definition:
     """A definition that was asked for under this name: what it says of its own name counts for nothing, and it cannot
     name a part of this program. Raises InputError `bad-definition`."""
-    shown = {key: value for key, value in raw.items() if key not in (*_FOR_PAGES, "native", "hidden")}
+    shown = {key: value for key, value in raw.items() if key not in (*FOR_PAGES, "native", "hidden")}
     shown |= {"plugin_type": kind.section, "name": name, "variant": variant}
     try:
         return lock_files.from_builtins(shown, where=Where(where))

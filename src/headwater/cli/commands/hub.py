@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from collections import Counter
+from pathlib import Path
 
 import click
 
@@ -65,6 +68,59 @@ def list_(
     ]
     if table:
         print_table(("type", "name", "variant"), table, empty="")
+
+
+_FROM = click.option(
+    "--from",
+    "places",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="A definition, or a folder of YAML, JSON or lock files; may be repeated. Else the project's locks.",
+)
+
+
+@command.command("build")
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), metavar="DIR")
+@click.option("--url", required=True, help="The address at which DIR will stand.")
+@_FROM
+@click.option("--bundled", is_flag=True, help="The plugins of the bundled index, too.")
+@click.pass_obj
+def build(settings: Settings, folder: Path, url: str, places: tuple[Path, ...], bundled: bool) -> None:
+    """Write a hub into DIR, for any web server.
+
+    What `hub_url` must then say is printed. Pages of plugins that are gone are removed.
+    """
+    from headwater.ops import hub as ops
+
+    shelf = ops.shelf(places or _locks(settings), bundled=bundled)
+    address = ops.write(shelf, folder, url)
+    click.echo(f"wrote {len(shelf)} definitions into {folder}; as soon as {address} serves it:")
+    click.echo(f"headwater config set meltano hub_url {address}")
+
+
+@command.command("serve")
+@click.argument("folder", type=click.Path(path_type=Path, exists=True), metavar="DIR")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=8060, show_default=True, help="0 takes a free one.")
+@click.option("--url", help="The address that others reach it by, when it stands behind another server.")
+def serve(folder: Path, host: str, port: int, url: str | None) -> None:
+    """Serve the definitions in DIR as a hub, until Ctrl-C.
+
+    DIR holds YAML, JSON or lock files, or what `headwater hub build` wrote. Changes are seen at once.
+    """
+    from headwater.ops import hub_server
+
+    definitions = hub_server.Definitions((folder,), note)
+    with hub_server.server(definitions, host=host, port=port, url=url) as server:
+        address = url or f"http://{host}:{server.server_port}"
+        click.echo(f"{len(definitions.shelf())} definitions; use them: MELTANO_HUB_URL={address}")
+        sys.stdout.flush()  # whoever started it through a pipe waits for this line
+        with contextlib.suppress(KeyboardInterrupt):
+            server.serve_forever()
+
+
+def _locks(settings: Settings) -> tuple[Path, ...]:
+    return (settings.workspace().root / "plugins",)
 
 
 def note(text: str) -> None:
