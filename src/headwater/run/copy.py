@@ -116,6 +116,7 @@ def _to_session(
         load.finish()
         load.tell(now=True)
         account.tell(step, run, session, load, catalog)
+        load.keep_copy()
         return added(before or (), load.figures())
 
 

@@ -8,7 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from headwater.base.clock import monotonic
-from headwater.base.errors import HeadwaterError, RunFailedError
+from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.connect.contract import (
     ActivateVersion,
     Checkpoint,
@@ -84,6 +84,7 @@ class Load:
         self._is_tail = False  # rows came after the last boundary
         self._is_replacing = False
         self._is_saved = False  # a checkpoint of this run stands with the data
+        self._unkept: str | None = None  # the state of which the backend has no copy yet
         self.commits = 0
         self.is_broken = False  # the destination failed: nothing more may be written
         self._started = self._committed_at = self._told_at = monotonic()
@@ -281,15 +282,34 @@ class Load:
                 tally.repaired += found.repaired
 
     def _keep(self, state: str) -> None:
-        """The data are safe, and their checkpoint with them: a copy that can't be kept is no reason to fail."""
+        """The data are safe, and their checkpoint with them: a copy that can't be kept is no reason to stop."""
         step = self._step
         assert step.state_id is not None
         self._stands, self._is_saved = state, True
         try:
             save(self._backend, step.state_id, state, run_id=self._run.plan.run_id, with_data=True)
+            self._unkept = None
         except HeadwaterError as error:
+            self._unkept = state
             self._run.tell(step.name, Level.WARNING, f"the copy of the state was not kept: {error.what}")
         self._run.emit(CheckpointSaved(step=step.name, state_id=step.state_id, state=state))
+
+    def keep_copy(self) -> None:
+        """To be called at the end: a run does not end well without its copy, since a state that a person set would
+        still stand there, and count again. Raises EnvironmentProblemError (`state-not-kept`)."""
+        if self._unkept is None:
+            return
+        assert self._step.state_id is not None
+        try:
+            save(self._backend, self._step.state_id, self._unkept, run_id=self._run.plan.run_id, with_data=True)
+        except HeadwaterError as error:
+            raise EnvironmentProblemError(
+                "state-not-kept",
+                f"all is loaded, but the {self._backend.label} did not take the copy of the state",
+                why="\n".join(text for text in (error.what, error.why) if text),
+                hint="nothing is lost: the next run goes on from the checkpoint in the destination. Run it again when "
+                "the states can be reached",
+            ) from error
 
 
 def added(before: tuple[StreamFigures, ...], after: tuple[StreamFigures, ...]) -> tuple[StreamFigures, ...]:

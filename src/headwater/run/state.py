@@ -6,10 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError
+from headwater.base.files import write_atomic
 from headwater.model.event import CheckpointSaved, Level
 from headwater.model.plan import ExtractLoad
 from headwater.run.runner import Run
 from headwater.run.singer_files import read_json
+from headwater.store.locks import file_name
 from headwater.store.states import StateBackend, is_empty, merged, save
 
 
@@ -83,13 +85,31 @@ def state_saver(step: ExtractLoad, run: Run, backend: StateBackend) -> Callable[
         nonlocal told
         if step.state_id is None:
             return
-        if save(backend, step.state_id, text, run_id=run.plan.run_id, partial=is_partial(step)):
+        try:
+            is_kept = save(backend, step.state_id, text, run_id=run.plan.run_id, partial=is_partial(step))
+        except EnvironmentProblemError as error:
+            raise _set_aside(step, run, text, error) from error
+        if is_kept:
             run.emit(CheckpointSaved(step=step.name, state_id=step.state_id, state=text))
         elif not told:
             told = True
             run.tell(step.name, Level.WARNING, "the loader wrote an empty state: the one before is kept")
 
     return keep
+
+
+def _set_aside(step: ExtractLoad, run: Run, text: str, error: EnvironmentProblemError) -> EnvironmentProblemError:
+    """The loader has nothing that tells where it came to, so the state goes into a file."""
+    assert step.state_id is not None
+    path = Path(run.plan.home) / "unkept" / f"{file_name(step.state_id)}.json"
+    write_atomic(path, f'{{"singer_state":{text}}}\n'.encode(), mode=0o600)
+    verb = "merge" if is_partial(step) else "set --force"
+    return EnvironmentProblemError(
+        "state-not-kept",
+        f"the state that `{step.loader.name}` reached was not kept: {error.what}",
+        why=error.why,
+        hint=f"headwater state {verb} '{step.state_id}' --input-file {path}",
+    )
 
 
 def is_partial(step: ExtractLoad) -> bool:
