@@ -10,7 +10,7 @@ from msgspec import Struct
 from headwater.base.text import byte_size, duration
 from headwater.model import event as e
 
-ORDER = {"debug": 0, "info": 1, "warning": 2, "error": 3, "disabled": 9}
+ORDER = {"debug": 0, "info": 1, "warning": 2, "error": 3, "critical": 4, "disabled": 9}
 
 
 class Line(Struct, frozen=True, kw_only=True):
@@ -45,6 +45,8 @@ def line(event: e.Event) -> Line | None:
             return _model(event)
         case e.Checked():
             return _check(event)
+        case e.Lineage():
+            return None
         case e.Install():
             return _install(event)
         case e.StepFinished():

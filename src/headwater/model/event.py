@@ -168,6 +168,25 @@ class Checked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checked"
     message: str | None = None
 
 
+class LineageNode(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A part of a transformation. `key` is unique in its project, `type` is `model`, `seed`, `snapshot`, `test`,
+    `source` or `exposure`; `place` is its table; `needs` are the keys of what it reads."""
+
+    key: str
+    name: str
+    type: str
+    place: str | None = None
+    file: str | None = None
+    needs: tuple[str, ...] = ()
+
+
+class Lineage(Struct, frozen=True, kw_only=True, tag_field="kind", tag="lineage"):
+    """What the parts of a transformation read, as its tool knows it."""
+
+    step: str
+    nodes: tuple[LineageNode, ...]
+
+
 class StepFinished(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step-finished"):
     step: str
     outcome: Outcome
@@ -202,6 +221,7 @@ Event = (
     | CheckpointSaved
     | ModelBuilt
     | Checked
+    | Lineage
     | StepFinished
     | RunFinished
     | Install

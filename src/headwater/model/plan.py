@@ -72,14 +72,25 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     retries: int = 0
 
 
+class Dbt(Struct, frozen=True, kw_only=True):
+    """What is known of a command of dbt beyond its words. `files` are the DuckDB files it may write to: nobody else
+    uses them meanwhile; a relative one starts at the dbt project. `packages` says whether missing packages of the dbt
+    project are fetched first."""
+
+    adapter: str | None
+    files: tuple[str, ...] = ()
+    packages: bool = True
+
+
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
-    """One command of one plugin; `argv` is complete."""
+    """One command of one plugin; `argv` is complete. `dbt` is there when it is a command of dbt."""
 
     name: str
     block: Block
     command: str | None
     argv: tuple[str, ...]
     cwd: str
+    dbt: Dbt | None = None
     retries: int = 0
 
 

@@ -16,6 +16,8 @@ from headwater.plan import build
 from headwater.run.invoke import passthrough
 from headwater.run.singer_files import catalog_arguments, config_arguments
 from headwater.store.run_folders import RunFolders
+from headwater.transform.dbt import artifacts
+from headwater.transform.dbt.step import leased
 
 
 def commands(workspace: Workspace, text: str, kind: PluginKind | None) -> dict[str, Command]:
@@ -76,7 +78,7 @@ def invoke(
     name, _, command = text.partition(":")
     plugin = planning.plugin(workspace, name, kind)
     facts = planning.facts(workspace)
-    ready = build.ready(facts, plugin)
+    ready = build.connected(facts, plugin)
     block = build.block(facts, ready)
     if block.native is not None:
         faces = {
@@ -91,6 +93,10 @@ def invoke(
         )
     argv = build.invocation(facts, ready, block, command or None, arguments)
     root = str(workspace.root)
+    if (known := build.of_dbt(facts, ready, argv)) is not None:
+        project = artifacts.places(argv, block.env, root).project
+        with leased(known, project, f"headwater invoke {name}", _wait):
+            return passthrough(argv, block, cwd=root)
     if command or not _is_singer(plugin):
         return passthrough(argv, block, cwd=root)
     with RunFolders(workspace.home).opened(str(uuid.uuid4())) as folder:
@@ -105,9 +111,13 @@ def _quiet(_event: Event) -> None:
     """For commands whose standard output is the plugin's own."""
 
 
+def _wait(_text: str) -> None:
+    """The program's own words are all there is on the screen."""
+
+
 def _is_singer(plugin: Plugin) -> bool:
     return plugin.kind in (PluginKind.EXTRACTOR, PluginKind.LOADER, PluginKind.MAPPER)
 
 
 def _ready(workspace: Workspace, text: str, kind: PluginKind | None) -> build.Ready:
-    return build.ready(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))
+    return build.connected(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))

@@ -242,9 +242,26 @@ def plugins_of(workspace: Workspace, request: Request) -> list[Plugin]:
 def _executors(keeping: Keeping) -> Mapping[type[Step], Executor]:
     return {
         ExtractLoad: extract_load.executor(keeping),
-        Invoke: invoke.execute,
+        Invoke: _invoking(),
         Build: _build,
     }
+
+
+def _invoking() -> Executor:
+    """For the steps of one run: commands of dbt have an executor of their own, which they share."""
+    of_dbt: Executor | None = None
+
+    def execute(step: Invoke, run: Run) -> tuple[StreamFigures, ...]:
+        nonlocal of_dbt
+        if step.dbt is None:
+            return invoke.execute(step, run)
+        if of_dbt is None:
+            from headwater.transform.dbt import step as dbt  # noqa: PLC0415 - loaded by runs that have such a step
+
+            of_dbt = dbt.executor()
+        return of_dbt(step, run)
+
+    return execute
 
 
 def _build(step: Build, run: Run) -> tuple[StreamFigures, ...]:

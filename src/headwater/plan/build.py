@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
-from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Step
+from headwater.model.plan import Block, Build, Dbt, ExtractLoad, Invoke, Step
 from headwater.model.plugin import Command, Plugin, PluginKind, Resolved
 from headwater.model.project import Environment, Project
-from headwater.model.setting import SettingKind, Value
-from headwater.plan import blocks, child_env, inherit, settings
+from headwater.model.setting import Origin, SettingKind, Value
+from headwater.plan import blocks, child_env, dbt, inherit, settings
 from headwater.plan.expand import expand, undefined
 from headwater.plan.inherit import DefinitionOf
 from headwater.plan.project_settings import project_secret_names, project_settings, project_variables
@@ -350,19 +350,65 @@ def _mapper(facts: Facts, word: blocks.Word, upstream: Sequence[child_env.Upstre
 def alone(facts: Facts, group: blocks.Alone, options: Options, upstream: Sequence[child_env.Upstream] = ()) -> Step:
     """A plugin without a pipeline: a command of a program, or the verbs of our own models."""
     word = group.word
-    plugin = ready(facts, word.plugin, upstream)
+    plugin = connected(facts, word.plugin, upstream)
     _check(facts, plugin)
     retries = _retries(plugin, group.retries, options)
     if plugin.resolved.native == MODELS:
         return replace(_models(facts, plugin, word), retries=retries)
     made = block(facts, plugin, upstream=upstream)
+    argv = invocation(facts, plugin, made, word.command, ())
     return Invoke(
         name=group.name,
         block=made,
         command=word.command,
-        argv=invocation(facts, plugin, made, word.command, ()),
+        argv=argv,
         cwd=facts.project.root,
+        dbt=of_dbt(facts, plugin, argv),
         retries=retries,
+    )
+
+
+def connected(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] = ()) -> Ready:
+    """As `ready`. A dbt plugin whose entry names a `loader` takes from it what it connects to, where nothing else is
+    said. Raises InputError (`unknown-loader`)."""
+    found = ready(facts, plugin, upstream)
+    name = found.extra("loader")
+    adapter = dbt.adapter(found.resolved) if name else None
+    if adapter is None:
+        return found
+    loader = facts.project.plugin(name, PluginKind.LOADER)
+    if loader is None:
+        guess = did_you_mean(name, [item.name for item in facts.project.plugins if item.kind is PluginKind.LOADER])
+        raise InputError(
+            "unknown-loader",
+            f"`{plugin.name}` connects as the loader `{name}`, which the project does not have",
+            where=Where(plugin.file, plugin.lines.get("loader", plugin.line)),
+            hint=f"did you mean `{guess}`?" if guess else f"headwater add {name}",
+        )
+    of_loader = ready(facts, loader)
+    given = dbt.connection(adapter, _absolute(facts, of_loader))
+    if dbt.is_file(given.get("path")):  # dbt looks from its own folder
+        given["path"] = str(PurePath(facts.project.root) / given["path"])
+    known = {key: found.values[key] for key in given if key in found.values}
+    flags = {key: given[key] for key, value in known.items() if value.value is None or value.origin is Origin.DEFAULT}
+    return ready(facts, plugin, upstream, flags=flags)
+
+
+def of_dbt(facts: Facts, plugin: Ready, argv: tuple[str, ...]) -> Dbt | None:
+    """What there is to know of a command of dbt; None for another program."""
+    if not dbt.is_dbt(argv):
+        return None
+    adapter = dbt.adapter(plugin.resolved)
+    files: list[str] = []
+    if adapter == "duckdb":
+        path = plugin.config.get("path")
+        loaders = [] if plugin.extra("loader") else warehouses(facts)
+        files = [path] if isinstance(path, str) else []
+        files += [str(_absolute(facts, loader)["filepath"]) for loader in loaders]
+    return Dbt(
+        adapter=adapter,
+        files=tuple(dict.fromkeys(filter(dbt.is_file, files))),
+        packages=not plugin.config.get("skip_pre_invoke"),
     )
 
 

@@ -15,6 +15,11 @@ _RETRIES = Setting(
     description="How often a failed step of this plugin is done again: 0, unless its job or `--retries` says more.",
 )
 
+_LOADER = Setting(
+    name="_loader",
+    description="The loader whose destination dbt connects to: its settings count where dbt's own say nothing.",
+)
+
 EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
     PluginKind.EXTRACTOR: (
         Setting(name="_catalog", description="A catalog file to use instead of discovery."),
@@ -129,8 +134,8 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
         Setting(name="_mapping_name"),
         _LOG_PARSER,
     ),
-    PluginKind.TRANSFORMER: (_RETRIES,),
-    PluginKind.UTILITY: (_RETRIES,),
+    PluginKind.TRANSFORMER: (_RETRIES, _LOADER),
+    PluginKind.UTILITY: (_RETRIES, _LOADER),
     PluginKind.ORCHESTRATOR: (_RETRIES,),
     PluginKind.TRANSFORM: (
         Setting(name="_package_name", value="$MELTANO_TRANSFORM_NAMESPACE"),

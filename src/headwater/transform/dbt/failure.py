@@ -1,0 +1,138 @@
+"""What to say when a command of dbt failed: which nodes, in which files, what could not be built because of them, or
+what is wrong with the project as a whole."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from headwater.base.errors import HeadwaterError, InputError, RunFailedError, Where
+from headwater.model.event import LineageNode
+from headwater.model.plan import Invoke
+from headwater.transform.dbt.artifacts import Result
+
+_FAILED = ("error", "fail", "runtime error", "partial success")
+_NOT_A_MODEL = {"test": "test", "unit_test": "unit test", "source": "source", "seed": "seed", "snapshot": "snapshot"}
+_FILE = re.compile(r"([\w./-]+\.(?:sql|ya?ml|py|csv))\b")
+_LINE = re.compile(r"\bline (\d+)|\bLINE (\d+):")
+# What dbt says, and what to do about it. `{name}` is the plugin, `{adapter}` what dbt calls the adapter.
+_WRONG: tuple[tuple[re.Pattern[str], str, str, str], ...] = (
+    (
+        re.compile(r"Could not find adapter type (?P<adapter>\w+)"),
+        "dbt-adapter-missing",
+        "the profile asks for the adapter `{adapter}`, which is not installed with `{name}`",
+        "headwater add dbt-{adapter}, or add dbt-{adapter} to the `pip_url` of {name}",
+    ),
+    (
+        re.compile(r"No dbt_project\.yml found|Could not find dbt_project\.yml|not find an? .*dbt_project"),
+        "no-dbt-project",
+        "there is no dbt project to run",
+        "headwater add dbt writes one; an existing one is named by: headwater config set {name} project_dir FOLDER",
+    ),
+    (
+        re.compile(r"Could not find profile named|profiles\.yml|Env var required but not provided"),
+        "dbt-profile",
+        "dbt cannot use its profile",
+        "headwater invoke {name} debug; a variable of the profile is set by a setting: headwater config list {name}",
+    ),
+    (
+        re.compile(r"depends on a node named|depends on a source named|was not found"),
+        "dbt-missing-ref",
+        "the dbt project refers to something that it does not have",
+        "correct the `ref` or `source`, or add what is missing; headwater invoke {name} list shows what there is",
+    ),
+    (
+        re.compile(r"[Ff]ound a cycle"),
+        "dbt-cycle",
+        "models of the dbt project need each other in a circle",
+        "take one `ref` out of the circle",
+    ),
+)
+
+
+def of_nodes(
+    step: Invoke, results: Mapping[str, Result], nodes: Sequence[LineageNode], project: Path
+) -> HeadwaterError | None:
+    """RunFailedError (`dbt-failed`) that names the nodes that failed and those that were skipped for it; None when
+    none failed."""
+    failed = [result for result in results.values() if result.status in _FAILED]
+    if not failed:
+        return None
+    known = {node.key: node for node in nodes}
+    lines = [_line(result, known, project) for result in failed]
+    if skipped := [result.name for result in results.values() if result.status == "skipped"]:
+        lines.append(f"not built, because they need it: {', '.join(skipped)}")
+    first = failed[0]
+    if len(failed) == 1:
+        what = f"{_called(first)} `{first.name}` failed"
+    else:
+        what = f"`{step.name}` failed: {_counted(failed)}"
+    is_test = first.type in ("test", "unit_test")
+    return RunFailedError(
+        "dbt-failed",
+        what,
+        where=_where(first, known, project),
+        why="\n".join(lines),
+        hint=f"headwater invoke {step.block.name} show --select {first.name}, for rows that fail"
+        if is_test and first.status == "fail"
+        else "put it right and run it again; what was built before is still there",
+    )
+
+
+def of_project(step: Invoke, said: str, code: int, project: Path) -> HeadwaterError:
+    """What dbt said before it built anything, or instead: InputError when it is the project's fault."""
+    name = step.block.name
+    for pattern, reference, what, hint in _WRONG:
+        if found := pattern.search(said):
+            fields = {"name": name, "adapter": found.groupdict().get("adapter") or ""}
+            where = _first_file(said, project)
+            return InputError(reference, what.format(**fields), where=where, why=said, hint=hint.format(**fields))
+    if re.search(r"Compilation Error|Parsing Error|Runtime Error|dbt_project\.yml", said):
+        return InputError(
+            "dbt-project",
+            "dbt cannot read its project",
+            where=_first_file(said, project),
+            why=said,
+            hint=f"put it right; headwater invoke {name} parse shows whether it is",
+        )
+    return RunFailedError(
+        "command-failed",
+        f"`{step.name}` failed with exit code {code}",
+        why=said or None,
+        hint=f"headwater invoke {step.name} shows all it says",
+    )
+
+
+def _called(result: Result) -> str:
+    return _NOT_A_MODEL.get(result.type, "model")
+
+
+def _counted(failed: Sequence[Result]) -> str:
+    counts: dict[str, int] = {}
+    for result in failed:
+        counts[_called(result)] = counts.get(_called(result), 0) + 1
+    return " and ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
+
+
+def _line(result: Result, known: Mapping[str, LineageNode], project: Path) -> str:
+    where = _where(result, known, project)
+    message = " ".join((result.message or result.status).split())
+    return f"`{result.name}`{f' ({where})' if where else ''}: {message}"
+
+
+def _where(result: Result, known: Mapping[str, LineageNode], project: Path) -> Where | None:
+    node = known.get(result.key)
+    if node is None or node.file is None:
+        return None
+    # Lines are those of the compiled SQL, which macros may have made longer: better none than a wrong one.
+    return Where(str(project / node.file))
+
+
+def _first_file(said: str, project: Path) -> Where | None:
+    for found in _FILE.finditer(said):
+        file = project / found[1]
+        if file.is_file():
+            line = _LINE.search(said)
+            return Where(str(file), int(line[1] or line[2])) if line else Where(str(file))
+    return None
