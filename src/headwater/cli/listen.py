@@ -36,6 +36,8 @@ def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[e.Em
     least = words.ORDER[settings.log_level]
     if settings.log_format == "json":
         yield _one_at_a_time(lambda event: _write_json(event, least, out), out)
+    elif settings.log_format == "key_value":
+        yield _one_at_a_time(lambda event: _write_pairs(event, least, out), out)
     elif settings.log_format == "live":
         from rich.console import Console  # as above
 
@@ -62,6 +64,15 @@ def _write_json(event: e.Event, least: int, out: TextIO) -> None:
     head = {"timestamp": clock.iso(clock.now()), "level": line.level, "event": line.text}
     body: dict[str, Any] = msgspec.to_builtins(event)
     out.write(msgspec.json.encode({**head, **body}).decode() + "\n")
+    out.flush()
+
+
+def _write_pairs(event: e.Event, least: int, out: TextIO) -> None:
+    line = words.line(event)
+    if line is None or words.ORDER[line.level] < least:
+        return
+    pairs = {"timestamp": clock.iso(clock.now()), "level": line.level, "name": line.who, "event": line.text}
+    out.write(" ".join(f"{name}={msgspec.json.encode(value).decode()}" for name, value in pairs.items()) + "\n")
     out.flush()
 
 

@@ -20,6 +20,7 @@ COMMANDS = {
     "add": (f"{_HERE}.add", "Add plugins to the project"),
     "remove": (f"{_HERE}.remove", "Remove plugins from the project"),
     "install": (f"{_HERE}.install", "Install the project's plugins"),
+    "lock": (f"{_HERE}.lock", "Write down the definitions of plugins"),
     "plugin": (f"{_HERE}.plugin", "List the project's plugins and those of the hub"),
     "hub": (f"{_HERE}.hub", "Ask the hub for plugins, or make one"),
     "config": (f"{_HERE}.config", "Show and change settings"),
@@ -38,6 +39,11 @@ COMMANDS = {
     "query": (f"{_HERE}.query", "Read the warehouse with SQL"),
     "compile": (f"{_HERE}.compile", "Write the resolved project as JSON"),
     "doctor": (f"{_HERE}.doctor", "Check the project and this machine"),
+    "upgrade": (f"{_HERE}.upgrade", "Bring a project to this version"),
+    "docs": (f"{_HERE}.aside:docs", "Say where the documentation is"),
+    "dragon": (f"{_HERE}.aside:dragon", "Summon a dragon"),
+    "schema": (f"{_HERE}.aside:schema", "Nothing: the system database needs no schema"),
+    "cloud": (f"{_HERE}.aside:cloud", "Nothing: there is nothing to log in to"),
     "tap": (f"{_HERE}.tap", "Run a native source as a Singer tap"),
     "target": (f"{_HERE}.target", "Run a native destination as a Singer target"),
 }
@@ -80,16 +86,16 @@ def _forget_stdout() -> None:
     table=COMMANDS,
     context_settings={
         "help_option_names": ["-h", "--help"],
-        "token_normalize_func": lambda token: token.replace("_", "-") if token.startswith("--") else token,
+        "token_normalize_func": lambda token: token.replace("_", "-"),
     },
 )
-@click.option("--cwd", type=click.Path(path_type=Path, file_okay=False), help="Work in this folder.")
+@click.option("--cwd", type=click.Path(path_type=Path, file_okay=False, exists=True), help="Work in this folder.")
 @click.option("--environment", "-e", help="Use this environment of the project.")
 @click.option("--no-environment", is_flag=True, help="Use no environment.")
 @click.option("--env-file", type=click.Path(path_type=Path, dir_okay=False), help="Read variables from this file.")
 @click.option(
     "--log-level",
-    type=click.Choice(["debug", "info", "warning", "error", "disabled"], case_sensitive=False),
+    type=click.Choice(["debug", "info", "warning", "error", "critical", "disabled"], case_sensitive=False),
     default="info",
     show_default=True,
     envvar=["HEADWATER_LOG_LEVEL", "MELTANO_CLI_LOG_LEVEL"],
@@ -97,12 +103,14 @@ def _forget_stdout() -> None:
 )
 @click.option(
     "--log-format",
-    type=click.Choice(["auto", "plain", "json"]),
+    type=click.Choice(["auto", "plain", "json", "key_value", "colored", "uncolored"]),
     default="auto",
     show_default=True,
-    envvar="HEADWATER_LOG_FORMAT",
-    help="`auto` is a live display on a terminal and plain lines elsewhere.",
+    envvar=["HEADWATER_LOG_FORMAT", "MELTANO_CLI_LOG_FORMAT"],
+    help="`auto` (or `colored`) is a live display on a terminal and plain lines elsewhere.",
 )
+@click.option("--log-config", hidden=True, help="Accepted: levels and formats are what there is to choose.")
+@click.option("--database-uri", hidden=True, help="As the setting `database_uri`; may stand behind a command, too.")
 @click.version_option(__version__, prog_name="headwater")
 @click.pass_context
 def root(context: click.Context, /, **options: object) -> None:
@@ -118,10 +126,26 @@ def main() -> None:
     sys.exit(run(sys.argv[1:]))
 
 
+def database_uri_first(arguments: list[str]) -> list[str]:
+    """`--database-uri`, which every command takes, brought before the command; what belongs to a plugin stays."""
+    if "invoke" in arguments:
+        return arguments
+    for spot, word in enumerate(arguments):
+        name, equals, _ = word.replace("_", "-", 1).partition("=")
+        if word == "--":
+            break
+        if name == "--database-uri":
+            end = spot + (1 if equals else 2)
+            return [*arguments[spot:end], *arguments[:spot], *arguments[end:]]
+    return arguments
+
+
 def run(arguments: list[str]) -> int:
     """The command line as a function: the exit code for these arguments. Prints; raises nothing."""
     try:
-        return int(root.main(args=arguments, prog_name="headwater", standalone_mode=False) or ExitCode.DONE)
+        return int(
+            root.main(args=database_uri_first(arguments), prog_name="headwater", standalone_mode=False) or ExitCode.DONE
+        )
     except click.exceptions.NoArgsIsHelpError as error:
         # Who says only `headwater` wants to see what there is; a group without a command is half a command.
         is_root = error.ctx.parent is None

@@ -22,13 +22,17 @@ class Settings(Struct, frozen=True, kw_only=True):
     env_file: Path | None
     log_level: str
     log_format: str
+    database_uri: str | None = None
 
     @classmethod
     def from_options(cls, options: Mapping[str, Any]) -> Settings:
         log_format = cast("str", options["log_format"])
-        if log_format == "auto":
+        if log_format in ("auto", "colored"):
             log_format = "live" if sys.stderr.isatty() and not _is_dumb() else "plain"
-        return cls(**{**options, "log_format": log_format})
+        if log_format == "uncolored":
+            log_format = "plain"
+        known = {name: value for name, value in options.items() if name in cls.__struct_fields__}
+        return cls(**{**known, "log_format": log_format})
 
     def folder(self) -> Path:
         return self.cwd.absolute() if self.cwd else Path.cwd()
@@ -39,6 +43,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             ("--cwd", self.folder() if self.cwd else None),
             ("--environment", self.environment),
             ("--env-file", self.env_file.absolute() if self.env_file else None),
+            ("--database-uri", self.database_uri),
             ("--log-level", self.log_level),
             ("--log-format", self.log_format if self.log_format != "live" else None),
         ]
@@ -55,6 +60,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             no_environment=self.no_environment,
             default_environment=default_environment,
             env_file=self.env_file,
+            database_uri=self.database_uri,
         )
 
 

@@ -68,11 +68,12 @@ class Project(Struct, frozen=True, kw_only=True):
 
     `settings` holds every top-level key that configures the project itself, flattened with dots
     (`state_backend.uri`). `root` and `file` are absolute paths; the `file` of an entry is relative to `root`.
-    `lines` has the line of each top-level key of the project file.
+    `lines` has the line of each top-level key of the project file. `readonly`: no command may change the files.
     """
 
     root: str
     file: str
+    readonly: bool = False
     default_environment: str | None = None
     project_id: str | None = None
     requires_meltano: str | None = None

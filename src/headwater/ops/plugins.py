@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headwater.base import yaml
 from headwater.base.errors import InputError
 from headwater.base.redact import without_credentials
-from headwater.base.text import did_you_mean, env_name
-from headwater.model.event import Emit
+from headwater.base.text import env_name
+from headwater.model.event import Emit, Level, Notice
 from headwater.model.plugin import Definition, Plugin, PluginKind
-from headwater.ops import definitions, planning
+from headwater.ops import definitions, planning, schedules
+from headwater.ops.hub import HOUR, Sources
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan import settings as plan_settings
 from headwater.run import install as run_install
-from headwater.store import lock_files, project_edit, venvs
+from headwater.store import definition_files, lock_files, project_edit, venvs
 
 hub = definitions.listing
 
@@ -28,19 +28,22 @@ _BY_PREFIX = {"tap-": PluginKind.EXTRACTOR, "target-": PluginKind.LOADER}
 
 
 class AddRequest(Struct, frozen=True, kw_only=True):
-    """What `headwater add` was asked for. `executable`, `namespace` and `capabilities` are for custom plugins."""
+    """What `headwater add` was asked for. `executable`, `namespace`, `capabilities` and `settings` are for custom
+    plugins; `from_ref` is a path or an address. Without `update` a plugin that is there is left alone."""
 
     kind: PluginKind | None = None
     inherit_from: str | None = None
     variant: str | None = None
     as_name: str | None = None
-    from_ref: Path | None = None
+    from_ref: str | None = None
     python: str | None = None
     pip_url: str | None = None
+    update: bool = True
     custom: bool = False
     executable: str | None = None
     namespace: str | None = None
     capabilities: tuple[str, ...] = ()
+    settings: tuple[dict[str, Any], ...] = ()
 
 
 class Added(Struct, frozen=True, kw_only=True):
@@ -61,21 +64,25 @@ class ListedPlugin(Struct, frozen=True, kw_only=True):
     inherit_from: str | None
     pip_url: str | None
     installed: bool | None
+    custom: bool = False
 
 
-def add(workspace: Workspace, name: str, request: AddRequest) -> Added:
-    """Write the plugin's entry and its lock file. An entry that is there stays; its lock file is renewed.
+def add(workspace: Workspace, name: str, request: AddRequest, *, sources: Sources | None = None) -> Added:
+    """Write the plugin's entry and its lock file. An entry that is there stays; its lock file is renewed. Definitions
+    are those of `sources`, or of those that need no network.
 
     Raises InputError: `unknown-plugin`, `variant-differs`, `unknown-variant`, and what the project file says.
     """
+    project_edit.check_writable(workspace.project)
+    sources = sources or Sources.of(workspace, note=_unheard, offline=True)
     if request.custom:
         return _add_custom(workspace, name, request)
     if request.from_ref is not None:
         return _add_from_file(workspace, name, request)
     if request.inherit_from is not None or request.as_name is not None:
         parent = request.inherit_from or name
-        return _add_inheriting(workspace, request.as_name or name, parent, request)
-    definition = _definition(name, request.kind, request.variant)
+        return _add_inheriting(workspace, request.as_name or name, parent, request, sources)
+    definition = sources.definition(name, request.kind, request.variant)
     existing = workspace.project.plugin(name, definition.plugin_type)
     if existing is not None and request.variant and existing.variant not in (None, request.variant):
         raise InputError(
@@ -83,9 +90,11 @@ def add(workspace: Workspace, name: str, request: AddRequest) -> Added:
             f"`{name}` is in the project with variant `{existing.variant}`",
             hint=f"headwater add {name} --variant {request.variant} --as {name}--{request.variant}",
         )
+    if existing is not None and not request.update:
+        return Added(kind=existing.kind, name=name, variant=existing.variant, existed=True)
     if existing is not None:
         locked = existing.variant or definition.variant
-        _write_lock(workspace, _definition(name, definition.plugin_type, locked))
+        _write_lock(workspace, sources.definition(name, definition.plugin_type, locked))
         given = {"pip_url": request.pip_url, "python": request.python, "executable": request.executable}
         changes = {key: value for key, value in given.items() if value is not None}
         if changes:
@@ -96,28 +105,12 @@ def add(workspace: Workspace, name: str, request: AddRequest) -> Added:
     return _write(workspace, definition.plugin_type, entry, request)
 
 
-def _definition(name: str, kind: PluginKind | None, variant: str | None) -> Definition:
-    found = definitions.known(kind, name, variant)
-    if found is not None:
-        return found
-    variants = definitions.variants(kind, name)
-    if variants:
-        guess = did_you_mean(variant or "", variants)
-        raise InputError(
-            "unknown-variant",
-            f"`{name}` has no variant `{variant}`",
-            hint=f"did you mean `{guess}`?" if guess else f"it has: {', '.join(variants)}",
-        )
-    guess = did_you_mean(name, definitions.names(kind))
-    raise InputError(
-        "unknown-plugin",
-        f"the hub has no plugin `{name}`",
-        hint=f"did you mean `{guess}`?" if guess else f"headwater add {name} --custom --pip-url PACKAGE",
-    )
+def _unheard(_text: str) -> None:
+    """Nobody listens."""
 
 
 def _add_custom(workspace: Workspace, name: str, request: AddRequest) -> Added:
-    kind = _kind(name, request.kind)
+    kind = kind_of(name, request.kind)
     if not request.pip_url and not request.executable:
         raise InputError(
             "custom-needs-program",
@@ -130,6 +123,7 @@ def _add_custom(workspace: Workspace, name: str, request: AddRequest) -> Added:
         "pip_url": request.pip_url,
         "executable": request.executable,
         "capabilities": list(request.capabilities) or _usual_capabilities(kind),
+        "settings": list(request.settings) or None,
     }
     return _write(workspace, kind, entry, request)
 
@@ -140,25 +134,25 @@ def _usual_capabilities(kind: PluginKind) -> list[str] | None:
 
 
 def _add_from_file(workspace: Workspace, name: str, request: AddRequest) -> Added:
+    """A definition from elsewhere becomes part of the project file: the plugin is a custom one from then on."""
     assert request.from_ref is not None
-    path = request.from_ref
-    document = yaml.read(path)
-    definition = lock_files.from_builtins(
-        dict(document.data or {}), where=document.where(()), kind=request.kind or _prefix_kind(name), name=name
-    )
-    lock_files.write(workspace.root, definition)
-    entry = {"name": definition.name, "variant": definition.variant, "pip_url": definition.pip_url}
+    definition = definition_files.read(request.from_ref, kind=kind_of(name, request.kind))
+    entry = msgspec.json.decode(lock_files.encode(definition))
+    for key in ("plugin_type", *definition.extras):
+        entry.pop(key, None)
     return _write(workspace, definition.plugin_type, entry, request)
 
 
-def _add_inheriting(workspace: Workspace, name: str, parent: str, request: AddRequest) -> Added:
+def _add_inheriting(workspace: Workspace, name: str, parent: str, request: AddRequest, sources: Sources) -> Added:
     standing = workspace.project.plugin(parent, request.kind)
     if standing is not None and request.variant is None:
         kind = standing.kind
     else:
-        definition = _definition(parent, request.kind, request.variant)
+        definition = sources.definition(parent, request.kind, request.variant)
         kind = definition.plugin_type
         _write_lock(workspace, definition)
+        # What is inherited from the hub says which variant, as an entry of its own does.
+        request = replace(request, variant=definition.variant, pip_url=request.pip_url or definition.pip_url)
     entry = {"name": name, "inherit_from": parent, "variant": request.variant, "pip_url": request.pip_url}
     return _write(workspace, kind, entry, request)
 
@@ -175,7 +169,8 @@ def _write(workspace: Workspace, kind: PluginKind, entry: dict[str, Any], reques
     return Added(kind=kind, name=name, variant=said.get("variant"), existed=existed)
 
 
-def _kind(name: str, given: PluginKind | None) -> PluginKind:
+def kind_of(name: str, given: PluginKind | None) -> PluginKind:
+    """The kind that was said, else the one that the name tells, else a utility."""
     return given or _prefix_kind(name) or PluginKind.UTILITY
 
 
@@ -188,6 +183,7 @@ def remove(workspace: Workspace, name: str, kind: PluginKind | None = None) -> l
 
     Answers with the variables of `.env` that were the plugin's: they stay, for a person may have use for them.
     """
+    project_edit.check_writable(workspace.project)
     plugin = planning.plugin(workspace, name, kind)
     heirs = (item for item in workspace.project.plugins if (item.kind, item.inherit_from) == (plugin.kind, name))
     if (heir := next(heirs, None)) is not None:
@@ -207,14 +203,19 @@ def install(
     *,
     emit: Emit,
     kind: PluginKind | None = None,
+    schedule: str | None = None,
     parallelism: int | None = None,
     clean: bool = False,
     force: bool = False,
 ) -> None:
-    """Install the named plugins, all when none is named. Locks a definition that is not locked yet. Idempotent."""
+    """Install the named plugins, all when none is named; of these, with a `schedule`, those that it runs. Locks a
+    definition that is not locked yet. Idempotent."""
     wanted = [planning.plugin(workspace, name, kind) for name in names]
     plugins = wanted or [item for item in workspace.project.plugins if kind in (None, item.kind)]
-    _lock(workspace, plugins)
+    if schedule is not None:
+        runs = schedules.plugin_names(workspace, schedule)
+        plugins = [item for item in plugins if item.name in runs]
+    _lock(workspace, plugins, emit)
     jobs = _jobs(workspace, plugins)
     if clean:
         for job in jobs:
@@ -224,17 +225,26 @@ def install(
 
 def install_missing(workspace: Workspace, plugins: Sequence[Plugin], *, emit: Emit) -> None:
     """Install those of the plugins whose environment is not what the project asks for. Costs ~1 ms when all are."""
-    _lock(workspace, plugins)
+    _lock(workspace, plugins, emit)
     jobs = _jobs(workspace, plugins)
     stale = [job for job in jobs if not venvs.is_current(job.requirement)]
     if stale:
         run_install.install(stale, emit=emit)
 
 
-def _lock(workspace: Workspace, plugins: Sequence[Plugin]) -> None:
+def install_as_asked(workspace: Workspace, plugins: Sequence[Plugin], install: str | None, *, emit: Emit) -> None:
+    """As `install_missing`, unless `install` is `no`, or None where the project says `auto_install: false`."""
+    if install is None:
+        install = "yes" if planning.settings(workspace)["auto_install"].value else "no"
+    if install != "no":
+        install_missing(workspace, plugins, emit=emit)
+
+
+def _lock(workspace: Workspace, plugins: Sequence[Plugin], emit: Emit) -> None:
     """A definition comes from the lock file from the first use on: an upgrade of this program changes nothing."""
     if planning.settings(workspace)["project_readonly"].value:
         return
+    sources = Sources.of(workspace, note=lambda text: emit(Notice(step=None, level=Level.WARNING, text=text)))
     for plugin in plugins:
         name = plugin.inherit_from or plugin.name
         parent = workspace.project.plugin(name, plugin.kind) if plugin.inherit_from else None
@@ -242,7 +252,7 @@ def _lock(workspace: Workspace, plugins: Sequence[Plugin]) -> None:
             continue  # its definition stands in the project file, or is its parent's
         if lock_files.read(workspace.root, plugin.kind, name, plugin.variant):
             continue
-        found = definitions.known(plugin.kind, name, plugin.variant)
+        found = sources.find(plugin.kind, name, plugin.variant, max_age=HOUR)
         if found is not None:
             _write_lock(workspace, found)
 
@@ -283,6 +293,40 @@ def _for_installer(environ: Mapping[str, str], env: Mapping[str, str]) -> dict[s
 _INSTALLER_VARIABLES = ("UV_", "PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_", "REQUESTS_CA")
 
 
+def lock(
+    workspace: Workspace, names: Sequence[str], kind: PluginKind | None, *, update: bool
+) -> Iterator[tuple[Plugin, str]]:
+    """Lock definitions of the named plugins, or of all; yields each plugin with what became of it: `locked`, `kept`
+    (a lock file is there; `update` writes it anew), `custom`, `inherited`, `native`, `unknown`.
+
+    Raises InputError (`no-plugins`) when none matches.
+    """
+    project_edit.check_writable(workspace.project)
+    plugins = [
+        item for item in workspace.project.plugins if kind in (None, item.kind) and (not names or item.name in names)
+    ]
+    if not plugins:
+        raise InputError("no-plugins", "no plugin of the project matches", hint="headwater plugin list")
+    for plugin in plugins:
+        yield plugin, _locked(workspace, plugin, update=update)
+
+
+def _locked(workspace: Workspace, plugin: Plugin, *, update: bool) -> str:
+    if plugin.inherit_from:
+        return "inherited"
+    if plugin.is_custom:
+        return "custom"
+    if not update and lock_files.read(workspace.root, plugin.kind, plugin.name, plugin.variant):
+        return "kept"
+    found = definitions.known(plugin.kind, plugin.name, plugin.variant)
+    if found is None:
+        return "unknown"
+    if found.native is not None:
+        return "native"
+    lock_files.write(workspace.root, found)
+    return "locked"
+
+
 def listing(workspace: Workspace) -> list[ListedPlugin]:
     """The project's plugins, in file order."""
     facts = planning.facts(workspace)
@@ -299,9 +343,23 @@ def listing(workspace: Workspace) -> list[ListedPlugin]:
                 inherit_from=plugin.inherit_from,
                 pip_url=without_credentials(definition.pip_url) if definition.pip_url else None,
                 installed=None if job is None else venvs.is_current(job.requirement),
+                custom=plugin.is_custom,
             )
         )
     return rows
+
+
+def as_meltano_lists_it(row: ListedPlugin) -> dict[str, Any]:
+    """A row of `plugin list --format json`: no update is ever known, since definitions come with the program."""
+    return {
+        "type": row.kind,
+        "name": row.name,
+        "variant": "default" if row.variant == lock_files.ORIGINAL else row.variant,
+        "inherit_from": row.inherit_from,
+        "custom": row.custom,
+        "update": False,
+        "pip_url": row.pip_url,
+    }
 
 
 def next_commands(workspace: Workspace, name: str) -> list[str]:

@@ -15,7 +15,7 @@ from headwater.base.text import did_you_mean
 from headwater.model.event import Outcome
 from headwater.model.project import Job, Schedule
 from headwater.ops.workspace import Workspace, environment_variables
-from headwater.plan import intervals
+from headwater.plan import blocks, intervals
 from headwater.store import project_edit
 from headwater.store.runs import Runs
 from headwater.store.system_db import SystemDb
@@ -104,6 +104,17 @@ def one(workspace: Workspace, name: str) -> Schedule:
 def job_of(workspace: Workspace, schedule: Schedule) -> Job | None:
     """The job that a schedule names, None when it names none or the project has no such job."""
     return next((job for job in workspace.project.jobs if job.name == schedule.job), None)
+
+
+def plugin_names(workspace: Workspace, name: str) -> frozenset[str]:
+    """The plugins that a schedule runs."""
+    schedule = one(workspace, name)
+    words = [schedule.job] if schedule.job else [schedule.extractor, schedule.loader]
+    groups = blocks.group(workspace.project, [word for word in words if word])
+    found: list[blocks.Word] = []
+    for item in groups:
+        found += (item.extractor, *item.mappers, item.loader) if isinstance(item, blocks.Pipeline) else (item.word,)
+    return frozenset(word.plugin.name for word in found)
 
 
 def listing(workspace: Workspace) -> dict[str, Any]:

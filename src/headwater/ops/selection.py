@@ -50,10 +50,15 @@ def clear(workspace: Workspace, name: str) -> None:
     project_edit.clear_select(workspace.project, extractor.name, workspace.environment_name)
 
 
-def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit) -> Listing:
+def install(workspace: Workspace, name: str, *, emit: Emit) -> None:
+    """Install what listing needs, and nothing more."""
+    plugins.install_missing(workspace, [_extractor(workspace, name)], emit=emit)
+
+
+def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit, install: str | None = None) -> Listing:
     """Every stream and property the source offers, with whether it is chosen. Discovers when it has to."""
     extractor = _extractor(workspace, name)
-    plugins.install_missing(workspace, [extractor], emit=emit)
+    plugins.install_as_asked(workspace, [extractor], install, emit=emit)
     catalog = applied_catalog(workspace, extractor, refresh=refresh, emit=emit, may_be_empty=True)
     return Listing(patterns=patterns(workspace, name), streams=tuple(rules.listing(catalog)))
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from headwater.ops import planning
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan.cast import WrongTypeError, cast
+from headwater.plan.nested import put, split
 from headwater.plan.project_settings import project_variables
 from headwater.plan.sensitive import is_secret as is_secret_value
 from headwater.plan.settings import missing_required
@@ -42,6 +44,13 @@ def listing(workspace: Workspace, name: str, kind: PluginKind | None = None, *, 
     ready = _ready(workspace, name, kind)
     values = tuple(value for value in ready.values.values() if value.name.startswith("_") == extras)
     return Listing(plugin=name, values=values, missing=() if extras else missing_required(ready.resolved, ready.values))
+
+
+def names(workspace: Workspace, name: str, kind: PluginKind | None = None) -> tuple[str, ...]:
+    """Every setting and extra that is known of a plugin."""
+    if name in PROJECT_NAMES:
+        return tuple(planning.settings(workspace))
+    return tuple(_ready(workspace, name, kind).values)
 
 
 class Changed(Struct, frozen=True, kw_only=True):
@@ -95,16 +104,18 @@ def effective(
     extras: bool = False,
     unsafe: bool = False,
 ) -> dict[str, Any]:
-    """What the plugin's config file would hold; of its extras those that are set."""
+    """What the plugin's config file would hold, or its extras, null for those that say nothing."""
     if name in PROJECT_NAMES:
         values = planning.settings(workspace)
-        return {key: _shown(value, unsafe=unsafe) for key, value in values.items() if value.value is not None}
+        tree: dict[str, Any] = {}
+        for key, value in values.items():
+            if value.value is not None:
+                put(tree, split(key), _shown(value, unsafe=unsafe))
+        return tree
     ready = _ready(workspace, name, kind)
     if extras:
         return {
-            value.name: _shown(value, unsafe=unsafe)
-            for value in ready.values.values()
-            if value.name.startswith("_") and value.value is not None
+            value.name: _shown(value, unsafe=unsafe) for value in ready.values.values() if value.name.startswith("_")
         }
     return ready.config if unsafe else masked(ready.config, ready.secrets)
 
@@ -134,7 +145,7 @@ def variables(
     if name in PROJECT_NAMES:
         return project_variables(planning.settings(workspace))
     ready = _ready(workspace, name, kind)
-    chosen = {key: value for key, value in ready.values.items() if extras or not key.startswith("_")}
+    chosen = {key: value for key, value in ready.values.items() if key.startswith("_") == extras}
     env = exports(ready.resolved, chosen)
     shown: dict[str, str] = env if unsafe else masked(env, ready.secrets)
     return shown
@@ -153,12 +164,13 @@ def set_value(
 
     `store` is `auto`, `dotenv`, `project` or `db`, the system database. `auto` puts secrets into `.env` and everything
     else into the project file, into the section of the workspace's
-    environment when it has one. Raises InputError (`wrong-setting-type`) before anything is written.
+    environment when it has one; what differs from machine to machine (`env_specific`) into `.env` as well, and into
+    the system database where the project may not be changed. Raises InputError (`wrong-setting-type`) before anything
+    is written.
     """
     value = _parsed(given)
     if name in PROJECT_NAMES:
-        project_edit.set_setting(workspace.project, tuple(path), value, workspace.environment_name)
-        return Changed(place=_place(workspace, workspace.project.file_name))
+        return _set_of_project(workspace, ".".join(path), value, given, store)
     ready = _ready(workspace, name, kind)
     known = _known(ready, ".".join(path))
     keys = _keys(workspace, ready, known, path)
@@ -168,7 +180,10 @@ def set_value(
         raise _unknown(name, known.name, ready)
     edit = project_edit.set_extra if known.name.startswith("_") else project_edit.set_config
     bare = (keys[0].removeprefix("_"), *keys[1:])
-    if store == "dotenv" or (store == "auto" and _is_secret(known, ready.values.get(known.name), value)):
+    own = _is_secret(known, ready.values.get(known.name), value) or known.env_specific
+    if store == "auto" and workspace.project.readonly:
+        store = "db"
+    if store == "dotenv" or (store == "auto" and own):
         variable_name = env_name(name, known.name)
         dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
         if is_new:
@@ -188,6 +203,25 @@ def set_value(
         outdone_by=_stronger(workspace, name, ready.resolved.kind, known.name, origin),
         perhaps=did_you_mean(known.name, _defined(ready)) if is_new else None,
     )
+
+
+def _set_of_project(workspace: Workspace, name: str, value: Any, given: str, store: str) -> Changed:
+    known = planning.settings(workspace).get(name)
+    setting = known.setting if known is not None and known.setting is not None else Setting(name=name)
+    value = _checked(PROJECT_NAMES[0], setting, value, given)
+    own = setting.is_secret or setting.env_specific
+    if store == "db":
+        raise InputError(
+            "bad-store",
+            "the system database keeps settings of plugins, not of the project",
+            hint=f"headwater config set headwater {name} VALUE --store dotenv",
+        )
+    if store == "dotenv" or (store == "auto" and own):
+        variable_name = env_name("meltano", name)
+        dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
+        return Changed(place=workspace.dotenv_path.name)
+    project_edit.set_setting(workspace.project, (name,), value, workspace.environment_name)
+    return Changed(place=_place(workspace, workspace.project.file_name))
 
 
 def _defined(ready: build.Ready) -> list[str]:
@@ -269,35 +303,65 @@ def _parsed(given: str) -> Any:
         return given
 
 
-def unset(workspace: Workspace, name: str, kind: PluginKind | None, path: Sequence[str]) -> list[str]:
-    """Remove a setting from wherever it is written; answers with the places. Raises InputError when it is nowhere."""
+def unset(
+    workspace: Workspace, name: str, kind: PluginKind | None, path: Sequence[str], *, store: str = "auto"
+) -> list[str]:
+    """Remove a setting from wherever it is written, or from one `store`; answers with the places, none when it was
+    nowhere."""
     if name in PROJECT_NAMES:
-        project_edit.unset_setting(workspace.project, tuple(path), workspace.environment_name)
-        return [_place(workspace, workspace.project.file_name)]
+        return _unset_of_project(workspace, ".".join(path), store)
     ready = _ready(workspace, name, kind)
     known = _known(ready, ".".join(path))
-    places = [workspace.dotenv_path.name] if _forget_variables(workspace, ready, known) else []
-    if plugin_settings.remove(workspace.home, name, known.name):
+    places = []
+    if store in ("auto", "dotenv") and _forget_variables(workspace, ready, known):
+        places.append(workspace.dotenv_path.name)
+    if store in ("auto", "db") and plugin_settings.remove(workspace.home, name, known.name):
         places.append("the system database")
     edit = project_edit.unset_extra if known.name.startswith("_") else project_edit.unset_config
     keys = _keys(workspace, ready, known, path)
     bare = (keys[0].removeprefix("_"), *keys[1:])
-    try:
-        edit(workspace.project, ready.resolved.kind, name, bare, workspace.environment_name)
-        places.append(_place(workspace, ready.plugin.file))
-    except InputError as error:
-        if not places or error.reference != "nothing-to-remove":
-            raise
+    if store not in ("dotenv", "db") and not workspace.project.readonly:
+        with _nothing_to_remove():
+            edit(workspace.project, ready.resolved.kind, name, bare, workspace.environment_name)
+            places.append(_place(workspace, ready.plugin.file))
     return places
 
 
-def reset(workspace: Workspace, name: str, kind: PluginKind | None) -> None:
-    """Remove every setting and extra of a plugin from the project file, `.env` and the system database. Idempotent."""
+def _unset_of_project(workspace: Workspace, name: str, store: str) -> list[str]:
+    places = []
+    if store in ("auto", "dotenv"):
+        for variable_name in (env_name(prefix, name) for prefix in PROJECT_NAMES):
+            if variable_name in workspace.dotenv:
+                dotenv.unset_value(workspace.dotenv_path, variable_name, lock=_dotenv_lock(workspace))
+                places = [workspace.dotenv_path.name]
+    if store not in ("dotenv", "db"):
+        with _nothing_to_remove():
+            project_edit.unset_setting(workspace.project, (name,), workspace.environment_name)
+            places.append(_place(workspace, workspace.project.file_name))
+    return places
+
+
+@contextmanager
+def _nothing_to_remove() -> Iterator[None]:
+    """What is not there need not be removed."""
+    try:
+        yield
+    except InputError as error:
+        if error.reference != "nothing-to-remove":
+            raise
+
+
+def reset(workspace: Workspace, name: str, kind: PluginKind | None, *, store: str = "auto") -> None:
+    """Remove every setting and extra of a plugin from the project file, `.env` and the system database, or from one
+    `store`. Idempotent."""
     ready = _ready(workspace, name, kind)
-    plugin_settings.remove(workspace.home, name)
-    for value in ready.values.values():
-        _forget_variables(workspace, ready, value.setting or Setting(name=value.name))
-    project_edit.reset_config(workspace.project, ready.resolved.kind, name, workspace.environment_name)
+    if store in ("auto", "db"):
+        plugin_settings.remove(workspace.home, name)
+    if store in ("auto", "dotenv"):
+        for value in ready.values.values():
+            _forget_variables(workspace, ready, value.setting or Setting(name=value.name))
+    if store not in ("dotenv", "db"):
+        project_edit.reset_config(workspace.project, ready.resolved.kind, name, workspace.environment_name)
 
 
 def _forget_variables(workspace: Workspace, ready: build.Ready, setting: Setting) -> bool:

@@ -58,6 +58,7 @@ def attempt(
     emit: Emit,
     cancel: Cancel,
     write_row: bool = False,
+    install: str | None = None,
 ) -> Trial:
     """Try the plugin; raises what is wrong with it as a HeadwaterError.
 
@@ -73,7 +74,7 @@ def attempt(
             where=Where(plugin.file, plugin.line),
             hint=f"headwater invoke {name}",
         )
-    plugins.install_missing(workspace, [plugin], emit=emit)
+    plugins.install_as_asked(workspace, [plugin], install, emit=emit)
     with aside(workspace, emit=emit, cancel=cancel) as lab:
         try:
             if plugin.kind is PluginKind.EXTRACTOR:

@@ -11,9 +11,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from headwater.base.errors import InputError, Where
+from msgspec.structs import replace
+
+from headwater.base.errors import EnvironmentProblemError, InputError, Where
 from headwater.base.text import did_you_mean
 from headwater.model.project import Environment, Project
+from headwater.plan.project_settings import is_readonly
+from headwater.plan.requires import KNOWN, newer_than_known
 from headwater.store import dotenv, plugin_settings, project_file
 
 HOME = ".headwater"
@@ -61,7 +65,7 @@ class Workspace:
         """The same workspace with the project files read anew."""
         project = project_file.load(self.root)
         return Workspace(
-            project,
+            replace(project, readonly=self.project.readonly),
             environ=self.environ,
             dotenv_path=self.dotenv_path,
             environment=project.environment(self.environment_name),
@@ -100,14 +104,18 @@ def find(
     no_environment: bool = False,
     default_environment: bool = True,
     env_file: Path | None = None,
+    database_uri: str | None = None,
 ) -> Workspace:
     """The workspace of the project around `start`.
 
     Environment, strongest first: the argument, `HEADWATER_ENVIRONMENT` or `MELTANO_ENVIRONMENT` in the shell, the
     same in `.env`, the file's `default_environment` (left out when `default_environment` is false). Raises
-    InputError `no-project`, `unknown-environment`, or what the project file's reader finds.
+    InputError `no-project`, `unknown-environment`, or what the project file's reader finds. `database_uri` counts as
+    the variable of that setting would.
     """
     environ = environment_variables()
+    if database_uri is not None:
+        environ["HEADWATER_DATABASE_URI"] = database_uri
     folder = root(start, environ)
     if folder is None:
         raise InputError(
@@ -118,21 +126,34 @@ def find(
     if env_file is not None and not env_file.is_file():
         raise InputError("file-not-found", f"there is no file `{env_file}`", hint="correct --env-file")
     project = project_file.load(folder)
+    _check_version(project)
     workspace = Workspace(
         project,
         environ=environ,
         dotenv_path=env_file.absolute() if env_file else folder / ".env",
         environment=None,
     )
-    if no_environment:
-        return workspace
-    name = environment or _from_variables(environ) or _from_variables(workspace.dotenv)
-    if name is None and default_environment:
-        name = project.default_environment
-    if not name or name == "null":
-        return workspace
-    workspace.environment = _environment(project, name)
+    name = None if no_environment else environment or _from_variables(environ) or _from_variables(workspace.dotenv)
+    if name is None and default_environment and not no_environment:
+        name = environ.get("MELTANO_DEFAULT_ENVIRONMENT") or project.default_environment
+    if name and name.lower() != "null":
+        workspace.environment = _environment(project, name)
+    readonly = is_readonly(project, env=environ, dotenv=workspace.dotenv, environment=workspace.environment)
+    workspace.project = replace(project, readonly=readonly)
     return workspace
+
+
+def _check_version(project: Project) -> None:
+    clause = newer_than_known(project.requires_meltano or "")
+    if clause is not None:
+        known = ".".join(map(str, KNOWN))
+        raise EnvironmentProblemError(
+            "meltano-too-new",
+            f"the project asks for Meltano {clause}",
+            where=Where(project.file_name, project.lines.get("requires_meltano", 0)),
+            why=f"projects of Meltano up to {known} are understood",
+            hint="upgrade headwater, or correct `requires_meltano`",
+        )
 
 
 def _from_variables(variables: Mapping[str, str]) -> str | None:

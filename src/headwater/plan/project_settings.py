@@ -128,6 +128,15 @@ def project_settings(
     }
 
 
+def is_readonly(
+    project: Project, *, env: Mapping[str, str], dotenv: Mapping[str, str], environment: Environment | None
+) -> bool:
+    """The setting `project_readonly` by itself: it is needed before anything else is known to be right."""
+    setting = next(item for item in PROJECT_SETTINGS if item.name == "project_readonly")
+    found = _found(project, setting, env, dotenv, {}, environment, project.settings)
+    return bool(_value(project, setting, found, {**dotenv, **env}).value)
+
+
 def project_variables(values: Mapping[str, Value]) -> dict[str, str]:
     """The project settings that are no secrets, as the `MELTANO_<SETTING>` variables plugins may look for."""
     return {

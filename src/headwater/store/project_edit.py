@@ -174,6 +174,7 @@ def set_setting(project: Project, path: Keys, value: Any, environment: str | Non
     key = _parts(path)[0]
     if key not in TOP_LEVEL_KEYS and Path(project.file).name == OWN_FILE:
         raise _unknown(project, "setting", key, list(TOP_LEVEL_KEYS))
+    path = tuple(_parts(path))
     if environment is None:
         _edit(project, None, lambda data: _put(data, None, path, value))
         return
@@ -198,8 +199,21 @@ def unset_setting(project: Project, path: Keys, environment: str | None = None) 
     )
 
 
+def check_writable(project: Project) -> None:
+    """Raises InputError (`project-readonly`) where a setting forbids every change."""
+    if project.readonly:
+        raise InputError(
+            "project-readonly",
+            "the project may not be changed",
+            where=Where(project.file_name),
+            why="the setting `project_readonly` is on",
+            hint="headwater config list meltano --filter readonly shows where that is said",
+        )
+
+
 def _edit(project: Project, file: str | None, change: Change) -> None:
     """Edit the file that is named relative to the project folder, by default the project file."""
+    check_writable(project)
     root = Path(project.root)
     path = Path(project.file) if file is None else root / file
     lock = private_folder(root / ".headwater") / "project.lock"
@@ -366,7 +380,10 @@ def _put(entry: dict[str, Any], section: str | None, path: Keys, value: Any) -> 
         if entry.get(section) is None:
             entry[section] = {}
         entry = entry[section]
-    path = _spot(entry, _parts(path)) or path
+    parts = _parts(path)
+    # Beside settings that are nested already, a dotted name is nested, too.
+    nested = tuple(parts) if isinstance(entry.get(parts[0]), dict) else path
+    path = _spot(entry, parts) or nested
     for key in path[:-1]:
         if not isinstance(entry.get(key), dict):
             entry[key] = {}

@@ -70,7 +70,6 @@ WRONG = [
     ("install tap-nope", 2, "headwater.yml: the project has no plugin `tap-nope` [unknown-plugin]"),
     ("config list tap-nope", 2, "headwater.yml: the project has no plugin `tap-nope` [unknown-plugin]"),
     ("config set tap-numbers upto much", 2, "setting `upto` of `tap-numbers` must be"),
-    ("config unset tap-numbers upto", 2, "`upto` is not set for `tap-numbers` in the project files"),
     ("config test say", 2, "headwater.yml:28: `say` is a utility: only extractors and loaders can be tested"),
     ("select target-lines a b", 2, "headwater.yml:20: `target-lines` is a loader: only extractors have streams"),
     ("environment add dev", 2, "there is already an environment named `dev` [duplicate-name]"),
@@ -207,11 +206,14 @@ def test_streams_are_chosen(hw):
     assert hw.ok("select", "tap-files", "--clear").code == 0
 
 
+def test_what_is_not_set_need_not_be_unset(hw):
+    done = hw("config", "unset", "tap-numbers", "upto")
+    assert (done.code, done.out, done.err) == (0, "", "`upto` of `tap-numbers` is not set\n")
+
+
 def test_environments(hw):
     hw.ok("environment", "add", "uat")
-    assert hw.ok("environment", "list").out == (
-        "environment  default\n───────────  ───────\ndev          yes\nprod\nuat\n"
-    )
+    assert hw.ok("environment", "list").out == "dev\nprod\nuat\n"
     hw.ok("environment", "remove", "uat")
     assert hw.ok("environment", "list", "--json").json == [
         {"name": "dev", "is_default": True},

@@ -218,7 +218,7 @@ def test_environments_jobs_and_schedules_come_and_go(root):
 def test_a_project_setting_is_set_for_all_or_for_one_environment(root):
     project_edit.set_setting(load(root), ("state_backend", "uri"), "s3://x")
     project_edit.set_setting(load(root), ("elt.buffer_size",), 5, environment="dev")
-    assert difference(root) == "+  config:\n+    elt.buffer_size: 5\n+state_backend:\n+  uri: s3://x\n"
+    assert difference(root) == "+  config:\n+    elt:\n+      buffer_size: 5\n+state_backend:\n+  uri: s3://x\n"
     project_edit.unset_setting(load(root), ("elt.buffer_size",), environment="dev")
     project_edit.unset_setting(load(root), ("state_backend.uri",))
     assert difference(root) == ""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import Any
 
 import click
 
 from headwater.cli import listen
+from headwater.cli.commands import custom
+from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.settings import Settings
 
@@ -17,18 +19,19 @@ from headwater.cli.settings import Settings
 @click.option("--inherit-from", help="Take everything from this plugin that is not said anew.")
 @click.option("--variant", help="Use this variant of the plugin.")
 @click.option("--as", "as_name", help="Add it under this name (inherits from PLUGIN).")
-@click.option("--from-ref", help="Take the definition from this file.", type=click.Path(path_type=Path))
+@click.option("--from-ref", help="Take the definition from this file or address.")
 @click.option("--python", help="Build its environment with this Python.")
 @click.option("--pip-url", help="Install this requirement instead of the definition's.")
-@click.option("--custom", is_flag=True, help="It is not in the hub: use --pip-url, --executable, --namespace.")
+@click.option("--custom", is_flag=True, help="It is not in the hub: say --pip-url or --executable, or be asked.")
 @click.option("--executable", help="With --custom: the program's name.")
 @click.option("--namespace", help="With --custom: the namespace (PLUGIN with underscores when not given).")
 @click.option("--capability", "capabilities", multiple=True, help="With --custom: a capability; may be repeated.")
+@click.option("--update/--no-update", default=True, hidden=True)
 @click.option("--install/--no-install", default=True, help="Install it too.")
 @click.option("--force-install", is_flag=True, help="Install it even when it is up to date.")
 @click.pass_obj
 def command(
-    settings: Settings, /, plugins: tuple[str, ...], install: bool, force_install: bool, **options: object
+    settings: Settings, /, plugins: tuple[str, ...], install: bool, force_install: bool, **options: Any
 ) -> None:
     """Add PLUGINS to the project: an entry in the project file, a lock file, an environment.
 
@@ -37,7 +40,12 @@ def command(
     from headwater.ops import plugins as ops
 
     workspace = settings.workspace(default_environment=False)
-    request = ops.AddRequest(**options)  # type: ignore[arg-type]  # click gives each option its type
+    plugins, options["kind"] = kind_first(plugins, options["kind"])
+    if options["custom"] and not (options["pip_url"] or options["executable"]):
+        if len(plugins) > 1:
+            raise click.UsageError("--custom takes one plugin at a time")
+        options |= custom.asked(plugins[0], ops.kind_of(plugins[0], options["kind"]))
+    request = ops.AddRequest(**options)
     if len(plugins) > 1 and (request.as_name or request.from_ref or request.inherit_from):
         raise click.UsageError("--as, --from-ref and --inherit-from take one plugin at a time")
     names = []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from headwater.cli.options import JSON
@@ -18,12 +20,15 @@ def command() -> None:
 @JSON
 @click.pass_obj
 def list_(settings: Settings, as_json: bool) -> None:
-    """The project's environments."""
+    """The project's environments; for a program that reads, one name a line."""
     from headwater.ops import environments
 
     rows = environments.listing(settings.workspace(default_environment=False))
     if as_json:
         print_json(rows)
+        return
+    if rows and not sys.stdout.isatty():
+        click.echo("\n".join(row.name for row in rows))
         return
     print_table(
         ("environment", "default"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from headwater.cli import listen
+from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
@@ -14,6 +15,7 @@ from headwater.model.plugin import PluginKind
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN...]")
 @PLUGIN_KIND
 @click.option("--parallelism", "-p", type=int, help="Install N at a time (the number of CPUs).")
+@click.option("--schedule", "-s", help="Only what this schedule runs.")
 @click.option("--clean", is_flag=True, help="Build the environments anew, ignoring the pins: the newest versions.")
 @click.option("--force", "-f", is_flag=True, help="Build the environments anew from the pins.")
 @click.pass_obj
@@ -21,6 +23,7 @@ def command(
     settings: Settings,
     plugins: tuple[str, ...],
     kind: PluginKind | None,
+    schedule: str | None,
     parallelism: int | None,
     clean: bool,
     force: bool,
@@ -28,6 +31,16 @@ def command(
     """Install PLUGINS, all of the project's when none is named. What is up to date is skipped."""
     from headwater.ops import plugins as ops
 
+    plugins, kind = kind_first(plugins, kind, least=0)
     workspace = settings.workspace(default_environment=False)
     with listen.listening(settings) as emit:
-        ops.install(workspace, plugins, kind=kind, emit=emit, parallelism=parallelism, clean=clean, force=force)
+        ops.install(
+            workspace,
+            plugins,
+            kind=kind,
+            schedule=schedule,
+            emit=emit,
+            parallelism=parallelism,
+            clean=clean,
+            force=force,
+        )

@@ -17,12 +17,16 @@ def command() -> None:
 
 @command.command("list")
 @JSON
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="`json`: Meltano's shape.")
 @click.pass_obj
-def list_(settings: Settings, as_json: bool) -> None:
+def list_(settings: Settings, as_json: bool, form: str) -> None:
     """The project's plugins."""
     from headwater.ops import plugins as ops
 
     rows = ops.listing(settings.workspace(default_environment=False))
+    if form == "json":
+        print_json([ops.as_meltano_lists_it(row) for row in rows])
+        return
     if as_json:
         print_json(rows)
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from headwater.base.text import listed
+from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
@@ -18,6 +19,7 @@ def command(settings: Settings, plugins: tuple[str, ...], kind: PluginKind | Non
     """Remove PLUGINS: their entries, lock files and environments. State and data stay."""
     from headwater.ops import plugins as ops
 
+    plugins, kind = kind_first(plugins, kind)
     workspace = settings.workspace(default_environment=False)
     for name in plugins:
         left = ops.remove(workspace.again(), name, kind)

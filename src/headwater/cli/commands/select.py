@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from headwater.cli import listen
-from headwater.cli.options import JSON
+from headwater.cli.options import JSON, installing
 from headwater.cli.output import print_json, print_table
 from headwater.cli.settings import Settings
 
@@ -21,6 +21,7 @@ from headwater.cli.settings import Settings
 @click.option("--rm", "--remove", "remove", is_flag=True, help="Remove the pattern.")
 @click.option("--clear", is_flag=True, help="Remove all patterns.")
 @click.option("--refresh-catalog", is_flag=True, help="Discover anew.")
+@installing
 @click.pass_obj
 def command(
     settings: Settings,
@@ -34,6 +35,7 @@ def command(
     remove: bool,
     clear: bool,
     refresh_catalog: bool,
+    install: str | None,
 ) -> None:
     """Choose what EXTRACTOR extracts: add the pattern STREAM.PROPERTY (`*` matches any name), or list.
 
@@ -43,12 +45,16 @@ def command(
 
     # What is listed is what a run would extract; what is changed is the project, unless -e names an environment.
     workspace = settings.workspace(default_environment=list_ or as_json or show_all)
+    if install == "only":
+        with listen.listening(settings) as emit:
+            selection.install(workspace, extractor, emit=emit)
+        return
     if clear:
         selection.clear(workspace, extractor)
         return
     if list_ or as_json or show_all:
         with listen.listening(settings) as emit:
-            listed = selection.listing(workspace, extractor, refresh=refresh_catalog, emit=emit)
+            listed = selection.listing(workspace, extractor, refresh=refresh_catalog, emit=emit, install=install)
         rows = [row for row in listed.streams if show_all or row.selection in ("selected", "automatic")]
         if as_json:
             print_json({"enabled_patterns": listed.patterns, "streams": rows})
