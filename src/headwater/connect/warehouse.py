@@ -199,7 +199,8 @@ def trouble(path: Path, error: duckdb.Error) -> HeadwaterError | None:
             "out-of-memory",
             "the warehouse needs more memory than it may use",
             why=text.split("\n", 1)[0],
-            hint="give it more, or load in smaller batches",
+            hint="give it more: headwater config set target-duckdb _memory_bytes N; or load less between two states: "
+            "headwater config set target-duckdb _commit_bytes 8000000",
         )
     return None
 

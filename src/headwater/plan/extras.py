@@ -76,6 +76,12 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             description="The longest line a native loader takes from the plugin.",
         ),
         Setting(
+            name="_max_columns",
+            kind=SettingKind.INTEGER,
+            value=10_000,
+            description="How many columns of a stream a native loader takes from the plugin.",
+        ),
+        Setting(
             name="_on_bad_record",
             kind=SettingKind.OPTIONS,
             value="fail",

@@ -61,6 +61,18 @@ def supervise(
     failure = chain.failure()
     if failure is not None:
         raise failure
+    if step.state_id is not None and not states.are_any and _says_where_it_stands(step):
+        run.tell(
+            step.name,
+            Level.WARNING,
+            f"`{step.loader.name}` read everything and printed no state: whether it kept the rows only it knows, "
+            f"and the next run extracts what this one did (if `{step.extractor.name}` did send a state)",
+        )
+
+
+def _says_where_it_stands(step: ExtractLoad) -> bool:
+    """Whether states are to be expected of the extractor. What it sends through a kernel pipe nobody sees."""
+    return step.extractor.native is not None or "state" in step.extractor.capabilities
 
 
 class StateLines:
@@ -76,6 +88,7 @@ class StateLines:
         self._rest = b""
         self._newest: str | None = None
         self._saved_at = 0.0
+        self.are_any = False
 
     def feed(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
@@ -102,6 +115,7 @@ class StateLines:
         try:
             msgspec.json.decode(line, type=dict[str, msgspec.Raw] | None)
             self._newest = line.decode()
+            self.are_any = True
         except (msgspec.DecodeError, UnicodeDecodeError):
             shown = line[:80].decode("utf-8", "replace")
             self._run.tell(

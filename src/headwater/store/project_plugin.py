@@ -56,6 +56,7 @@ EXTRA_KEYS: dict[PluginKind, tuple[str, ...]] = {
         "catalog_max_age",
         "idle_timeout_seconds",
         "max_message_bytes",
+        "max_columns",
         "on_bad_record",
         "flatten_depth",
         "batch_roots",

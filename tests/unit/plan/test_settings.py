@@ -458,6 +458,7 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_idle_timeout_seconds": 10_800,
         "_jobs": None,
         "_max_message_bytes": 128 << 20,
+        "_max_columns": 10_000,
         "_on_bad_record": "fail",
         "_check_required": True,
         "_flatten_depth": None,

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from headwater.base.errors import RunFailedError
-from headwater.model.event import Level, Outcome, PluginLine
+from headwater.model.event import Level, Notice, Outcome, PluginLine
 from headwater.run import chain
 from headwater.store import states
 
@@ -245,3 +245,20 @@ def test_no_thread_stays_behind(lab):
     lab.run(THREE)
     time.sleep(0.2)
     assert [thread.name for thread in threading.enumerate() if "stderr" in thread.name or "wait" in thread.name] == []
+
+
+def test_a_target_that_prints_no_state_is_told_of_and_the_state_stays(lab):
+    """Singer has no other word for what a target kept."""
+    lab.run(THREE)
+    assert lab.run("say(schema); record(4); state(4)", "for line in sys.stdin: pass") is Outcome.SUCCESS
+    assert lab.state == '{"n": 3}'
+    (told,) = [notice for notice in lab.of(Notice) if notice.level is Level.WARNING]
+    assert told.text.startswith("`target-x` read everything and printed no state")
+
+
+@pytest.mark.parametrize(
+    ("tap", "how"), [(THREE, {"state_id": None}), ("say(schema); record(1)", {"tap_fields": {"capabilities": ()}})]
+)
+def test_no_state_is_missed_where_none_is_to_be_expected(lab, tap, how):
+    assert lab.run(tap, "for line in sys.stdin: pass", **how) is Outcome.SUCCESS
+    assert [notice for notice in lab.of(Notice) if notice.level is Level.WARNING] == []

@@ -228,5 +228,6 @@ def _too_long(head: bytes, line: int, longest: int) -> RunFailedError:
     return RunFailedError(
         "message-too-long",
         f"line {line} of the tap's output, a message{of}, is longer than {byte_size(longest)}",
-        hint="raise `max_message_bytes`, or leave the large field out with `headwater select`",
+        hint="leave the large field out: headwater select TAP; or allow longer ones: "
+        "headwater config set TAP _max_message_bytes N",
     )

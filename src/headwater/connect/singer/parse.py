@@ -27,12 +27,13 @@ _KINDS = frozenset({"RECORD", "STATE", "SCHEMA", "ACTIVATE_VERSION", "BATCH"})
 
 
 class ParseOptions(Struct, frozen=True, kw_only=True):
-    """`batch_bytes` bounds a batch, `max_message_bytes` one line. `on_bad_record` says what becomes of a record that
+    """`batch_bytes` bounds a batch, `max_message_bytes` one line, `max_columns` a stream. `on_bad_record` says what becomes of a record that
     cannot be loaded as it is: the run fails, or the record comes out as Rejected. `flatten_depth` 0 keeps objects
     as JSON. `open_batch` answers the records of a BATCH file as chunks of JSON lines; None refuses BATCH."""
 
     batch_bytes: int = 8 << 20
     max_message_bytes: int = 128 << 20
+    max_columns: int = 10_000
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     flatten_depth: int = schema.FLATTEN_DEPTH
     check_required: bool = True
@@ -144,6 +145,8 @@ class _Parser:
             raise RunFailedError(
                 error.reference, f"stream `{name}`: {error.what}", why=error.why, hint=error.hint
             ) from None
+        if len(leaves) > self.options.max_columns:
+            raise _too_many_columns(name, len(leaves), self.options.max_columns)
         _check_keys(name, keys, [leaf.path[0] for leaf in leaves])
         yield from self._flush()
         stream = stream or self.streams.setdefault(name, _Stream(Builder(Shape(name))))
@@ -400,6 +403,15 @@ def _version(version: float | str | None, stream: str) -> int | None:
 
 def _original(record: Raw, *, marked: bool) -> bytes:
     return repair.unmarked(bytes(record)) if marked else bytes(record)
+
+
+def _too_many_columns(stream: str, count: int, most: int) -> InputError:
+    return InputError(
+        "too-many-columns",
+        f"stream `{stream}` has {count:,} columns, and at most {most:,} are taken",
+        hint="leave some out: headwater select TAP; or keep objects as JSON: headwater config set TAP _flatten_depth 0; "
+        "or allow more: headwater config set TAP _max_columns N",
+    )
 
 
 def _check_keys(stream: str, keys: Sequence[str], properties: list[str]) -> None:

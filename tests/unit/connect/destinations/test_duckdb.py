@@ -236,3 +236,9 @@ def test_what_a_killed_process_had_moved_out_of_memory_is_wiped_by_the_next_writ
         (folder / name).touch()
     run(path, "insert into t values (1)")
     assert [one.name for one in folder.iterdir()] == ["notes"]
+
+
+def test_too_little_memory_names_the_setting(path):
+    error = warehouse.trouble(path, duckdb.OutOfMemoryException("Out of Memory Error: failed to pin block"))
+    assert error.reference == "out-of-memory"
+    assert error.hint.startswith("give it more: headwater config set target-duckdb _memory_bytes N")

@@ -243,7 +243,14 @@ def test_45_a_line_that_is_too_long_names_stream_and_setting(tap):
     tap.read(chunks=[line[start : start + 100].encode() for start in range(0, len(line), 100)], max_message_bytes=2000)
     assert tap.error.reference == "message-too-long"
     assert "stream `big`" in tap.error.what
-    assert "max_message_bytes" in tap.error.hint
+    assert tap.error.hint.endswith("headwater config set TAP _max_message_bytes N")
+
+
+def test_more_columns_than_are_taken(tap):
+    tap.read(tap.schema(stream="wide", **{f"c{n}": INT for n in range(1200)}), max_columns=1000)
+    assert tap.error.reference == "too-many-columns"
+    assert tap.error.what == "stream `wide` has 1,200 columns, and at most 1,000 are taken"
+    assert tap.error.hint.endswith("headwater config set TAP _max_columns N")
 
 
 def test_batches_are_cut_by_bytes(tap):
