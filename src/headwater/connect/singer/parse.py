@@ -27,8 +27,8 @@ _KINDS = frozenset({"RECORD", "STATE", "SCHEMA", "ACTIVATE_VERSION", "BATCH"})
 
 
 class ParseOptions(Struct, frozen=True, kw_only=True):
-    """`batch_bytes` bounds a batch, `max_message_bytes` one line, `max_columns` a stream. `on_bad_record` says what becomes of a record that
-    cannot be loaded as it is: the run fails, or the record comes out as Rejected. `flatten_depth` 0 keeps objects
+    """`batch_bytes` bounds a batch, `max_message_bytes` one line, `max_columns` a stream. `on_bad_record` says what
+    becomes of a record that cannot be loaded as it is: the run fails, or the record comes out as Rejected. `flatten_depth` 0 keeps objects
     as JSON. `open_batch` answers the records of a BATCH file as chunks of JSON lines; None refuses BATCH."""
 
     batch_bytes: int = 8 << 20
@@ -409,7 +409,7 @@ def _too_many_columns(stream: str, count: int, most: int) -> InputError:
     return InputError(
         "too-many-columns",
         f"stream `{stream}` has {count:,} columns, and at most {most:,} are taken",
-        hint="leave some out: headwater select TAP; or keep objects as JSON: headwater config set TAP _flatten_depth 0; "
+        hint="leave some out: headwater select TAP; keep objects as JSON: headwater config set TAP _flatten_depth 0; "
         "or allow more: headwater config set TAP _max_columns N",
     )
 
