@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from headwater.cli import listen
+from headwater.cli import listen, meltano_words
 from headwater.cli.output import print_error
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
@@ -32,8 +32,11 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 def start(settings: Settings, workspace: Workspace, request: Request, install: str | None) -> int:
     """Run it, showing what happens; the exit code. `install` as in `options.installing`."""
     from headwater.ops import runs
+    from headwater.store import project_file
 
-    with listen.listening(settings) as emit:
+    with listen.listening(settings) as heard:
+        is_meltano = workspace.project.file_name == project_file.MELTANO_FILE
+        emit = meltano_words.beside(heard) if is_meltano and settings.log_format != "live" else heard
         if install == "only":
             runs.install(workspace, request, emit=emit)
             return 0

@@ -1,0 +1,47 @@
+"""What programs look for in the log of Meltano."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+FAIL = {"TAP_NUMBERS_DIE_AFTER": "1"}
+
+
+@pytest.fixture
+def theirs(hw):
+    """The same project in a file of Meltano's name."""
+    (hw.root / "headwater.yml").rename(hw.root / "meltano.yml")
+    return hw
+
+
+def said(done):
+    return [line.split("headwater    ", 1)[1] for line in done.err.splitlines() if " headwater    " in line]
+
+
+def test_a_run_says_what_is_looked_for(theirs):
+    lines = said(theirs.ok("run", "tap-numbers", "target-lines"))
+    assert any(
+        line.startswith("Running job with name 'dev:tap-numbers-to-target-lines' and run ID '") for line in lines
+    )
+    assert any(line.startswith("Incremental state has been updated at 20") for line in lines)
+    assert (lines.count("Block run completed"), lines[-1]) == (1, "Run completed")
+
+
+def test_a_run_that_fails_says_who(theirs, monkeypatch):
+    monkeypatch.setenv("TAP_NUMBERS_DIE_AFTER", "1")
+    done = theirs("run", "tap-numbers", "target-lines")
+    lines = said(done)
+    assert lines[lines.index("Extractor failed") + 1] == "Block run completed"
+    assert lines[-1] == "Run completed"
+    assert "Run completed" not in theirs("logs", "show", "last").out
+
+
+def test_json_lines_have_them_as_event(theirs):
+    done = theirs.ok("--log-format", "json", "run", "say:hi")
+    assert [line["event"] for line in map(json.loads, done.err.splitlines())][-1] == "Run completed"
+
+
+def test_a_project_of_our_own_does_not_say_them(hw):
+    assert "Run completed" not in hw.ok("run", "say:hi").err
