@@ -50,10 +50,17 @@ def command(
         raise click.UsageError("--as, --from-ref and --inherit-from take one plugin at a time")
     names = []
     for name in plugins:
-        added = ops.add(workspace, name, request)
+        if name == "dbt":
+            from headwater.ops import dbt  # looks into the warehouse: loads DuckDB
+
+            added, files = dbt.add(workspace, request)
+        else:
+            added, files = ops.add(workspace, name, request), ()
         names.append(added.name)
         verb = "updated" if added.existed else "added"
         click.echo(f"{verb} {added.kind} `{added.name}`{f' variant `{added.variant}`' if added.variant else ''}")
+        for file in files:
+            click.echo(f"wrote {file}")
     if install:
         with listen.listening(settings) as emit:
             ops.install(workspace.again(), names, emit=emit, force=force_install)

@@ -1,0 +1,147 @@
+"""dbt in a project: which adapter it gets, and what `headwater add dbt` writes beside the plugin's entry."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+from msgspec import Struct
+from msgspec.structs import replace
+
+from headwater.base.errors import HeadwaterError, InputError, Where
+from headwater.connect import warehouse
+from headwater.model.plugin import Definition, Plugin, PluginKind
+from headwater.ops import definitions, planning, plugins
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+from headwater.plan.dbt import CONNECTIONS
+from headwater.store import lock_files, project_edit
+from headwater.transform.dbt import project
+
+NAME = "dbt"
+SCHEMA = "analytics"
+_LOOK_SECONDS = 5.0
+
+
+class Chosen(Struct, frozen=True, kw_only=True):
+    """The plugin that dbt inherits from, and the loader whose destination it connects to."""
+
+    adapter: str
+    loader: str
+
+    @property
+    def parent(self) -> str:
+        return f"dbt-{self.adapter}"
+
+
+def add(workspace: Workspace, request: plugins.AddRequest) -> tuple[plugins.Added, tuple[str, ...]]:
+    """Add dbt for the project's loader: an entry, a lock file, and what is missing of a dbt project with a profile.
+
+    Answers also with the files written, relative to the project. A request that says what kind of dbt is wanted, and
+    an entry `dbt` that is not ours, are left to `plugins.add`. Idempotent. Raises InputError (`no-dbt-adapter`) and
+    what `plugins.add` raises.
+    """
+    told = (request.inherit_from, request.variant, request.as_name, request.from_ref, request.custom)
+    standing = workspace.project.plugin(NAME)
+    is_ours = standing is None or (standing.kind is PluginKind.UTILITY and "loader" in standing.extras)
+    if any(told) or request.kind not in (None, PluginKind.UTILITY) or not is_ours:
+        return plugins.add(workspace, NAME, request), ()
+    chosen = choose(workspace)
+    if workspace.project.plugin(chosen.parent, PluginKind.UTILITY) is None:
+        # Ours, whatever a hub says of that name: its packages install together.
+        lock_files.write(workspace.root, _definition(chosen))
+    added = plugins.add(workspace, NAME, replace(request, kind=PluginKind.UTILITY, inherit_from=chosen.parent))
+    return added, settle(workspace.again(), chosen)
+
+
+def choose(workspace: Workspace) -> Chosen:
+    """The adapter for the first loader that dbt has one for. Raises InputError (`no-dbt-adapter`)."""
+    loaders = [item for item in workspace.project.plugins if item.kind is PluginKind.LOADER]
+    for loader in loaders:
+        adapter = _adapter(workspace, loader)
+        if adapter is not None:
+            return Chosen(adapter=adapter, loader=loader.name)
+    names = ", ".join(f"`{loader.name}`" for loader in loaders)
+    raise InputError(
+        "no-dbt-adapter",
+        f"dbt has no adapter for {names}" if names else "dbt needs a destination, and the project has no loader",
+        where=Where(workspace.project.file_name),
+        hint="headwater add target-duckdb, or name an adapter: headwater add dbt-postgres",
+    )
+
+
+def _adapter(workspace: Workspace, loader: Plugin) -> str | None:
+    resolved = build.ready(planning.facts(workspace), loader).resolved
+    named = resolved.definition.name.removeprefix("target-")
+    return next(
+        (
+            name
+            for name in (resolved.native, named)
+            if name in CONNECTIONS and definitions.known(PluginKind.UTILITY, f"dbt-{name}") is not None
+        ),
+        None,
+    )
+
+
+def _definition(chosen: Chosen) -> Definition:
+    found = definitions.known(PluginKind.UTILITY, chosen.parent)
+    assert found is not None, "only adapters that are known are chosen"
+    return found
+
+
+def settle(workspace: Workspace, chosen: Chosen) -> tuple[str, ...]:
+    """Connect the entry `dbt` that was just written to its loader, and write what is missing of a dbt project.
+
+    Answers with the files written, relative to the project. Files that are there stay as they are.
+    """
+    root = workspace.root
+    entry = workspace.project.plugin(NAME, PluginKind.UTILITY)
+    assert entry is not None
+    if "loader" not in entry.extras:
+        project_edit.update_plugin(workspace.project, PluginKind.UTILITY, NAME, {"loader": chosen.loader})
+    found = project.find(root)
+    folder = found or root / project.FOLDER
+    profiles = folder if project.has_profiles(folder) else root / project.FOLDER / "profiles" / chosen.adapter
+    schema = "dataset" if chosen.adapter == "bigquery" else "schema"
+    wanted: dict[str, Any] = {schema: SCHEMA}
+    if folder != root / project.FOLDER:
+        wanted["project_dir"] = _variable(folder, root)
+    if project.has_profiles(folder):
+        wanted["profiles_dir"] = _variable(folder, root)
+    workspace = workspace.again()
+    for setting, value in wanted.items():
+        if setting not in entry.config:
+            project_edit.set_config(workspace.project, PluginKind.UTILITY, NAME, (setting,), value)
+            workspace = workspace.again()
+    written = project.write(
+        folder, profiles, name=root.name, adapter=chosen.adapter, sources=_sources(workspace, chosen)
+    )
+    return tuple(str(path.relative_to(root)) for path in written)
+
+
+def _variable(folder: Path, root: Path) -> str:
+    inside = folder.relative_to(root).as_posix()
+    return "$MELTANO_PROJECT_ROOT" if inside == "." else f"$MELTANO_PROJECT_ROOT/{inside}"
+
+
+def _sources(workspace: Workspace, chosen: Chosen) -> dict[str, list[str]]:
+    """The tables that loads left in a DuckDB warehouse, by schema; none where they can't be seen now."""
+    facts = planning.facts(workspace)
+    loaders = build.warehouses(facts, chosen.loader)
+    if not loaders:
+        return {}
+    path = Path(build.block(facts, loaders[0]).config["filepath"])
+    found: dict[str, list[str]] = {}
+    try:
+        with warehouse.reading(path, who="headwater add dbt", timeout=_LOOK_SECONDS) as connection:
+            rows = connection.execute(
+                "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
+                "and not internal and schema_name not in ('_headwater', ?) order by all",
+                [SCHEMA],
+            ).fetchall()
+    except (HeadwaterError, duckdb.Error):
+        return {}
+    for schema, table in rows:
+        found.setdefault(schema, []).append(table)
+    return found
