@@ -94,7 +94,7 @@ def _source(workspace: Workspace) -> _Source | None:
 
 def _take(workspace: Workspace, db: SystemDb, source: _Source, *, only_if_none: bool) -> Taken:
     theirs = source.read()
-    count, kept = _states(workspace, db, theirs, only_if_none=only_if_none)
+    count, kept, unread = _states(workspace, db, theirs, only_if_none=only_if_none)
     with db.transaction() as connection:
         settings = connection.executemany(
             "insert or ignore into plugin_settings values (?, ?, ?)",
@@ -113,25 +113,32 @@ def _take(workspace: Workspace, db: SystemDb, source: _Source, *, only_if_none: 
         runs=max(0, runs),
         settings=max(0, settings),
         kept=tuple(kept),
-        unread=tuple(theirs.unread),
+        unread=(*unread, *theirs.unread),
     )
 
 
-def _states(workspace: Workspace, db: SystemDb, theirs: Theirs, *, only_if_none: bool) -> tuple[int, list[str]]:
-    """A state that was cleared by hand here is ours too."""
+def _states(
+    workspace: Workspace, db: SystemDb, theirs: Theirs, *, only_if_none: bool
+) -> tuple[int, list[str], list[str]]:
+    """How many came, which ids we had already, and which hold no state. What was cleared by hand here is ours too."""
+    count = 0
+    kept: list[str] = []
+    unread: list[str] = []
     if not theirs.states or states.place(workspace).uri != "systemdb":
-        return 0, []
+        return count, kept, unread
     with closing(states.backend(workspace, db)) as backend:
         if only_if_none and backend.ids():
-            return 0, []
-        wanted, kept = {}, []
+            return count, kept, unread
         for state_id, texts in theirs.states.items():
             ours = backend.read(state_id)
-            if ours is None:
-                wanted[state_id] = texts
-            elif not is_cleared(ours):
+            if ours is not None and not is_cleared(ours):
                 kept.append(state_id)
-        return import_states(backend, wanted, by_user=False), kept
+            elif ours is None:
+                try:
+                    count += import_states(backend, {state_id: texts}, by_user=False)
+                except InputError:
+                    unread.append(f"the state `{state_id}`, which is none")
+    return count, kept, unread
 
 
 def _row(run: RunRecord) -> tuple[object, ...]:

@@ -29,6 +29,7 @@ def place(workspace: Workspace, uri: str | None = None) -> Place:
     own |= _of_package(workspace, str(uri or own["uri"].value))
     return Place(
         home=workspace.home,
+        root=workspace.root,
         uri=str(uri or own["uri"].value or "systemdb"),
         database_uri=database_uri(workspace),
         database_tries=int(values["database_max_retries"].value or 0),

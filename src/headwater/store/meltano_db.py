@@ -82,7 +82,8 @@ def _read(rows: Rows, tables: set[str]) -> Theirs:
     found = Theirs()
     if "state" in tables:
         query = "select state_id, cast(completed_state as text), cast(partial_state as text) from state"
-        found.states.update({row[0]: (row[1], row[2]) for row in rows(query)})
+        empty = (None, "", "null", "{}")
+        found.states.update({row[0]: (row[1], row[2]) for row in rows(query) if {*row[1:]} - {*empty}})
     if "runs" in tables:
         found.runs.extend(_runs(rows(_RUNS)))
     if "plugin_settings" in tables:

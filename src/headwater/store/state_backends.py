@@ -24,10 +24,11 @@ class Place(Struct, frozen=True, kw_only=True):
     """Where states are kept. `settings` are all of `state_backend` by the rest of their names (`s3.endpoint_url`),
     `secrets` what must not be shown of them; `environ` is where stores look for keys of the machine.
 
-    `home` is the folder of the database when no `database_uri` says otherwise.
+    `home` is the folder of the database when no `database_uri` says otherwise; a relative one begins at `root`.
     """
 
     home: Path
+    root: Path = Path()
     uri: str = "systemdb"
     database_uri: str | None = None
     database_tries: int = 3
@@ -58,16 +59,13 @@ def open_backend(place: Place, db: SystemDb, *, warn: Warn = lambda _text: None)
     return state_addons.AddonStates(parts.scheme, given, place.secrets)
 
 
-def database_file(uri: str | None, home: Path) -> Path | None:
+def database_file(place: Place) -> Path | None:
     """Where our file is when `database_uri` names one of Meltano's: beside it, so that it lives as long. None for
-    the usual place in `home`, and for servers."""
-    if uri is None or not uri.startswith("sqlite"):
-        return None
-    theirs = sqlite_file(uri)
+    the usual place in `home`."""
+    theirs = sqlite_file(place.database_uri) if place.database_uri else None
     if theirs is None or theirs.parent.name == ".meltano":
         return None
-    ours = theirs.with_name(f"{theirs.stem}.headwater.db")
-    return None if ours.parent == home else ours
+    return place.root / theirs.with_name(f"{theirs.stem}.headwater.db")
 
 
 def sqlite_file(uri: str) -> Path | None:
@@ -83,7 +81,7 @@ def is_postgres(uri: str | None) -> bool:
 def _database(place: Place, db: SystemDb, warn: Warn) -> StateBackend:
     uri = place.database_uri
     if uri is None or uri.startswith("sqlite"):
-        path = database_file(uri, place.home)
+        path = database_file(place)
         return (
             SystemDbStates(db, warn) if path is None else SystemDbStates(SystemDb(path.parent, path), warn, owns=True)
         )
