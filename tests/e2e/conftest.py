@@ -49,7 +49,7 @@ class Cli:
         # The most that a file may grow to, None for no limit.
         self.file_bytes: int | None = None
         self.environ = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
-        self.environ |= {"HOME": str(home), "UV_CACHE_DIR": _uv_cache()}
+        self.environ |= {"HOME": str(home), "UV_CACHE_DIR": _uv_cache(), "HEADWATER_HUB_OFFLINE": "1"}
 
     def __call__(self, *args: object, stdin: str | bytes | None = None, timeout: float = 120, **env: object) -> Done:
         """Run `headwater ARGS` to its end. Further keywords are environment variables."""

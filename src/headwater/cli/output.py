@@ -116,6 +116,12 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or ["(no message)"])[0][:200]
 
 
+def note(text: str) -> None:
+    """A line beside the data."""
+    with unheard(sys.stderr):
+        click.echo(f"note: {text}", err=True)
+
+
 def print_json(value: Any) -> None:
     """Any struct or plain value as indented JSON."""
     click.echo(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())

@@ -14,6 +14,7 @@ from typing import Any, Self
 from msgspec import Struct
 
 from headwater.base.errors import InputError
+from headwater.base.text import did_you_mean
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.project import Project
 from headwater.model.setting import Origin
@@ -71,6 +72,26 @@ class Sources:
         if self.site.own:
             return self._of_hub(kind, name, variant, max_age) or mine
         return mine or self._of_hub(kind, name, variant, max_age)
+
+    def definition(self, name: str, kind: PluginKind | None, variant: str | None = None) -> Definition:
+        """As `find`, for a name that somebody wrote. Raises InputError (`unknown-plugin`, `unknown-variant`), too."""
+        found = self.find(kind, name, variant)
+        if found is not None:
+            return found
+        variants = self.variants(kind, name)
+        if variants:
+            guess = did_you_mean(variant or "", variants)
+            raise InputError(
+                "unknown-variant",
+                f"`{name}` has no variant `{variant}`",
+                hint=f"did you mean `{guess}`?" if guess else f"it has: {', '.join(variants)}",
+            )
+        guess = did_you_mean(name, self.names(kind or index.guess_kind(name)))
+        raise InputError(
+            "unknown-plugin",
+            f"the hub has no plugin `{name}`",
+            hint=f"did you mean `{guess}`?" if guess else f"headwater add {name} --custom --pip-url PACKAGE",
+        )
 
     def variants(self, kind: PluginKind | None, name: str) -> tuple[str, ...]:
         """All variants of a name, the default one first."""

@@ -15,12 +15,13 @@ from headwater.base.text import env_name
 from headwater.model.event import Emit, Level, Notice
 from headwater.model.plugin import Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning, schedules
-from headwater.ops.hub import HOUR, Sources
+from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan import settings as plan_settings
 from headwater.run import install as run_install
 from headwater.store import definition_files, lock_files, project_edit, venvs
+from headwater.store.hub_client import HOUR
 
 hub = definitions.listing
 
@@ -294,7 +295,12 @@ _INSTALLER_VARIABLES = ("UV_", "PIP_", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY",
 
 
 def lock(
-    workspace: Workspace, names: Sequence[str], kind: PluginKind | None, *, update: bool
+    workspace: Workspace,
+    names: Sequence[str],
+    kind: PluginKind | None,
+    *,
+    update: bool,
+    sources: Sources | None = None,
 ) -> Iterator[tuple[Plugin, str]]:
     """Lock definitions of the named plugins, or of all; yields each plugin with what became of it: `locked`, `kept`
     (a lock file is there; `update` writes it anew), `custom`, `inherited`, `native`, `unknown`.
@@ -307,18 +313,19 @@ def lock(
     ]
     if not plugins:
         raise InputError("no-plugins", "no plugin of the project matches", hint="headwater plugin list")
+    sources = sources or Sources.of(workspace, note=_unheard, offline=True)
     for plugin in plugins:
-        yield plugin, _locked(workspace, plugin, update=update)
+        yield plugin, _locked(workspace, plugin, sources, update=update)
 
 
-def _locked(workspace: Workspace, plugin: Plugin, *, update: bool) -> str:
+def _locked(workspace: Workspace, plugin: Plugin, sources: Sources, *, update: bool) -> str:
     if plugin.inherit_from:
         return "inherited"
     if plugin.is_custom:
         return "custom"
     if not update and lock_files.read(workspace.root, plugin.kind, plugin.name, plugin.variant):
         return "kept"
-    found = definitions.known(plugin.kind, plugin.name, plugin.variant)
+    found = sources.find(plugin.kind, plugin.name, plugin.variant)
     if found is None:
         return "unknown"
     if found.native is not None:

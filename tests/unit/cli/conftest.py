@@ -93,6 +93,7 @@ def _clean_environment(monkeypatch):
     for name in list(os.environ):
         if name.startswith(("HEADWATER", "MELTANO", "TAP_", "TARGET_", "FORCE_COLOR", "NO_COLOR")):
             monkeypatch.delenv(name)
+    monkeypatch.setenv("HEADWATER_HUB_OFFLINE", "1")  # no test asks the real one
 
 
 @pytest.fixture

@@ -90,9 +90,9 @@ def test_remove_takes_the_entry_and_the_lock_file(lab):
 def test_a_definition_is_locked_when_it_is_first_used(lab):
     project = lab(f"plugins:\n  extractors:\n  - name: {TAP}\n  - {{name: tap-copy, inherit_from: {TAP}}}\n")
     workspace = project.workspace()
-    plugins._lock(workspace, [workspace.project.plugin("tap-copy")])
+    plugins._lock(workspace, [workspace.project.plugin("tap-copy")], print)
     assert locks(project) == []  # it has no definition of its own, and its parent was not used
-    plugins._lock(workspace, workspace.project.plugins)
+    plugins._lock(workspace, workspace.project.plugins, print)
     assert len(locks(project)) == 1
 
 
@@ -101,14 +101,14 @@ def test_native_and_custom_plugins_need_no_lock(lab):
         "plugins:\n  extractors:\n  - {name: tap-files, variant: headwater}\n  - {name: tap-x, namespace: x}\n"
     )
     workspace = project.workspace()
-    plugins._lock(workspace, workspace.project.plugins)
+    plugins._lock(workspace, workspace.project.plugins, print)
     assert locks(project) == []
 
 
 def test_a_project_that_is_read_only_is_not_locked(lab):
     project = lab(f"project_readonly: true\nplugins:\n  extractors:\n  - name: {TAP}\n")
     workspace = project.workspace()
-    plugins._lock(workspace, workspace.project.plugins)
+    plugins._lock(workspace, workspace.project.plugins, print)
     assert locks(project) == []
 
 

@@ -10,6 +10,7 @@ from headwater.cli import listen
 from headwater.cli.commands import custom
 from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
+from headwater.cli.output import note
 from headwater.cli.settings import Settings
 
 
@@ -27,16 +28,18 @@ from headwater.cli.settings import Settings
 @click.option("--namespace", help="With --custom: the namespace (PLUGIN with underscores when not given).")
 @click.option("--capability", "capabilities", multiple=True, help="With --custom: a capability; may be repeated.")
 @click.option("--update/--no-update", default=True, hidden=True)
+@click.option("--offline", is_flag=True, help="Ask no hub: what it said before and the bundled index must do.")
 @click.option("--install/--no-install", default=True, help="Install it too.")
 @click.option("--force-install", is_flag=True, help="Install it even when it is up to date.")
 @click.pass_obj
 def command(
-    settings: Settings, /, plugins: tuple[str, ...], install: bool, force_install: bool, **options: Any
+    settings: Settings, /, plugins: tuple[str, ...], offline: bool, install: bool, force_install: bool, **options: Any
 ) -> None:
     """Add PLUGINS to the project: an entry in the project file, a lock file, an environment.
 
     Adding a plugin that is there already refreshes its lock file.
     """
+    from headwater.ops import hub
     from headwater.ops import plugins as ops
 
     workspace = settings.workspace(default_environment=False)
@@ -48,6 +51,7 @@ def command(
     request = ops.AddRequest(**options)
     if len(plugins) > 1 and (request.as_name or request.from_ref or request.inherit_from):
         raise click.UsageError("--as, --from-ref and --inherit-from take one plugin at a time")
+    sources = hub.Sources.of(workspace, note=note, offline=offline)
     names = []
     for name in plugins:
         if name == "dbt":
@@ -55,7 +59,7 @@ def command(
 
             added, files = dbt.add(workspace, request)
         else:
-            added, files = ops.add(workspace, name, request), ()
+            added, files = ops.add(workspace, name, request, sources=sources), ()
         names.append(added.name)
         verb = "updated" if added.existed else "added"
         click.echo(f"{verb} {added.kind} `{added.name}`{f' variant `{added.variant}`' if added.variant else ''}")

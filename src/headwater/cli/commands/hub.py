@@ -11,7 +11,7 @@ import click
 
 from headwater.base.errors import InputError
 from headwater.cli.options import PLUGIN_KIND
-from headwater.cli.output import print_json, print_table
+from headwater.cli.output import note, print_json, print_table
 from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
 from headwater.ops.workspace import Workspace
@@ -121,11 +121,6 @@ def serve(folder: Path, host: str, port: int, url: str | None) -> None:
 
 def _locks(settings: Settings) -> tuple[Path, ...]:
     return (settings.workspace().root / "plugins",)
-
-
-def note(text: str) -> None:
-    """A line beside the data."""
-    click.echo(f"note: {text}", err=True)
 
 
 def _summary(shown: int, hidden: int, pattern: str, all_variants: bool) -> str:

@@ -6,6 +6,7 @@ import click
 
 from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
+from headwater.cli.output import note
 from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
 
@@ -23,11 +24,15 @@ _SAID = {
 @click.argument("plugins", nargs=-1, metavar="[PLUGIN]...")
 @PLUGIN_KIND
 @click.option("--update", "-u", is_flag=True, help="Write lock files anew that are there.")
+@click.option("--offline", is_flag=True, help="Ask no hub: what it said before and the bundled index must do.")
 @click.pass_obj
-def command(settings: Settings, plugins: tuple[str, ...], kind: PluginKind | None, update: bool) -> None:
+def command(settings: Settings, plugins: tuple[str, ...], kind: PluginKind | None, update: bool, offline: bool) -> None:
     """Write down the definitions of PLUGINS, of all when none is named, in `plugins/`."""
+    from headwater.ops import hub
     from headwater.ops import plugins as ops
 
     names, kind = kind_first(plugins, kind, least=0)
-    for plugin, became in ops.lock(settings.workspace(default_environment=False), names, kind, update=update):
+    workspace = settings.workspace(default_environment=False)
+    sources = hub.Sources.of(workspace, note=note, offline=offline)
+    for plugin, became in ops.lock(workspace, names, kind, update=update, sources=sources):
         click.echo(f"{plugin.kind} `{plugin.name}` {_SAID[became]}", err=became != "locked")
