@@ -32,18 +32,18 @@ class Kept(Struct, omit_defaults=True):
 class _Form(Struct, forbid_unknown_fields=True):
     completed: msgspec.Raw = msgspec.Raw(b"{}")  # also `null`
     partial: msgspec.Raw = msgspec.Raw(b"{}")
-    headwater: Kept = msgspec.field(default_factory=Kept)
+    headwater: Kept | None = None
 
 
 def read(state_id: str, text: bytes) -> tuple[State, int]:
-    """The state and its generation. Raises ValueError for a text that is not what was once written. One without a
-    digest, as Meltano or a person writes it, is taken as it is."""
+    """The state and its generation. Raises ValueError for a text that is not what was once written. One without the
+    part that only we keep, as Meltano or a person writes it, is taken as it is."""
     form = msgspec.json.decode(text, type=_Form)
     value, raw = unwrapped(form.completed)
     partial, odd = unwrapped(form.partial)
     if odd is not None:
         raise ValueError("the partial state has no `singer_state`")
-    kept = form.headwater
+    kept = form.headwater or Kept()
     state = State(
         state_id=state_id,
         value=value,
@@ -54,7 +54,7 @@ def read(state_id: str, text: bytes) -> tuple[State, int]:
         run_id=kept.run_id,
         updated_at=kept.updated_at,
     )
-    if kept.digest not in (None, digest(state)):
+    if form.headwater is not None and kept.digest != digest(state):
         raise ValueError("the digest is that of another state")
     return state, kept.generation
 
