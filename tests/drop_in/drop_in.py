@@ -27,6 +27,8 @@ from typing import Any
 import yaml
 from msgspec import Struct
 
+from headwater.plan.extras import EXTRAS
+
 HERE = Path(__file__).parent
 PROJECTS = HERE / "projects"
 ANSWERS = HERE / "answers"
@@ -117,6 +119,8 @@ def answer(case: Case, played: Played) -> dict[str, Any]:
     return {aspect: neutral(ASPECTS[aspect](played), played) for aspect in case.compare}
 
 
+# Why most exit codes differ.
+WRONG = "what you wrote is wrong: exit code 2, which a script can tell from the 1 of a run that failed"
 # Variables of a plugin's environment in which the programs differ, in every case, and why.
 VARIABLES = {
     "MELTANO_DATABASE_URI": "may hold a password, and is no plugin's business",
@@ -157,8 +161,12 @@ def _exits(played: Played) -> Any:
 
 
 def _json(played: Played) -> Any:
-    """The JSON that each command printed, null where it printed none."""
-    return [_decoded(step.out) for step in played.steps]
+    """The JSON that each command printed, null where it printed none; without settings that only Headwater has."""
+    return [_without_ours(_decoded(step.out)) for step in played.steps]
+
+
+def _without_ours(value: Any) -> Any:
+    return {key: item for key, item in value.items() if key not in OURS} if isinstance(value, dict) else value
 
 
 def _decoded(text: str) -> Any:
@@ -174,9 +182,15 @@ def _lines(played: Played) -> Any:
     return [step.out.split("\n")[:-1] for step in played.steps]
 
 
-def _names(played: Played) -> Any:
-    """The words at the beginning of lines: names of what a table lists."""
-    return [sorted({line.split()[0] for line in step.out.splitlines() if line[:1].isalnum()}) for step in played.steps]
+def _settings(played: Played) -> Any:
+    """The names that `config list` lists: Meltano says a line of each, Headwater a table."""
+    found = []
+    for step in played.steps:
+        named = {line.split()[0] for line in step.out.splitlines() if " [env: " in line}
+        below = step.out.partition("\n─")[2].splitlines()[1:]
+        ours = {line.split()[0].rstrip("*") for line in below if line[:1].strip()}
+        found.append(sorted((named or ours) - OURS))
+    return found
 
 
 def _variables(played: Played) -> Any:
@@ -184,12 +198,13 @@ def _variables(played: Played) -> Any:
     return [_assignments(step.out) for step in played.steps]
 
 
-def _assignments(text: str) -> dict[str, str]:
+def _assignments(text: str) -> dict[str, Any]:
     found = {}
     for line in text.splitlines():
         name, equals, value = line.partition("=")
-        if equals:
-            found[name] = value.strip("'").replace("\\'", "'").replace("'\\''", "'")
+        if equals and not re.search(_OURS, name):
+            text = value.strip("'").replace("\\'", "'").replace("'\\''", "'")
+            found[name] = _decoded(text) or text
     return found
 
 
@@ -200,6 +215,7 @@ def _project(played: Played) -> Any:
     for data in found.values():
         if isinstance(data, dict):
             data.pop("project_id", None)
+            data.pop("send_anonymous_usage_stats", None)  # a variable says it
     # A new project of ours has a file of its own name.
     return {name.replace("headwater.yml", "meltano.yml"): data for name, data in found.items()}
 
@@ -254,11 +270,15 @@ def _environment(played: Played) -> Any:
     }
 
 
+MELTANOS = {
+    *("_catalog", "_state", "_load_schema", "_select", "_metadata", "_schema", "_select_filter"),
+    *("_use_cached_catalog", "_log_parser", "_dialect", "_mappings", "_mapping_name", "_package_name", "_vars"),
+    "_update",
+}
 # Settings that only Headwater has: a plugin finds them, too.
-_OURS = (
-    r"__(CATALOG_MAX_AGE|CHECK_REQUIRED|IDLE_TIMEOUT_SECONDS|MAX_MESSAGE_BYTES|ON_BAD_RECORD|TOLERATE_STDOUT_NOISE)$"
-    r"|^MELTANO_SHARE_EXTRACTOR_SECRETS$"
-)
+_PLUGINS_OWN = {setting.name for settings in EXTRAS.values() for setting in settings} - MELTANOS
+OURS = {*_PLUGINS_OWN, "hub_offline", "share_extractor_secrets"}
+_OURS = rf"_({'|'.join(name.upper() for name in _PLUGINS_OWN)})$|^MELTANO_(HUB_OFFLINE|SHARE_EXTRACTOR_SECRETS)$"
 
 
 def _loaded(played: Played) -> Any:
@@ -271,7 +291,7 @@ ASPECTS: dict[str, Callable[[Played], Any]] = {
     "exit": _exits,
     "json": _json,
     "lines": _lines,
-    "names": _names,
+    "settings": _settings,
     "variables": _variables,
     "project": _project,
     "dotenv": _dotenv,
@@ -298,4 +318,6 @@ def neutral(value: Any, played: Played) -> Any:
         return value
     for path, name in ((played.folder, "<project>"), (played.home, "<home>")):
         value = value.replace(str(path.resolve()), name).replace(str(path), name)
+    if value in ("(redacted)", "*****"):
+        return "<masked>"
     return _TIME.sub("<time>", _UUID.sub("<uuid>", value))

@@ -57,6 +57,7 @@ def command(
             listed = selection.listing(workspace, extractor, refresh=refresh_catalog, emit=emit, install=install)
         rows = [row for row in listed.streams if show_all or row.selection in ("selected", "automatic")]
         if as_json:
+            rows = sorted(rows, key=lambda row: (row.stream, row.property))
             print_json({"enabled_patterns": listed.patterns, "streams": rows})
             return
         click.echo("patterns: " + ", ".join(listed.patterns))
