@@ -62,7 +62,7 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             name="_idle_timeout_seconds",
             kind=SettingKind.INTEGER,
             value=10_800,
-            description="Seconds without a sign of life after which the plugin is stopped.",
+            description="Seconds without a sign of life after which a plugin, or a database server, is given up.",
         ),
         Setting(
             name="_jobs",
