@@ -6,10 +6,12 @@ from pathlib import Path
 
 from headwater.base import yaml
 from headwater.base.errors import EnvironmentProblemError, InputError, Where
+from headwater.base.redact import without_credentials
 from headwater.model.plugin import Definition, PluginKind
 from headwater.store import lock_files
 
-_SECONDS = 10
+_SECONDS = 20
+_BYTES = 2_000_000
 _NEEDED = ("name", "namespace")
 
 
@@ -40,13 +42,20 @@ def _of_file(place: str) -> yaml.Document:
 
 
 def _download(address: str) -> str:
-    import urllib.request  # noqa: PLC0415 - costs 100 ms, and few definitions come from an address
+    from headwater.base import http  # noqa: PLC0415 - costs 100 ms, and few definitions come from an address
 
     try:
-        with urllib.request.urlopen(address, timeout=_SECONDS) as answer:  # noqa: S310 - the scheme is checked above
-            content: bytes = answer.read()
-    except OSError as error:
+        with http.Client(seconds=_SECONDS) as client:
+            answer = client.get(address, limit=_BYTES, headers={})
+        why = None if answer.status == 200 else f"status {answer.status}"
+    except http.NoAnswerError as error:
+        why = str(error)
+    if why is not None:
         raise EnvironmentProblemError(
-            "cannot-download", f"cannot read `{address}`", why=str(error), hint="download it, and name the file"
-        ) from error
+            "cannot-download",
+            f"cannot read `{without_credentials(address)}`",
+            why=why,
+            hint="download it, and name the file",
+        )
+    content = answer.body
     return yaml.decode(content, address)

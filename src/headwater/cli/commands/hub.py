@@ -36,6 +36,7 @@ def ping(settings: Settings) -> None:
 @PLUGIN_KIND
 @click.option("--all", "all_variants", is_flag=True, help="Every variant, not only the default one of each plugin.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How to print them.")
+@click.option("--json", "form", flag_value="json", help="As `--format json`.")
 @click.option("--refresh", is_flag=True, help="Ask the hub, though its index is kept for an hour.")
 @click.option("--offline", is_flag=True, help="Ask no hub: what it said before and the bundled index must do.")
 @click.pass_obj
