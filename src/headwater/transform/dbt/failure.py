@@ -15,6 +15,9 @@ from headwater.transform.dbt.artifacts import Result
 _FAILED = ("error", "fail", "runtime error", "partial success")
 _NOT_A_MODEL = {"test": "test", "unit_test": "unit test", "source": "source", "seed": "seed", "snapshot": "snapshot"}
 _FILE = re.compile(r"([\w./-]+\.(?:sql|ya?ml|py|csv))\b")
+_MODEL = re.compile(r"\bmodel\.\w+\.(\w+)")
+# Folders that dbt fills.
+_MADE = ("target", "dbt_packages", "logs")
 _LINE = re.compile(r"\bline (\d+)|\bLINE (\d+):")
 # What dbt says, and what to do about it. `{name}` is the plugin, `{adapter}` what dbt calls the adapter.
 _WRONG: tuple[tuple[re.Pattern[str], str, str, str], ...] = (
@@ -25,7 +28,7 @@ _WRONG: tuple[tuple[re.Pattern[str], str, str, str], ...] = (
         "headwater add dbt-{adapter}, or add dbt-{adapter} to the `pip_url` of {name}",
     ),
     (
-        re.compile(r"No dbt_project\.yml found|Could not find dbt_project\.yml|not find an? .*dbt_project"),
+        re.compile(r"No dbt_project\.yml found|Invalid value for '--pro(ject|files)-dir'"),
         "no-dbt-project",
         "there is no dbt project to run",
         "headwater add dbt writes one; an existing one is named by: headwater config set {name} project_dir FOLDER",
@@ -60,7 +63,8 @@ def of_nodes(
     if not failed:
         return None
     known = {node.key: node for node in nodes}
-    lines = [_line(result, known, project) for result in failed]
+    root = Path(step.cwd)
+    lines = [_line(result, known, project, root) for result in failed]
     if skipped := [result.name for result in results.values() if result.status == "skipped"]:
         lines.append(f"not built, because they need it: {', '.join(skipped)}")
     first = failed[0]
@@ -72,9 +76,9 @@ def of_nodes(
     return RunFailedError(
         "dbt-failed",
         what,
-        where=_where(first, known, project),
+        where=_where(first, known, project, root),
         why="\n".join(lines),
-        hint=f"headwater invoke {step.block.name} show --select {first.name}, for rows that fail"
+        hint=f"headwater invoke {step.block.name} show --select {first.name} shows rows that fail"
         if is_test and first.status == "fail"
         else "put it right and run it again; what was built before is still there",
     )
@@ -82,17 +86,17 @@ def of_nodes(
 
 def of_project(step: Invoke, said: str, code: int, project: Path) -> HeadwaterError:
     """What dbt said before it built anything, or instead: InputError when it is the project's fault."""
-    name = step.block.name
+    name, root = step.block.name, Path(step.cwd)
     for pattern, reference, what, hint in _WRONG:
         if found := pattern.search(said):
             fields = {"name": name, "adapter": found.groupdict().get("adapter") or ""}
-            where = _first_file(said, project)
+            where = _first_file(said, project, root)
             return InputError(reference, what.format(**fields), where=where, why=said, hint=hint.format(**fields))
     if re.search(r"Compilation Error|Parsing Error|Runtime Error|dbt_project\.yml", said):
         return InputError(
             "dbt-project",
             "dbt cannot read its project",
-            where=_first_file(said, project),
+            where=_first_file(said, project, root),
             why=said,
             hint=f"put it right; headwater invoke {name} parse shows whether it is",
         )
@@ -115,24 +119,39 @@ def _counted(failed: Sequence[Result]) -> str:
     return " and ".join(f"{count} {name}{'s' if count > 1 else ''}" for name, count in counts.items())
 
 
-def _line(result: Result, known: Mapping[str, LineageNode], project: Path) -> str:
-    where = _where(result, known, project)
+def _line(result: Result, known: Mapping[str, LineageNode], project: Path, root: Path) -> str:
+    where = _where(result, known, project, root)
     message = " ".join((result.message or result.status).split())
     return f"`{result.name}`{f' ({where})' if where else ''}: {message}"
 
 
-def _where(result: Result, known: Mapping[str, LineageNode], project: Path) -> Where | None:
+def _where(result: Result, known: Mapping[str, LineageNode], project: Path, root: Path) -> Where | None:
     node = known.get(result.key)
     if node is None or node.file is None:
         return None
     # Lines are those of the compiled SQL, which macros may have made longer: better none than a wrong one.
-    return Where(str(project / node.file))
+    return Where(_shown(project / node.file, root))
 
 
-def _first_file(said: str, project: Path) -> Where | None:
+def _first_file(said: str, project: Path, root: Path) -> Where | None:
+    """The first file of the project that dbt names, by its path, its name alone or the model that it holds."""
+    line = _LINE.search(said)
     for found in _FILE.finditer(said):
-        file = project / found[1]
-        if file.is_file():
-            line = _LINE.search(said)
-            return Where(str(file), int(line[1] or line[2])) if line else Where(str(file))
-    return None
+        if (file := _find(project, found[1])) is not None:
+            shown = _shown(file, root)
+            return Where(shown, int(line[1] or line[2])) if line else Where(shown)
+    model = _MODEL.search(said)
+    file = _find(project, f"{model[1]}.sql") if model else None
+    return Where(_shown(file, root)) if file else None
+
+
+def _find(project: Path, name: str) -> Path | None:
+    if (project / name).is_file():
+        return project / name
+    found = [path for path in project.glob(f"*/**/{Path(name).name}") if path.parts[len(project.parts)] not in _MADE]
+    return found[0] if len(found) == 1 else None
+
+
+def _shown(file: Path, root: Path) -> str:
+    """A file of the project by its path within."""
+    return str(file.relative_to(root) if file.is_relative_to(root) else file)

@@ -89,6 +89,8 @@ def event_of(step: str, result: Result) -> ModelBuilt | Checked | None:
     if outcome is None or result.type in _SILENT:
         return None
     message = result.message if outcome is not Outcome.SUCCESS or result.status == "warn" else None
+    if outcome is Outcome.CANCELLED:
+        message = message or "something that it needs failed"
     if result.type in _CHECKS:
         is_warning = result.status == "warn"
         return Checked(
@@ -98,7 +100,7 @@ def event_of(step: str, result: Result) -> ModelBuilt | Checked | None:
             severity="warn" if is_warning else "error",
             failing=result.failing,
             seconds=result.seconds,
-            message=message,
+            message=None if result.failing else message,  # which would only repeat the number
         )
     return ModelBuilt(
         step=step, model=result.name, outcome=outcome, rows=result.rows, seconds=result.seconds, message=message
