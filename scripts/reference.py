@@ -14,6 +14,7 @@ from pathlib import Path
 
 import click
 import msgspec
+import reference_meltano
 import reference_tables
 
 from headwater.base.errors import ExitCode
@@ -36,6 +37,7 @@ def main() -> int:
         "errors.md": errors(),
         "types.md": "\n".join([MADE, *reference_tables.types_page()]),
         "names.md": "\n".join([MADE, *reference_tables.names_page()]),
+        "meltano.md": reference_meltano.page(MADE),
     }
     stale = [name for name, text in pages.items() if not (OUT / name).exists() or (OUT / name).read_text() != text]
     if "--check" in sys.argv:

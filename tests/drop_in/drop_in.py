@@ -270,6 +270,7 @@ def _environment(played: Played) -> Any:
     }
 
 
+# Extras of plugins that Meltano has.
 MELTANOS = {
     *("_catalog", "_state", "_load_schema", "_select", "_metadata", "_schema", "_select_filter"),
     *("_use_cached_catalog", "_log_parser", "_dialect", "_mappings", "_mapping_name", "_package_name", "_vars"),

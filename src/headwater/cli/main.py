@@ -116,6 +116,8 @@ def _forget_stdout() -> None:
 def root(context: click.Context, /, **options: object) -> None:
     """Headwater: from any source to a number people trust."""
     context.obj = Settings.from_options(options)
+    if options["log_config"]:
+        click.echo("--log-config is not read: --log-level and --log-format are what there is to choose", err=True)
 
 
 def main() -> None:

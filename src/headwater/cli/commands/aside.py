@@ -72,4 +72,4 @@ def status(offline: bool) -> int:  # noqa: ARG001 - accepted as it comes
 
 
 def _say() -> None:
-    click.echo("headwater has no cloud and needs no login: the plugin index comes with the program", err=True)
+    click.echo("there is no cloud here and nothing to log in to: the plugin index comes with the program", err=True)
