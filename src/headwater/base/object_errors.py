@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from headwater.base.errors import EnvironmentProblemError
+from headwater.base.redact import Redactor
 
 
 class Hints(NamedTuple):
@@ -34,28 +35,26 @@ _UNREACHABLE = re.compile(
 
 def problem(address: str, text: str, hints: Hints, *, secrets: Sequence[str] = ()) -> EnvironmentProblemError:
     """The error for a library's own `text`, which is shown without the secrets and not at any length."""
-    text = " ".join(text.split())
-    for secret in secrets:
-        text = text.replace(secret, "(redacted)")
-    text = text[:500]
-    if _EXPIRED.search(text):
+    said = " ".join(text.split())
+    text = Redactor(secrets)(said)[:500]
+    if _EXPIRED.search(said):
         return EnvironmentProblemError(
             "credentials-expired",
             f"the credentials for `{address}` have expired",
             why=text,
             hint="renew them, then run it again: it goes on from its last commit",
         )
-    if _NO_BUCKET.search(text):
+    if _NO_BUCKET.search(said):
         return no_bucket(address, hints, text)
-    if _ELSEWHERE.search(text):
+    if _ELSEWHERE.search(said):
         return EnvironmentProblemError(
             "wrong-region", f"the bucket of `{address}` is in another region", why=text, hint=hints.region
         )
-    if _REFUSED.search(text):
+    if _REFUSED.search(said):
         return EnvironmentProblemError(
             "store-refused", f"`{address}` refuses these credentials", why=text, hint=hints.access
         )
-    if _UNREACHABLE.search(text):
+    if _UNREACHABLE.search(said):
         return EnvironmentProblemError(
             "store-unreachable",
             f"`{address}` can't be reached",
