@@ -10,6 +10,7 @@ HEAVY = (
     "duckdb",
     "httpx2",
     "jinja2",
+    "obstore",
     "psycopg",
     "pyarrow",
     "pydantic",
