@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import gzip
+import ipaddress
+import ssl
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from headwater.base import http
 
@@ -119,3 +126,42 @@ def test_a_busy_server_is_asked_three_times():
 )
 def test_why_there_is_no_answer(url, why):
     assert refusal(url) == why
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """A certificate for 127.0.0.1 that nobody trusts, and its key, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path / "hub.pem"
+    secret = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(made.public_bytes(serialization.Encoding.PEM) + secret)
+    return file
+
+
+def test_a_certificate_must_be_trusted_and_https_is_not_left(certificate):
+    with serving({"/a": (200, {}, b"safe"), "/down": (302, {"Location": "http://127.0.0.1:9/"}, b"")}) as server:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        url = server.url.replace("http:", "https:")
+        assert refusal(f"{url}/a").startswith("its certificate is not trusted: self")
+        with http.Client(ca_file=certificate) as client:
+            assert client.get(f"{url}/a", limit=10, headers={}).body == b"safe"
+            with pytest.raises(http.NoAnswerError, match="it sends on from https to http"):
+                client.get(f"{url}/down", limit=10, headers={})
