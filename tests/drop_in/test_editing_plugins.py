@@ -404,7 +404,7 @@ CASES = [
         command="hub ping",
         says="without a network",
         script=("hub ping",),
-        differs={"exit": "the index comes with the program"},
+        differs={"exit": "a network that does not answer is the environment's problem: 3"},
         better=True,
     ),
 ]
