@@ -18,7 +18,7 @@ from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 
 from headwater.base.errors import InputError
 
-_RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=30)}
+_RETRY: Any = {"max_retries": 7, "retry_timeout": timedelta(seconds=30)}
 _CLIENT: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": "30s", "user_agent": "headwater"}
 S3_AT_AMAZON = "https://s3.amazonaws.com"
 
