@@ -24,6 +24,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import stand_in_hub
 import yaml
 from msgspec import Struct
 
@@ -226,11 +227,15 @@ def _dotenv(played: Played) -> Any:
 
 
 def _locks(played: Played) -> Any:
-    """Lock files by path, settings in order."""
-    return {
-        str(path.relative_to(played.folder)): json.loads(path.read_text())
-        for path in sorted((played.folder / "plugins").rglob("*.lock"))
-    }
+    """Lock files by path: whether each is what the stand-in of a hub has, whatever that is by now; else its content."""
+    found = {}
+    for path in sorted((played.folder / "plugins").rglob("*.lock")):
+        name = path.relative_to(played.folder)
+        content = json.loads(path.read_text())
+        served = stand_in_hub.page(f"{path.parent.name}/{path.stem}", "")
+        is_hubs = isinstance(served, dict) and content == {**served, "plugin_type": path.parent.name}
+        found[str(name)] = "as the hub has it" if is_hubs else content
+    return found
 
 
 def _lock_names(played: Played) -> Any:

@@ -59,7 +59,7 @@ CASES = [
         says="`--plugin-type`, singular or plural",
         script=(
             "add sqlfluff --no-install",
-            "add --plugin-type utilities dbt-duckdb --no-install",
+            "add --plugin-type utilities sqlfluff --no-install",
             "add --plugin-type mapper transform-field --no-install",
         ),
         compare=PLUGINS,
