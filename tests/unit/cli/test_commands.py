@@ -211,6 +211,13 @@ def test_what_is_not_set_need_not_be_unset(hw):
     assert (done.code, done.out, done.err) == (0, "", "`upto` of `tap-numbers` is not set\n")
 
 
+def test_set_without_a_value_asks_for_each_setting(hw, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO("7\n" + "\n" * 20))
+    done = hw("config", "set", "tap-numbers", "upto", "--interactive")
+    assert (done.code, "set `upto` of `tap-numbers` in headwater.yml" in done.out) == (0, True)
+    assert hw.ok("config", "print", "tap-numbers").json["upto"] == 7
+
+
 def test_environments(hw):
     hw.ok("environment", "add", "uat")
     assert hw.ok("environment", "list").out == "dev\nprod\nuat\n"
