@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -12,6 +12,10 @@ from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.output import note
 from headwater.cli.settings import Settings
+from headwater.model.plugin import PluginKind
+
+if TYPE_CHECKING:  # loading a project is a command's own affair
+    from headwater.ops.workspace import Workspace
 
 
 @click.command("add")
@@ -68,6 +72,20 @@ def command(
     if install:
         with listen.listening(settings) as emit:
             ops.install(workspace.again(), names, emit=emit, force=force_install)
+        _bring_files(workspace.again(), names)
     for name in names:
         for line in ops.next_commands(workspace.again(), name):
             click.echo(line)
+
+
+def _bring_files(workspace: Workspace, names: list[str]) -> None:
+    """What file bundles among the plugins bring."""
+    from headwater.ops import files
+
+    for plugin in workspace.project.plugins:
+        if plugin.kind is PluginKind.FILE and plugin.name in names:
+            copied = files.create(workspace, plugin.name)
+            for path in copied.created:
+                click.echo(f"wrote {path}")
+            for path in copied.kept:
+                click.echo(f"kept {path}, which differs from the bundle's")

@@ -43,7 +43,7 @@ def package(pip_url: str | None, force: bool) -> None:  # noqa: ARG001 - see the
 @command.command("files")
 @click.pass_obj
 def files(settings: Settings) -> None:
-    """Files of file bundles: they are the project's own, and left alone."""
+    """Bring managed files of file bundles to what their installed packages hold. Other files are left alone."""
     _files(settings)
 
 
@@ -66,8 +66,14 @@ def _say_package() -> None:
 
 
 def _files(settings: Settings) -> None:
-    settings.workspace(default_environment=False)
-    click.echo("files of file bundles are the project's own: nothing to bring up to date")
+    from headwater.ops import files
+
+    copied = files.update(settings.workspace(default_environment=False))
+    changed = [path for item in copied for path in (*item.created, *item.updated)]
+    for path in changed:
+        click.echo(f"wrote {path}")
+    if not changed:
+        click.echo("managed files of file bundles: nothing to bring up to date")
 
 
 def _database(settings: Settings) -> None:
