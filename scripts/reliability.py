@@ -1,13 +1,14 @@
 """Hurt loads in every way the tests know, and write down how much was tried and what was found.
 
-    python scripts/reliability.py [--long | --share 0.25] [--only WORDS] [--peers KILLS] [--figures FILE]
-                                  [--page FILE] [--work FOLDER]
+    python scripts/reliability.py [--long | --share 0.25] [--only WORDS] [--peers KILLS] [--cases NUMBER ...]
+                                  [--figures FILE] [--page FILE] [--work FOLDER]
 
 Runs tests/e2e/reliability and, when all of it passed, writes docs/reference/reliability.md. `--long` is for the night
 and before a release: it takes hours; `--share` tries a part of that. `--peers` gives targets of others the same input
 and kills them as often. `--figures` adds the figures of a run that is over (`HEADWATER_FIGURES=FILE`) and runs no
 tests; give it several times for a run that was done in parts. `--only` runs the tests that pytest's `-k WORDS` chooses,
-and `--page` writes elsewhere: together they try this script. The page says what was not tried.
+`--cases` gives the targets those alone, and `--page` writes elsewhere: together they try this script. The page says
+what was not tried.
 """
 
 from __future__ import annotations
@@ -67,6 +68,7 @@ def main() -> int:
     parser.add_argument("--long", action="store_const", dest="share", const=1.0)
     parser.add_argument("--share", type=float, default=0.0)
     parser.add_argument("--only", metavar="WORDS")
+    parser.add_argument("--cases", type=int, nargs="*", metavar="NUMBER")
     parser.add_argument("--page", type=Path, default=PAGE)
     parser.add_argument("--peers", type=int, metavar="KILLS")
     parser.add_argument("--figures", type=Path, action="append", default=[])
@@ -82,7 +84,7 @@ def main() -> int:
             print("something did not hold: the page stays as it was", file=sys.stderr)
             return 1
     if options.peers is not None:
-        files.append(compare(work, options.peers))
+        files.append(compare(work, options.peers, options.cases))
     lines = [json.loads(line) for file in files for line in file.read_text().splitlines()]
     options.page.write_text(page(lines, share=options.share))
     return 0
@@ -99,10 +101,12 @@ def test(figures: Path, share: float, only: str | None) -> int:
     return subprocess.run(argv, cwd=ROOT, env=env, check=False).returncode
 
 
-def compare(work: Path, kills: int) -> Path:
+def compare(work: Path, kills: int, cases: list[int] | None) -> Path:
     found = work / "peers.jsonl"
     with found.open("w") as file:
-        for line in reliability_peers.compare(work, kills=kills, seed=os.environ.get("HEADWATER_SEED", "1")):
+        seed = os.environ.get("HEADWATER_SEED", "1")
+        only = None if cases is None else set(cases)
+        for line in reliability_peers.compare(work, kills=kills, seed=seed, only=only):
             print(line, file=sys.stderr)
             file.write(json.dumps(line) + "\n")
     return found

@@ -282,8 +282,9 @@ def run(place: Place, _state: int, upto: int, seconds: float | None) -> tuple[in
         raise RuntimeError(f"headwater run ended with {code}")
     state_id = f"dev:tap-numbers-to-target-{place.target.database}"
     kept = subprocess.run([*command, "state", "get", state_id], cwd=project, capture_output=True, check=False)
-    state = json.loads(kept.stdout)["singer_state"]["bookmarks"]["numbers"]["id"] if not kept.returncode else 0
-    return state, code != 0
+    # Killed before its first state it keeps none.
+    found = json.loads(kept.stdout).get("singer_state") if not kept.returncode else None
+    return found["bookmarks"]["numbers"]["id"] if found else 0, code != 0
 
 
 def feed(place: Place, state: int, upto: int, seconds: float | None) -> tuple[int, bool]:

@@ -28,8 +28,9 @@ _KINDS = frozenset({"RECORD", "STATE", "SCHEMA", "ACTIVATE_VERSION", "BATCH"})
 
 class ParseOptions(Struct, frozen=True, kw_only=True):
     """`batch_bytes` bounds a batch, `max_message_bytes` one line, `max_columns` a stream. `on_bad_record` says what
-    becomes of a record that cannot be loaded as it is: the run fails, or the record comes out as Rejected. `flatten_depth` 0 keeps objects
-    as JSON. `open_batch` answers the records of a BATCH file as chunks of JSON lines; None refuses BATCH."""
+    becomes of a record that cannot be loaded as it is: the run fails, or the record comes out as Rejected.
+    `flatten_depth` 0 keeps objects as JSON. `open_batch` answers the records of a BATCH file as chunks of JSON lines;
+    None refuses BATCH."""
 
     batch_bytes: int = 8 << 20
     max_message_bytes: int = 128 << 20
