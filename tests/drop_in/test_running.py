@@ -1,0 +1,328 @@
+"""`run`, `el`, `elt` and what they leave behind: what arrives, what plugins are started with, which state is kept."""
+
+from __future__ import annotations
+
+import pytest
+
+from drop_in import ASPECTS, Case, Played, _seen
+
+PAIR = "tap-notes target-lines"
+ID = "dev:tap-notes-to-target-lines"
+RAN = ("exit", "json", "loaded")
+STARTED = ("exit", "arguments", "config", "catalogs", "states")
+
+
+def _catalogs(played: Played):
+    """What each sync was told to extract, metadata in the order of their places."""
+    found = {name: seen["catalog"] for name, seen in _seen(played).items() if "catalog" in seen}
+    for catalog in found.values():
+        for stream in catalog["streams"]:
+            stream["metadata"].sort(key=lambda item: item["breadcrumb"])
+    return found
+
+
+def _states(played: Played):
+    """What each sync went on from. Meltano hands the state to a discovery, too."""
+    syncs = {name: seen for name, seen in _seen(played).items() if "--discover" not in seen["arguments"]}
+    return {name: seen["state"] for name, seen in syncs.items() if "state" in seen}
+
+
+ASPECTS["catalogs"] = _catalogs
+ASPECTS["states"] = _states
+
+LATER = {"TAP_NOTES_FAIL_AFTER": "notes"}
+CODE = "what is written wrong ends with 2, what fails with 1"
+
+
+def run(name, says, *script, compare=RAN, command="run", **more):
+    return Case(name=name, command=command, says=says, script=script, compare=compare, project="running", **more)
+
+
+def get(state_id=ID):
+    return f"state get {state_id}"
+
+
+STATE = [
+    run("run-complete", "a complete run leaves its state", f"run {PAIR}", get()),
+    run("run-incremental", "the next run goes on from there", f"run {PAIR}", f"run {PAIR}", get()),
+    run("run-failed-partly", "a tap that fails leaves the state of what it did", f"run {PAIR}", get(), env=LATER),
+    run(
+        "run-after-failure",
+        "and the next run goes on from that",
+        f"run {PAIR}",
+        "--environment dev config set tap-notes fail_after none",
+        f"run {PAIR}",
+        get(),
+        files={".env": "TAP_NOTES_FAIL_AFTER=notes\n"},
+        compare=("exit", "loaded"),
+    ),
+    run(
+        "run-merge",
+        "`--state-strategy merge` keeps what the run did not touch",
+        f'state set {ID} \'{{"singer_state": {{"bookmarks": {{"other": {{"id": 9}}}}}}}}\' --force',
+        f"run {PAIR} --state-strategy merge --full-refresh",
+        get(),
+    ),
+    run(
+        "run-merge-old-flag",
+        "`--merge-state` says the same",
+        f'state set {ID} \'{{"singer_state": {{"bookmarks": {{"other": {{"id": 9}}}}}}}}\' --force',
+        f"run {PAIR} --merge-state",
+        get(),
+    ),
+    run(
+        "run-overwrite",
+        "`--state-strategy overwrite` replaces it, also on a full refresh",
+        f'state set {ID} \'{{"singer_state": {{"bookmarks": {{"other": {{"id": 9}}}}}}}}\' --force',
+        f"run {PAIR} --state-strategy overwrite --full-refresh",
+        get(),
+    ),
+    run("run-full-refresh", "from the beginning", f"run {PAIR}", f"run {PAIR} --full-refresh", get()),
+    run(
+        "run-full-refresh-merges",
+        "a full refresh keeps the bookmarks of other streams",
+        f'state set {ID} \'{{"singer_state": {{"bookmarks": {{"other": {{"id": 9}}}}}}}}\' --force',
+        f"run {PAIR} --full-refresh",
+        get(),
+    ),
+    run(
+        "run-full-refresh-variable",
+        "`MELTANO_RUN_FULL_REFRESH`",
+        f"run {PAIR}",
+        f"run {PAIR}",
+        env={"MELTANO_RUN_FULL_REFRESH": "true"},
+    ),
+    run("run-suffix", "`--state-id-suffix`", f"run {PAIR} --state-id-suffix x", get(f"{ID}:x"), "state list"),
+    run(
+        "run-suffix-variable",
+        "`MELTANO_RUN_STATE_ID_SUFFIX`",
+        f"run {PAIR}",
+        get(f"{ID}:v"),
+        env={"MELTANO_RUN_STATE_ID_SUFFIX": "v"},
+    ),
+    run(
+        "run-suffix-environment",
+        "`state_id_suffix` of the environment, with its variables",
+        f"--environment prod run {PAIR}",
+        get("prod:tap-notes-to-target-lines:production"),
+        differs={"json": "Meltano does not know the environment's own variables there, and leaves the suffix out"},
+        better=True,
+    ),
+    run(
+        "run-no-state-update",
+        "state is neither read nor written",
+        f"run {PAIR}",
+        f"run {PAIR} --no-state-update",
+        get(),
+    ),
+    run(
+        "run-two-pipelines",
+        "each pipeline has its state",
+        f"run {PAIR} tap-more target-lines",
+        get(),
+        get("dev:tap-more-to-target-lines"),
+    ),
+    run("el-state-id", "`--state-id`", f"el {PAIR} --state-id mine", get("mine"), command="el"),
+    run(
+        "el-state-id-variable",
+        "`MELTANO_STATE_ID`",
+        f"el {PAIR}",
+        get("mine"),
+        env={"MELTANO_STATE_ID": "mine"},
+        command="el",
+    ),
+    run(
+        "el-incremental",
+        "goes on from there",
+        f"el {PAIR} --state-id mine",
+        f"el {PAIR} --state-id mine",
+        get("mine"),
+        command="el",
+    ),
+    run(
+        "el-ephemeral",
+        "without a state id, from the beginning",
+        f"el {PAIR}",
+        f"el {PAIR}",
+        compare=("exit", "loaded"),
+        command="el",
+    ),
+    run(
+        "el-state-file",
+        "`--state`",
+        f"el {PAIR} --state-id mine --state state.json",
+        get("mine"),
+        files={"state.json": '{"bookmarks": {"notes": {"id": 2}}}'},
+        compare=(*RAN, "states"),
+        command="el",
+    ),
+    run(
+        "el-catalog-file",
+        "`--catalog`",
+        f"el {PAIR} --state-id mine --catalog catalog.json",
+        get("mine"),
+        files={
+            "catalog.json": '{"streams": [{"tap_stream_id": "notes", "stream": "notes", "schema": {"properties": '
+            '{"id": {"type": "integer"}}}, "metadata": [{"breadcrumb": [], "metadata": {"selected": true}}]}]}'
+        },
+        compare=(*RAN, "catalogs"),
+        command="el",
+    ),
+    run(
+        "el-select",
+        "`--select`: these streams only",
+        f"el {PAIR} --state-id mine --select authors",
+        get("mine"),
+        command="el",
+    ),
+    run(
+        "el-exclude",
+        "`--exclude`: all but these",
+        f"el {PAIR} --state-id mine --exclude authors",
+        get("mine"),
+        command="el",
+    ),
+    run(
+        "el-select-two",
+        "both may come again",
+        f"el {PAIR} --state-id m -s notes -s authors -e notes",
+        get("m"),
+        command="el",
+    ),
+    run(
+        "el-full-refresh",
+        "`--full-refresh`",
+        f"el {PAIR} --state-id m",
+        f"el {PAIR} --state-id m --full-refresh",
+        get("m"),
+        command="el",
+    ),
+    run(
+        "el-select-refresh",
+        "one stream anew, the state of the others stays",
+        f"el {PAIR} --state-id m",
+        f"el {PAIR} --state-id m --full-refresh --select authors",
+        get("m"),
+        command="el",
+    ),
+    run(
+        "el-merge",
+        "`--state-strategy merge`",
+        f"el {PAIR} --state-id m --select notes",
+        f"el {PAIR} --state-id m --select authors --state-strategy merge",
+        get("m"),
+        command="el",
+    ),
+    run(
+        "el-overwrite",
+        "`--state-strategy overwrite`",
+        f"el {PAIR} --state-id m",
+        f"el {PAIR} --state-id m --select authors --full-refresh --state-strategy overwrite",
+        get("m"),
+        command="el",
+    ),
+    run("el-failed", "a tap that fails", f"el {PAIR} --state-id m", get("m"), env=LATER, command="el"),
+    run(
+        "elt-skip",
+        "`--transform skip` and no `--transform`",
+        f"elt {PAIR} --transform skip --state-id m",
+        f"elt {PAIR} --state-id m",
+        get("m"),
+        command="elt",
+    ),
+]
+
+DUMPS = [
+    run(
+        "el-dump-config",
+        "`--dump extractor-config`, with its secrets",
+        f"el {PAIR} --dump extractor-config",
+        compare=("exit", "json"),
+        env={"TAP_NOTES_TOKEN": "t0ken"},
+        command="el",
+    ),
+    run(
+        "el-dump-loader-config",
+        "`--dump loader-config`",
+        f"el {PAIR} --dump loader-config",
+        compare=("exit", "json"),
+        command="el",
+    ),
+    run(
+        "el-dump-catalog",
+        "`--dump catalog`",
+        f"el {PAIR} --dump catalog --select notes",
+        compare=("exit", "catalog streams"),
+        command="el",
+    ),
+    run(
+        "el-dump-state",
+        "`--dump state`",
+        f"el {PAIR} --state-id m",
+        f"el {PAIR} --state-id m --dump state",
+        compare=("exit", "json"),
+        command="el",
+    ),
+    run(
+        "el-dump-no-state",
+        "`--dump state` without one",
+        f"el {PAIR} --state-id m --dump state",
+        compare=("exit",),
+        differs={"exit": CODE},
+        command="el",
+    ),
+    run(
+        "el-unknown",
+        "a plugin that is not there",
+        "el tap-nope target-lines",
+        compare=("exit",),
+        differs={"exit": CODE},
+        command="el",
+    ),
+    run("el-usage", "an argument too few", "el tap-notes", compare=("exit",), command="el"),
+    run(
+        "invoke-dump-config",
+        "`--dump config`, with its secrets",
+        "invoke --dump config tap-notes",
+        compare=("exit", "json"),
+        env={"TAP_NOTES_TOKEN": "t0ken"},
+        command="invoke",
+    ),
+    run(
+        "invoke-dump-catalog",
+        "`--dump catalog`",
+        "invoke --dump=catalog tap-notes",
+        compare=("exit", "catalog streams"),
+        command="invoke",
+    ),
+]
+
+STARTS = []
+
+BLOCKS = []
+
+CASES = [*STATE, *DUMPS, *STARTS, *BLOCKS]
+
+
+def _catalog_streams(played: Played):
+    """Of a printed catalog: which streams are chosen, and which of their properties."""
+    found = []
+    for catalog in ASPECTS["json"](played):
+        streams = (catalog or {}).get("streams") or ()
+        found.append(
+            {
+                stream["stream"]: sorted(
+                    "/".join(item["breadcrumb"]) for item in stream["metadata"] if item["metadata"].get("selected")
+                )
+                for stream in streams
+            }
+        )
+    return found
+
+
+ASPECTS["catalog streams"] = _catalog_streams
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_answers_as_meltano_does(case: Case, same) -> None:
+    same(case)

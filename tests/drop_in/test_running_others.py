@@ -1,0 +1,357 @@
+"""`schedule`, `job`, `invoke`, `test`, `logs` and `compile`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from drop_in import ASPECTS, Case, Played
+
+CODE = "what is written wrong ends with 2"
+MAPPINGS = "there a mapper has the variables of its last mapping"
+
+
+def case(command, name, says, *script, compare=("exit",), **more):
+    return Case(name=name, command=command, says=says, script=script, compare=compare, project="running", **more)
+
+
+def _runs(played: Played):
+    """Of the JSON of `logs list`: all but what differs from run to run."""
+    fixed = ("job_name", "state", "trigger")
+    return [
+        [[run[key] for key in fixed] + [sorted(run)] for run in found["runs"]] + [found["total"]]
+        for found in ASPECTS["json"](played)
+        if found and "runs" in found
+    ]
+
+
+def _manifests(played: Played):
+    """Manifests by name. Lists that say an entry twice say it once; each plugin's variables are those of both."""
+    folder = played.folder / ".meltano" / "manifests"
+    found = {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
+    for manifest in found.values():
+        manifest["env"] = {name: text for name, text in manifest["env"].items() if not name.startswith("MELTANO_")}
+        for plugins in manifest["plugins"].values():
+            for plugin in plugins:
+                for key, value in plugin.items():
+                    if isinstance(value, list):
+                        plugin[key] = [item for place, item in enumerate(value) if item not in value[:place]]
+                plugin["env"] = {name: text for name, text in plugin["env"].items() if "__" not in name}
+    return found
+
+
+ASPECTS["runs"] = _runs
+ASPECTS["manifests"] = _manifests
+
+LIST = "schedule list --format json"
+SCHEDULES = [
+    case(
+        "schedule list",
+        "schedule-list",
+        "the JSON that generators of orchestrator code read",
+        LIST,
+        compare=("exit", "json"),
+    ),
+    case(
+        "schedule list",
+        "schedule-list-after-run",
+        "with the end of the last run",
+        "schedule run hourly",
+        LIST,
+        compare=("exit", "json"),
+    ),
+    case(
+        "schedule add",
+        "schedule-add-job",
+        "of a job",
+        "schedule add x --job notes --interval @weekly",
+        LIST,
+        compare=("exit", "json", "project"),
+    ),
+    case(
+        "schedule add",
+        "schedule-add-default",
+        "`add` may be left out",
+        "schedule x --job notes --interval @weekly",
+        LIST,
+        compare=("exit", "json"),
+    ),
+    case(
+        "schedule add",
+        "schedule-add-plugins",
+        "of an extractor and a loader",
+        "schedule add x --extractor tap-more --loader target-lines --interval '5 4 * * sun'",
+        LIST,
+        compare=("exit", "json", "project"),
+    ),
+    case(
+        "schedule add",
+        "schedule-add-transform",
+        "`--transform`",
+        "schedule add x --extractor tap-more --loader target-lines --transform run --interval @once",
+        LIST,
+        compare=("exit", "json"),
+    ),
+]
+
+JOBS = "job list --format json"
+JOB = [
+    case(
+        "job list",
+        "job-list",
+        "the JSON, nested tasks as they are written",
+        JOBS,
+        "job list nested --format json",
+        compare=("exit", "json"),
+    ),
+    case(
+        "job list",
+        "job-list-unknown",
+        "one that is not there",
+        "job list nope",
+        differs={"exit": "Meltano says so and ends with 0"},
+        better=True,
+    ),
+    case(
+        "job add",
+        "job-add",
+        "one text",
+        "job add x --tasks 'tap-more target-lines'",
+        JOBS,
+        compare=("exit", "json", "project"),
+    ),
+    case(
+        "job add",
+        "job-add-list",
+        "a YAML list",
+        "job add x --tasks '[tap-more target-lines, \"say:hi\"]'",
+        JOBS,
+        compare=("exit", "json", "project"),
+    ),
+    case(
+        "job add",
+        "job-add-nested",
+        "a nested one",
+        "job add x --tasks '[[tap-more target-lines, \"say:hi\"], say]'",
+        JOBS,
+        compare=("exit", "json", "project"),
+    ),
+    case(
+        "job add",
+        "job-add-taken",
+        "a name that is taken",
+        "job add notes --tasks say",
+        compare=("exit", "project"),
+        differs={"exit": CODE},
+    ),
+    case(
+        "job add",
+        "job-add-unknown",
+        "a block that is not there",
+        "job add x --tasks tap-nope",
+        compare=("exit", "project"),
+        differs={"exit": CODE},
+    ),
+    case(
+        "job add",
+        "job-add-order",
+        "a target without a tap",
+        "job add x --tasks target-lines",
+        compare=("exit", "project"),
+        differs={"exit": CODE},
+    ),
+    case(
+        "job set",
+        "job-set",
+        "other tasks",
+        "job set notes --tasks '[tap-more target-lines]'",
+        JOBS,
+        compare=("exit", "json", "project"),
+    ),
+    case(
+        "job set",
+        "job-set-unknown",
+        "one that is not there",
+        "job set nope --tasks say",
+        differs={"exit": "Meltano says so and ends with 0"},
+        better=True,
+    ),
+    case("job remove", "job-remove", "is gone", "job remove nested", JOBS, compare=("exit", "json", "project")),
+    case("job remove", "job-remove-unknown", "one that is not there", "job remove nope", differs={"exit": CODE}),
+]
+
+OUT = ("exit", "lines")
+INVOKE = [
+    case(
+        "invoke",
+        "invoke",
+        "the program with its arguments",
+        "invoke tap-notes --version",
+        compare=("exit", "lines", "arguments", "config"),
+    ),
+    case(
+        "invoke",
+        "invoke-sync",
+        "a tap without arguments gets config and catalog",
+        "invoke tap-notes",
+        compare=("exit", "lines", "arguments"),
+    ),
+    case("invoke", "invoke-command", "one of its commands", "invoke say:hi", "invoke say:hi and more", compare=OUT),
+    case("invoke", "invoke-tap-command", "one of a tap", "invoke tap-notes:hello", compare=("exit", "lines")),
+    case(
+        "invoke",
+        "invoke-command-environment",
+        "with its environment",
+        "--environment prod invoke say:stage",
+        compare=OUT,
+    ),
+    case(
+        "invoke",
+        "invoke-exit",
+        "the program's exit code",
+        "invoke say:fail",
+        "invoke say exit 7",
+        "invoke tap-notes:broken",
+    ),
+    case("invoke", "invoke-unknown-command", "a command that is not there", "invoke say:nope", differs={"exit": CODE}),
+    case("invoke", "invoke-unknown", "a plugin that is not there", "invoke nope", differs={"exit": CODE}),
+    case(
+        "invoke",
+        "invoke-print-var",
+        "`--print-var`, then the program",
+        "invoke --print-var SAY_WORD --print-var NOPE say:hi",
+        compare=OUT,
+    ),
+    case(
+        "invoke",
+        "invoke-list-commands",
+        "`--list-commands`",
+        "invoke --list-commands say",
+        compare=("exit", "first words"),
+    ),
+    case(
+        "invoke",
+        "invoke-environment",
+        "variables",
+        "invoke say",
+        compare=("exit", "environment"),
+        differs={"environment": "a plugin without a variant has the variant `original`, there `default`"},
+    ),
+    case(
+        "invoke",
+        "invoke-type",
+        "`--plugin-type`",
+        "invoke --plugin-type utilities say:hi",
+        "invoke --plugin-type extractor tap-notes --version",
+        compare=OUT,
+    ),
+    case(
+        "invoke",
+        "invoke-refresh",
+        "`--refresh-catalog`",
+        "invoke tap-notes",
+        "invoke --refresh-catalog tap-notes",
+        compare=("exit", "arguments"),
+    ),
+    case("test", "test-one", "a plugin's tests", "test tap-notes", "test say:test"),
+    case("test", "test-fails", "one that fails", "test say", "test --all"),
+    case("test", "test-none", "no test named", "test"),
+    case("test", "test-unknown", "one that is not there", "test tap-notes:test-nope", differs={"exit": CODE}),
+]
+
+RUNS = [
+    case(
+        "logs list",
+        "logs-list",
+        "the JSON: one entry a pipeline",
+        "run tap-notes target-lines tap-more target-lines say:hi",
+        "logs list --format json",
+        "logs list -l 1 --format json",
+        compare=("exit", "runs"),
+    ),
+    case(
+        "logs list",
+        "logs-list-failed",
+        "one that failed",
+        "run tap-notes target-lines",
+        "logs list --format json",
+        compare=("exit", "runs"),
+        env={"TAP_NOTES_FAIL": "3"},
+    ),
+    case(
+        "logs list",
+        "logs-list-el",
+        "one of `el`",
+        "el tap-notes target-lines --state-id m",
+        "logs list --format json",
+        compare=("exit", "runs"),
+    ),
+    case(
+        "logs show",
+        "logs-show",
+        "the log of a run by its id",
+        "run --run-id 6f2d0a6e-6b1b-4a3a-9a3c-0d6a34f6a001 tap-notes target-lines",
+        "logs show 6f2d0a6e-6b1b-4a3a-9a3c-0d6a34f6a001",
+    ),
+    case("logs show", "logs-show-unknown", "one that is not there", "logs show nope", differs={"exit": CODE}),
+    case("logs dir", "logs-dir", "a folder", "logs dir"),
+]
+
+COMPILE = [
+    case(
+        "compile",
+        "compile",
+        "a manifest for each environment and one for none",
+        "compile",
+        compare=("exit", "manifests"),
+        differs={"manifests": MAPPINGS},
+    ),
+    case(
+        "compile",
+        "compile-one",
+        "for one environment",
+        "--environment prod compile",
+        compare=("exit", "manifests"),
+        differs={"manifests": MAPPINGS},
+    ),
+    case(
+        "compile",
+        "compile-none",
+        "for none",
+        "--no-environment compile",
+        compare=("exit", "manifests"),
+        differs={"manifests": MAPPINGS},
+    ),
+    case(
+        "compile",
+        "compile-secret",
+        "secrets are masked, `--unsafe` shows them",
+        "compile --unsafe",
+        "--environment dev compile",
+        compare=("exit", "manifests"),
+        differs={"manifests": MAPPINGS},
+        env={"TAP_NOTES_TOKEN": "t0ken"},
+    ),
+    case(
+        "compile",
+        "compile-directory",
+        "`--directory`",
+        "compile --directory out --indent -1",
+        compare=("exit", "files"),
+    ),
+]
+
+
+def _first_words(played: Played):
+    return [sorted(line.split()[0] for line in step.out.splitlines() if line.strip()) for step in played.steps]
+
+
+ASPECTS["first words"] = _first_words
+
+CASES = [*SCHEDULES, *JOB, *INVOKE, *RUNS, *COMPILE]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
+def test_answers_as_meltano_does(case: Case, same) -> None:
+    same(case)
