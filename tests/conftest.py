@@ -1,5 +1,5 @@
 """Real databases for whoever asks, run for this session: PostgreSQL from a wheel, else that of the system, the
-system's MariaDB, and a stand-in for S3."""
+system's MariaDB, and stand-ins for S3 and Azure Blob Storage."""
 
 from __future__ import annotations
 
@@ -20,6 +20,8 @@ from typing import NamedTuple
 import psycopg
 import pymysql
 import pytest
+
+from .azurite import Azurite, running
 
 PASSWORD = "pg-canary-8fQ2xLm"
 TESTS = Path(__file__).parent
@@ -319,3 +321,9 @@ def s3() -> Iterator[S3]:
             yield server
         finally:
             process.terminate()
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    """A stand-in for Azure Blob Storage."""
+    yield from running()

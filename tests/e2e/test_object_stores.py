@@ -1,4 +1,4 @@
-"""The command line into object stores: stand-ins for S3 and Google Cloud Storage that really answer."""
+"""The command line into object stores: stand-ins for S3, Google Cloud Storage and Azure that really answer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def loaded(project):
         hw = project(PROJECT)
         hw.ok("config", "set", "target-parquet", "destination_path", address)
         for name, value in settings.items():
-            secret = ("--store", "dotenv") if "secret" in name else ()
+            secret = ("--store", "dotenv") if "secret" in name or "key" in name else ()
             hw.ok("config", "set", "target-parquet", name, value, *secret)
         for number, country in enumerate(["DE", "FR"]):
             hw.write(f"orders-{number}.jsonl", json.dumps({"id": number, "country": country}) + "\n")
@@ -85,6 +85,10 @@ def test_s3(loaded, s3):
 
 def test_google_cloud_storage(loaded, gcs):
     assert loaded("gs://lake/shop", gcs_endpoint_url=gcs) == [("country=DE", 0), ("country=FR", 1)]
+
+
+def test_azure_blob_storage(loaded, azurite):
+    assert loaded("az://lake/shop", **azurite.settings) == [("country=DE", 0), ("country=FR", 1)]
 
 
 def test_a_store_that_nobody_answers_for_is_the_environments_fault(project, s3):

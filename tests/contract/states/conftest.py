@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import hashlib
-import hmac
-import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
-import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -24,10 +16,6 @@ from headwater.store.state_backends import Place, open_backend
 from headwater.store.states import StateBackend
 from headwater.store.system_db import SystemDb
 
-AZURITE = "azurite@3.35.0"
-ACCOUNT = "devstoreaccount1"
-# The public key of every emulator.
-KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 PLACES = ("systemdb", "elsewhere", "postgres", "folder", "s3", "gs", "azure", "addon")
 OBJECTS = ("s3", "gs", "azure")
 
@@ -42,54 +30,6 @@ def google() -> Iterator[str]:
             yield f"http://127.0.0.1:{int(process.stdout.readline())}"
         finally:
             process.terminate()
-
-
-@pytest.fixture(scope="session")
-def azurite() -> Iterator[str]:
-    """The connection string of Microsoft's emulator with a container `lake`. Skips where there is no npm to get it."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = cache / "headwater-tests" / AZURITE
-    program = folder / "node_modules" / ".bin" / "azurite-blob"
-    if not program.exists():
-        if shutil.which("npm") is None:
-            pytest.skip("there is no npm to install Azurite with")
-        folder.mkdir(parents=True, exist_ok=True)
-        installed = subprocess.run(
-            ["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, AZURITE], check=False
-        )
-        if installed.returncode != 0:
-            pytest.skip("npm can't install Azurite")
-    with socket.socket() as asked:
-        asked.bind(("127.0.0.1", 0))
-        port = asked.getsockname()[1]
-    command = [program, "--inMemoryPersistence", "--blobPort", str(port), "--skipApiVersionCheck", "--silent"]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-        try:
-            until = time.monotonic() + 60
-            while time.monotonic() < until and process.poll() is None:
-                with contextlib.suppress(OSError):
-                    _make_container(port)
-                    break
-                time.sleep(0.1)
-            endpoint = f"BlobEndpoint=http://127.0.0.1:{port}/{ACCOUNT}"
-            yield f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};{endpoint};"
-        finally:
-            process.terminate()
-
-
-def _make_container(port: int) -> None:
-    date = formatdate(usegmt=True)
-    headers = f"x-ms-date:{date}\nx-ms-version:2021-08-06"
-    signed = f"PUT\n\n\n\n\n\n\n\n\n\n\n\n{headers}\n/{ACCOUNT}/{ACCOUNT}/lake\nrestype:container"
-    digest = hmac.new(base64.b64decode(KEY), signed.encode(), hashlib.sha256).digest()
-    given = {
-        "x-ms-date": date,
-        "x-ms-version": "2021-08-06",
-        "Content-Length": "0",
-        "Authorization": f"SharedKey {ACCOUNT}:{base64.b64encode(digest).decode()}",
-    }
-    address = f"http://127.0.0.1:{port}/{ACCOUNT}/lake?restype=container"
-    urllib.request.urlopen(urllib.request.Request(address, method="PUT", headers=given), timeout=10).close()
 
 
 @pytest.fixture
@@ -116,7 +56,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
                 environ = {"STORAGE_EMULATOR_HOST": request.getfixturevalue("google")}
                 return Place(home=home, uri=f"gs://lake/{name}", environ=environ)
             case "azure":
-                settings = {"azure.connection_string": request.getfixturevalue("azurite")}
+                settings = {"azure.connection_string": request.getfixturevalue("azurite").connection_string}
                 return Place(home=home, uri=f"azure://lake/{name}", settings=settings)
             case "addon":
                 offer(tmp_path, monkeypatch)
