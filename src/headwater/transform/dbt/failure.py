@@ -19,39 +19,6 @@ _MODEL = re.compile(r"\bmodel\.\w+\.(\w+)")
 # Folders that dbt fills.
 _MADE = ("target", "dbt_packages", "logs")
 _LINE = re.compile(r"\bline (\d+)|\bLINE (\d+):")
-# What dbt says, and what to do about it. `{name}` is the plugin, `{adapter}` what dbt calls the adapter.
-_WRONG: tuple[tuple[re.Pattern[str], str, str, str], ...] = (
-    (
-        re.compile(r"Could not find adapter type (?P<adapter>\w+)"),
-        "dbt-adapter-missing",
-        "the profile asks for the adapter `{adapter}`, which is not installed with `{name}`",
-        "headwater add dbt-{adapter}, or add dbt-{adapter} to the `pip_url` of {name}",
-    ),
-    (
-        re.compile(r"No dbt_project\.yml found|Invalid value for '--pro(ject|files)-dir'"),
-        "no-dbt-project",
-        "there is no dbt project to run",
-        "headwater add dbt writes one; an existing one is named by: headwater config set {name} project_dir FOLDER",
-    ),
-    (
-        re.compile(r"Could not find profile named|profiles\.yml|Env var required but not provided"),
-        "dbt-profile",
-        "dbt cannot use its profile",
-        "headwater invoke {name} debug; a variable of the profile is set by a setting: headwater config list {name}",
-    ),
-    (
-        re.compile(r"depends on a node named|depends on a source named|was not found"),
-        "dbt-missing-ref",
-        "the dbt project refers to something that it does not have",
-        "correct the `ref` or `source`, or add what is missing; headwater invoke {name} list shows what there is",
-    ),
-    (
-        re.compile(r"[Ff]ound a cycle"),
-        "dbt-cycle",
-        "models of the dbt project need each other in a circle",
-        "take one `ref` out of the circle",
-    ),
-)
 
 
 def of_nodes(
@@ -87,16 +54,15 @@ def of_nodes(
 def of_project(step: Invoke, said: str, code: int, project: Path) -> HeadwaterError:
     """What dbt said before it built anything, or instead: InputError when it is the project's fault."""
     name, root = step.block.name, Path(step.cwd)
-    for pattern, reference, what, hint in _WRONG:
+    where = _first_file(said, project, root)
+    for pattern, problem in _WRONG:
         if found := pattern.search(said):
-            fields = {"name": name, "adapter": found.groupdict().get("adapter") or ""}
-            where = _first_file(said, project, root)
-            return InputError(reference, what.format(**fields), where=where, why=said, hint=hint.format(**fields))
+            return problem(name, found, where, said)
     if re.search(r"Compilation Error|Parsing Error|Runtime Error|dbt_project\.yml", said):
         return InputError(
             "dbt-project",
             "dbt cannot read its project",
-            where=_first_file(said, project, root),
+            where=where,
             why=said,
             hint=f"put it right; headwater invoke {name} parse shows whether it is",
         )
@@ -155,3 +121,65 @@ def _find(project: Path, name: str) -> Path | None:
 def _shown(file: Path, root: Path) -> str:
     """A file of the project by its path within."""
     return str(file.relative_to(root) if file.is_relative_to(root) else file)
+
+
+def _no_adapter(name: str, found: re.Match[str], where: Where | None, said: str) -> HeadwaterError:
+    adapter = found[1]
+    return InputError(
+        "dbt-adapter-missing",
+        f"the profile asks for the adapter `{adapter}`, which is not installed with `{name}`",
+        where=where,
+        why=said,
+        hint=f"headwater add dbt-{adapter}, or add dbt-{adapter} to the `pip_url` of {name}",
+    )
+
+
+def _no_project(name: str, _found: re.Match[str], where: Where | None, said: str) -> HeadwaterError:
+    return InputError(
+        "no-dbt-project",
+        "there is no dbt project to run",
+        where=where,
+        why=said,
+        hint=f"headwater add dbt writes one; name yours by: headwater config set {name} project_dir FOLDER",
+    )
+
+
+def _profile(name: str, _found: re.Match[str], where: Where | None, said: str) -> HeadwaterError:
+    return InputError(
+        "dbt-profile",
+        "dbt cannot use its profile",
+        where=where,
+        why=said,
+        hint=f"headwater invoke {name} debug; settings that the profile's variables come from: "
+        f"headwater config list {name}",
+    )
+
+
+def _missing(name: str, _found: re.Match[str], where: Where | None, said: str) -> HeadwaterError:
+    return InputError(
+        "dbt-missing-ref",
+        "the dbt project refers to something that it does not have",
+        where=where,
+        why=said,
+        hint=f"correct the `ref` or `source`, or add what is missing; headwater invoke {name} list shows what there is",
+    )
+
+
+def _cycle(_name: str, _found: re.Match[str], where: Where | None, said: str) -> HeadwaterError:
+    return InputError(
+        "dbt-cycle",
+        "models of the dbt project need each other in a circle",
+        where=where,
+        why=said,
+        hint="take one `ref` out of the circle",
+    )
+
+
+# What dbt says, and what to raise for it: the first that fits.
+_WRONG = (
+    (re.compile(r"Could not find adapter type (\w+)"), _no_adapter),
+    (re.compile(r"No dbt_project\.yml found|Invalid value for '--pro(ject|files)-dir'"), _no_project),
+    (re.compile(r"Could not find profile named|profiles\.yml|Env var required but not provided"), _profile),
+    (re.compile(r"depends on a (node|source) named"), _missing),
+    (re.compile(r"[Ff]ound a cycle"), _cycle),
+)

@@ -6,10 +6,11 @@ import json
 import os
 import sys
 import threading
+import time
 
 import pytest
 
-from headwater.base.lease import holders, lease
+from headwater.base.lease import lease
 from headwater.model.event import Checked, Lineage, ModelBuilt, Outcome, StepFinished
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
@@ -120,20 +121,19 @@ def test_another_failure_shows_the_last_lines(lab):
 
 
 def test_the_file_of_the_warehouse_is_ours_while_dbt_works(lab):
-    lab.dbt("while not os.path.exists('go'): time.sleep(0.01)")
-    file = lab.root / "transform" / "w.duckdb"
-    seen = []
-
-    def look():
-        while not holders(file):
-            pass
-        seen.extend(holders(file))
-        (lab.root / "go").touch()
-
-    threading.Thread(target=look, daemon=True).start()
+    lab.dbt(
+        """
+import fcntl
+try:
+    fcntl.flock(os.open("transform/.w.duckdb.lease/use", os.O_RDWR), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    print("free")
+except BlockingIOError:
+    print("held")
+"""
+    )
     lab.run(lab.step("build", files=("w.duckdb",)))
-    assert seen[0].startswith("dbt:build")
-    with lease(file, exclusive=True, who="test", timeout=0):
+    assert lab.lines == ["held"]
+    with lease(lab.root / "transform" / "w.duckdb", exclusive=True, who="test", timeout=0):
         pass
 
 
@@ -222,7 +222,7 @@ except KeyboardInterrupt:
 
     def stop():
         while not (lab.root / "started").exists():
-            pass
+            time.sleep(0.01)
         lab.cancel.set(15)
 
     threading.Thread(target=stop, daemon=True).start()
