@@ -18,7 +18,7 @@ from headwater.cli.main import root
 from headwater.connect import names, types
 from headwater.connect.destinations.duckdb.tables import LONGEST_NAME, RESERVED
 from headwater.quality.read import read_checks
-from headwater.store import project_file
+from headwater.store import hub_pages, project_file
 from headwater.transform.models import plan_models
 
 ROOT = Path(__file__).parent.parent.parent
@@ -176,6 +176,9 @@ def spoken(node: ast.AST) -> str:
     return ""
 
 
+MARKS = ("# project", "# models", "# definition", "# default variants")
+
+
 def examples(mark: str) -> list[tuple[str, str]]:
     return [
         (f"{shown(page)}-{number}", block)
@@ -187,7 +190,15 @@ def examples(mark: str) -> list[tuple[str, str]]:
 
 def test_every_yaml_example_says_what_it_is_part_of() -> None:
     blocks = [block for page in SPOKEN for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
-    assert [block for block in blocks if block.splitlines()[0] not in ("# project", "# models")] == []
+    assert [block for block in blocks if block.splitlines()[0] not in MARKS] == []
+
+
+def test_definitions_and_default_variants_make_a_hub(tmp_path: Path) -> None:
+    for number, (_, text) in enumerate(examples("definition")):
+        (tmp_path / f"{number}.yml").write_text(text)
+    for _, text in examples("default variants"):
+        (tmp_path / hub_pages.DEFAULTS).write_text(text)
+    assert len(hub_pages.read([tmp_path])) == len(examples("definition")) > 0
 
 
 @pytest.mark.parametrize(("place", "text"), examples("project"))

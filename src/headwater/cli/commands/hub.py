@@ -95,7 +95,7 @@ def build(settings: Settings, folder: Path, url: str, places: tuple[Path, ...], 
 
     shelf = ops.shelf(places or _locks(settings), bundled=bundled)
     address = ops.write(shelf, folder, url)
-    click.echo(f"wrote {len(shelf)} definitions into {folder}; as soon as {address} serves it:")
+    click.echo(f"wrote {_definitions(len(shelf))} into {folder}; as soon as {address} serves it:")
     click.echo(f"headwater config set meltano hub_url {address}")
 
 
@@ -114,10 +114,15 @@ def serve(folder: Path, host: str, port: int, url: str | None) -> None:
     definitions = hub_server.Definitions((folder,), note)
     with hub_server.server(definitions, host=host, port=port, url=url) as server:
         address = url or f"http://{host}:{server.server_port}"
-        click.echo(f"{len(definitions.shelf())} definitions; use them: MELTANO_HUB_URL={address}")
+        count = len(definitions.shelf())
+        click.echo(f"{_definitions(count)}; use {'it' if count == 1 else 'them'}: MELTANO_HUB_URL={address}")
         sys.stdout.flush()  # whoever started it through a pipe waits for this line
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()
+
+
+def _definitions(count: int) -> str:
+    return f"{count} definition{'' if count == 1 else 's'}"
 
 
 def _locks(settings: Settings) -> tuple[Path, ...]:
