@@ -54,6 +54,8 @@ HELD = {
     "credentials that expire": "an error that says so and shows no password; with new ones the next run goes on",
     "clock that jumps": "every row once, versions in order, by days and years in either direction",
     "protocol fuzz": "refused with an error of ours, or taken exactly as it stands; no hang, no traceback, < 512 MB",
+    "soak": "scheduled runs one after another, one in twenty killed or stopped: every row once, and no file, table, "
+    "process or session that was not there after the first",
     "state corruption": "no silent start from the beginning, no lower bookmark without a warning",
 }
 CAUTION = (

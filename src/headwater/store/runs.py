@@ -92,7 +92,8 @@ class RunLog:
 
 
 class Runs:
-    """Runs of all processes. One that died without a word is marked failed when somebody looks: its lock is free."""
+    """Runs of all processes. One that died without a word is marked failed when somebody looks or the next one begins:
+    its lock is free."""
 
     def __init__(self, db: SystemDb, home: Path) -> None:
         self._db = db
@@ -100,6 +101,7 @@ class Runs:
 
     def begin(self, run_id: str, name: str, *, trigger: str, environment: str | None) -> RunLog:
         """Start a record. Raises InputError (`run-exists`) when the id was used before."""
+        self._settle()
         lock = try_lock(self._lock_file(run_id), run_id)
         if lock is None or self._db.rows("select 1 from runs where run_id = ?", run_id):
             if lock is not None:
@@ -176,6 +178,8 @@ class Runs:
                 "where run_id = ? and outcome = 'running'",
                 dead,
             )
+        for (run_id,) in dead:
+            self._lock_file(cast("str", run_id)).unlink(missing_ok=True)  # no run has that id again
 
     def _lock_file(self, run_id: str) -> Path:
         return self._locks / f"run-{run_id}.lock"

@@ -69,6 +69,13 @@ def test_a_run_that_was_killed_is_failed_as_soon_as_somebody_looks(runs, tmp_pat
     assert outcomes == {"alive": Outcome.RUNNING, "dead": Outcome.FAILED}
 
 
+def test_the_next_run_takes_the_lock_file_of_a_killed_one_away(runs, tmp_path):
+    begin(runs, "alive")
+    subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
+    begin(runs, "next")
+    assert {path.name for path in tmp_path.rglob("run-*.lock")} == {"run-alive.lock", "run-next.lock"}
+
+
 def test_the_folder_of_a_killed_run_is_wiped_by_the_next(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
     assert (tmp_path / "run/dead/config.json").exists()
