@@ -245,7 +245,7 @@ def _lock(workspace: Workspace, plugins: Sequence[Plugin], emit: Emit) -> None:
     """A definition comes from the lock file from the first use on: an upgrade of this program changes nothing."""
     if planning.settings(workspace)["project_readonly"].value:
         return
-    sources = Sources.of(workspace, note=lambda text: emit(Notice(step=None, level=Level.WARNING, text=text)))
+    sources: Sources | None = None
     for plugin in plugins:
         name = plugin.inherit_from or plugin.name
         parent = workspace.project.plugin(name, plugin.kind) if plugin.inherit_from else None
@@ -253,6 +253,8 @@ def _lock(workspace: Workspace, plugins: Sequence[Plugin], emit: Emit) -> None:
             continue  # its definition stands in the project file, or is its parent's
         if lock_files.read(workspace.root, plugin.kind, name, plugin.variant):
             continue
+        if sources is None:
+            sources = Sources.of(workspace, note=lambda text: emit(Notice(step=None, level=Level.WARNING, text=text)))
         found = sources.find(plugin.kind, name, plugin.variant, max_age=HOUR)
         if found is not None:
             _write_lock(workspace, found)

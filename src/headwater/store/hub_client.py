@@ -125,10 +125,6 @@ class Hub:
         if found is None:
             raise self._unreachable("there is no plugin index at that address (404)")
 
-    def close(self) -> None:
-        if self._client is not None:
-            self._client.close()
-
     def _page(self, reference: str, limit: int, max_age: float, read: Callable[[bytes], Any]) -> Any:
         """What stands at an address, which may be relative; None when nothing does, or nothing is known."""
         url = urljoin(f"{self.site.root}/", reference)

@@ -146,3 +146,13 @@ def test_a_hub_may_have_the_bundled_plugins_too(tmp_path):
     shelf = hub.shelf([tmp_path / "a.yml"], bundled=True)
     assert list(shelf.plugins[PluginKind.EXTRACTOR, "tap-github"]) == ["mine", "meltanolabs"]
     assert list(shelf.plugins[PluginKind.EXTRACTOR, "tap-postgres"]) == ["meltanolabs", "transferwise"]
+
+
+def test_a_run_locks_what_the_hub_has_before_it_plans(lab, monkeypatch, tmp_path, address):
+    monkeypatch.delenv("HEADWATER_HUB_OFFLINE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    project = lab(f"hub_url: {address}\nplugins: {{extractors: [{{name: tap-only-here}}]}}\n")
+    workspace = project.workspace()
+    plugins._lock(workspace, workspace.project.plugins, project.emit)
+    assert lock_files.read(project.root, PluginKind.EXTRACTOR, "tap-only-here").pip_url == "./only"
+    assert project.events == []
