@@ -46,7 +46,7 @@ def line(event: e.Event) -> Line | None:
         case e.Checked():
             return _check(event)
         case e.Lineage():
-            return None
+            return _own(f"{event.step}: lineage of {len(event.nodes)} nodes", level=e.Level.DEBUG)
         case e.Install():
             return _install(event)
         case e.StepFinished():

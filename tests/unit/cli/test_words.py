@@ -51,6 +51,7 @@ LINES = [
         e.ModelBuilt(step="models", model="m", outcome=FAILED, message="no table t"),
         "error headwater: model m: failed, no table t",
     ),
+    (e.Lineage(step="dbt:build", nodes=()), "debug headwater: dbt:build: lineage of 0 nodes"),
     (e.Checked(step="models", check="unique", outcome=OK), "info headwater: check unique: passed"),
     (
         e.Checked(step="models", check="unique", outcome=FAILED, failing=3, message="id 1, 2"),

@@ -156,9 +156,9 @@ def _name(key: str) -> str:
 
 
 def row_count(rows: object) -> int | None:
-    """Rows as adapters tell them: a number or its text, -1 when they do not know."""
+    """Rows as adapters tell them: a number (2.0 in the log) or its text, -1 when they do not know."""
     try:
-        found = int(str(rows))
+        found = int(float(str(rows)))
     except ValueError:
         return None
     return found if found >= 0 else None

@@ -20,7 +20,7 @@ def test_models_and_tests_become_events(lab):
     lab.dbt(
         """
 say("MainReportVersion", msg="Running with dbt=9")
-node("model.shop.orders", "success", "SELECT 3", execution_time=0.5, adapter_response={"rows_affected": 3})
+node("model.shop.orders", "success", "SELECT 3", execution_time=0.5, adapter_response={"rows_affected": 3.0})
 node("test.shop.unique_id.0123456789", "pass")
 node("test.shop.few.0123456789", "warn", "Got 2 results", num_failures=2)
 say("LogModelResult", msg="1 of 3 OK created")
