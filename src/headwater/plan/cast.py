@@ -8,6 +8,7 @@ definition on a hub.
 from __future__ import annotations
 
 import ast
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -189,7 +190,7 @@ def _processed(processor: str | None, value: Any, now: datetime | None) -> Any:
     if processor == "upcase_string" and isinstance(value, str):
         return value.upper()
     if processor == "stringify" and not isinstance(value, str):
-        return msgspec.json.encode(value).decode()
+        return json.dumps(value)  # spaced as Meltano spaces it: a plugin may compare texts
     if processor == "parse_date" and isinstance(value, str):
         return parse_date(value, now)
     return value

@@ -103,16 +103,18 @@ def find(stacked: Sequence[Layer], setting: Setting, others: Container[Path]) ->
         if parts:
             result.append(Found(layer.origin, next(iter(parts.values())), parts, path in layer.whole))
         elif exact is not None and exact.value is not None:
-            result.append(Found(layer.origin, exact, None, path in layer.whole))
+            is_written_empty = exact.value == {} and path not in layer.whole
+            result.append(Found(layer.origin, exact, {} if is_written_empty else None, path in layer.whole))
     return result
 
 
 def merge(found: Sequence[Found]) -> dict[Path, Given]:
     """The leaves of an object, the strongest of each. An object given in one piece ends the search, and so does a
-    value that is no object; the definition's default counts only when nothing else is given."""
+    value that is no object; the definition's default counts only when nothing else is given. `{}` in a file adds
+    nothing and hides only that default."""
     result: dict[Path, Given] = {}
     for item in found:
-        if item.parts is None or (item.origin is Origin.DEFAULT and result):
+        if item.parts is None or (item.origin is Origin.DEFAULT and item is not found[0]):
             break
         result = {**item.parts, **result}
         if item.whole:

@@ -22,7 +22,7 @@ from headwater.model.project import Environment
 from headwater.model.setting import Origin, Setting, SettingKind, Value
 from headwater.plan import sensitive, variables
 from headwater.plan.cast import WrongTypeError, cast, finish
-from headwater.plan.expand import expand, expand_setting
+from headwater.plan.expand import expand_setting
 from headwater.plan.extras import extras
 from headwater.plan.layers import Found, Given, Layers, find, merge, path_of, stack
 from headwater.plan.nested import nest, put, split
@@ -200,7 +200,7 @@ def _raw(found: Sequence[Found], env: Mapping[str, str], *, strict: bool) -> Any
         return expand_setting(given.value, env, strict=strict, where=given.where) if given.expandable else given.value
     return nest(
         {
-            path: expand(part.value, env, strict=strict, where=part.where) if part.expandable else part.value
+            path: expand_setting(part.value, env, strict=strict, where=part.where) if part.expandable else part.value
             for path, part in merge(found).items()
         }
     )

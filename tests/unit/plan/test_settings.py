@@ -300,6 +300,18 @@ def test_an_object_in_one_piece_hides_what_is_weaker():
     assert value.shadowed[0].value == {"a": 1, "b": 2}
 
 
+def test_an_empty_object_in_a_file_hides_the_default_and_nothing_else():
+    headers = Setting(name="headers", kind=SettingKind.OBJECT, value={"a": 1})
+    assert resolve(resolved_plugin(headers, config={"headers": {}}), Layers())["headers"].value == {}
+    resolved = resolved_plugin(headers, config={"headers": {}}, parent_config={"headers": {"b": 2}})
+    assert resolve(resolved, Layers())["headers"].value == {"b": 2}
+
+
+def test_a_key_of_an_object_of_which_no_text_is_left_is_null():
+    resolved = resolved_plugin(Setting(name="headers", kind=SettingKind.OBJECT), config={"headers.a": "$GONE"})
+    assert config(resolve(resolved, Layers())) == {"headers": {"a": None}}
+
+
 def test_a_key_of_an_object_that_a_file_names_can_be_set_by_a_variable():
     setting = Setting(name="o", kind=SettingKind.OBJECT)
     assert one(setting, {"a": 1, "b": "x"}, env={"TAP_X_O_B": "y"}).value == {"a": 1, "b": "y"}
@@ -392,7 +404,7 @@ def test_processors():
     assert config(values, now=NOW) == {
         "code": "EU",
         "rules": {"a": {"b": 1}},
-        "text": '{"k":1}',
+        "text": '{"k": 1}',
         "since": "2026-03-17T12:00:00+00:00",
     }
 
