@@ -36,6 +36,7 @@ COMMANDS = {
     "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),
     "logs": (f"{_HERE}.logs", "Show past runs"),
     "rejects": (f"{_HERE}.rejects", "List, reload and drop records that were set aside"),
+    "verify": (f"{_HERE}.verify", "Compare what was loaded with its source"),
     "query": (f"{_HERE}.query", "Read the warehouse with SQL"),
     "compile": (f"{_HERE}.compile", "Write the resolved project as JSON"),
     "doctor": (f"{_HERE}.doctor", "Check the project and this machine"),

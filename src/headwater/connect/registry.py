@@ -6,6 +6,7 @@ import importlib
 from typing import cast
 
 from headwater.connect.contract import DestinationModule, SourceModule
+from headwater.connect.digest import DestinationDigests, SourceDigests
 from headwater.connect.rejects import QuarantineModule
 
 SOURCES = {
@@ -29,6 +30,12 @@ QUARANTINES = {
     **{name: f"{DESTINATIONS[name]}.quarantine" for name in ("duckdb", "mysql", "postgres")},
 }
 
+# How the rows of each are compared with those at the other end.
+SOURCE_DIGESTS = {
+    "postgres": "headwater.connect.sources.postgres.digest",
+}
+DESTINATION_DIGESTS = {name: f"{DESTINATIONS[name]}.digest" for name in ("duckdb", "mysql", "postgres")}
+
 
 def source(name: str) -> SourceModule:
     """The source module of that name. Raises KeyError for a name that is not in `SOURCES`."""
@@ -43,3 +50,13 @@ def destination(name: str) -> DestinationModule:
 def quarantine(name: str) -> QuarantineModule:
     """The module that reads that destination's rejects. Raises KeyError for a name that is not in `QUARANTINES`."""
     return cast("QuarantineModule", importlib.import_module(QUARANTINES[name]))
+
+
+def source_digests(name: str) -> SourceDigests:
+    """Raises KeyError for a name that is not in `SOURCE_DIGESTS`."""
+    return cast("SourceDigests", importlib.import_module(SOURCE_DIGESTS[name]))
+
+
+def destination_digests(name: str) -> DestinationDigests:
+    """Raises KeyError for a name that is not in `DESTINATION_DIGESTS`."""
+    return cast("DestinationDigests", importlib.import_module(DESTINATION_DIGESTS[name]))

@@ -12,6 +12,7 @@ from headwater import __version__
 from headwater.base.errors import InputError
 from headwater.connect import registry
 from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session
+from headwater.connect.digest import Tables
 from headwater.connect.rejects import Quarantine
 from headwater.connect.settings import decode
 from headwater.model.catalog import Catalog
@@ -61,6 +62,24 @@ def quarantine(block: Block, *, root: Path, source: str, folder: Path, on_wait: 
     name = _known(block, registry.QUARANTINES)
     settings = decode(registry.destination(name), block.config, name=block.name, root=root, venv=block.venv)
     return registry.quarantine(name).open(settings, source=source, folder=folder, on_wait=on_wait)
+
+
+def source_tables(block: Block, *, root: Path, catalog: Catalog, state: bytes | None, folder: Path) -> Tables:
+    """What a source holds of the selected streams, up to the bookmarks in `state`, to be compared."""
+    name = _known(block, registry.SOURCE_DIGESTS)
+    settings = decode(registry.source(name), block.config, name=block.name, root=root, venv=block.venv)
+    return registry.source_digests(name).open(settings, catalog=catalog, state=state, folder=folder)
+
+
+def loaded_tables(
+    block: Block, *, root: Path, source: str, pipeline: str | None, folder: Path, on_wait: Callable[[str], None]
+) -> Tables:
+    """What a destination holds, to be compared. `source` and `folder` as in `OpenRequest`."""
+    name = _known(block, registry.DESTINATION_DIGESTS)
+    settings = decode(registry.destination(name), block.config, name=block.name, root=root, venv=block.venv)
+    return registry.destination_digests(name).open(
+        settings, source=source, pipeline=pipeline, folder=folder, on_wait=on_wait
+    )
 
 
 def _known(block: Block, modules: dict[str, str]) -> str:

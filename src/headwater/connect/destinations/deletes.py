@@ -26,6 +26,13 @@ Share = Annotated[float, Meta(ge=0, le=1)]
 _LEAST_ROWS = 100
 
 
+def standing(columns: Collection[str]) -> str | None:
+    """The condition that a row `t` is current and was not marked as gone; None for a table that has no others."""
+    if VALID_TO in columns:
+        return f"t.{CURRENT}"
+    return f"t.{DELETED_AT} is null" if DELETED_AT in columns else None
+
+
 class Rules(Struct, frozen=True, kw_only=True):
     """What the destination's settings say: `hard` deletes rows instead of marking them, `share` of a stream's rows may
     go at once. `loader` is the destination's name."""

@@ -25,7 +25,7 @@ class DuckDBWriter:
         self, filepath: str, *, schema: str, keeps_history: bool, rules: deletes.Rules, request: OpenRequest
     ) -> None:
         self._path = Path(filepath).expanduser()
-        self._schema = _schema_name(schema)
+        self._schema = schema_name(schema)
         self._keeps_history = keeps_history
         self._rules = rules
         self._request = request
@@ -157,7 +157,7 @@ class DuckDBWriter:
         return target, place
 
 
-def _schema_name(wanted: str) -> str:
+def schema_name(wanted: str) -> str:
     if wanted.lower() in (bookkeeping.SCHEMA, "information_schema", "pg_catalog"):
         raise InputError(
             "reserved-schema",

@@ -56,7 +56,7 @@ class PostgresWriter:
 
     def __init__(self, settings: Settings, request: OpenRequest) -> None:
         self._request = request
-        self._schema = _schema_name(settings.default_target_schema or request.source)
+        self._schema = schema_name(settings.default_target_schema or request.source)
         self._keeps_history = settings.load_method == "history"
         self.stored: dict[str, Stored] = {}
         self._rules = deletes.Rules(
@@ -357,7 +357,7 @@ def _roll_back(connection: Connection) -> None:
             connection.execute("rollback")
 
 
-def _schema_name(wanted: str) -> str:
+def schema_name(wanted: str) -> str:
     if wanted in (bookkeeping.SCHEMA, "information_schema") or wanted.startswith("pg_"):
         raise InputError(
             "reserved-schema",

@@ -42,10 +42,11 @@ def signature(settings: Settings) -> str:
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """See `read.read`."""
-    yield from read_streams(settings, _address(settings, request.folder), request)
+    yield from read_streams(settings, address_of(settings, request.folder), request)
 
 
-def _address(settings: Settings, folder: Path) -> Address:
+def address_of(settings: Settings, folder: Path) -> Address:
+    """Where the database is; certificates are put into files below `folder`, which is private. Raises InputError."""
     if settings.ssh_tunnel.get("enable"):
         raise InputError(
             "no-ssh-tunnel",
@@ -59,7 +60,7 @@ def _address(settings: Settings, folder: Path) -> Address:
 @contextlib.contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
     with scratch() as folder:
-        at = _address(settings, folder)
+        at = address_of(settings, folder)
         try:
             connection = connect(at, application="headwater: discovery", idle_seconds=_DISCOVERY_IDLE_SECONDS)
         except psycopg.OperationalError as error:
