@@ -398,15 +398,14 @@ def of_dbt(facts: Facts, plugin: Ready, argv: tuple[str, ...]) -> Dbt | None:
     """What there is to know of a command of dbt; None for another program."""
     if not dbt.is_dbt(argv):
         return None
-    adapter = dbt.adapter(plugin.resolved)
     files: list[str] = []
-    if adapter == "duckdb":
+    if "duckdb" in dbt.adapters(plugin.resolved):
         path = plugin.config.get("path")
         loaders = [] if plugin.extra("loader") else warehouses(facts)
         files = [path] if isinstance(path, str) else []
         files += [str(_absolute(facts, loader)["filepath"]) for loader in loaders]
     return Dbt(
-        adapter=adapter,
+        adapter=dbt.adapter(plugin.resolved),
         files=tuple(dict.fromkeys(filter(dbt.is_file, files))),
         packages=not plugin.config.get("skip_pre_invoke"),
     )

@@ -48,10 +48,15 @@ def is_file(path: Any) -> bool:
     return isinstance(path, str) and "://" not in path and not path.startswith((":memory:", "md:", "motherduck:"))
 
 
-def adapter(resolved: Resolved) -> str | None:
-    """The adapter that a plugin is named after (`dbt-duckdb`), else the first one among its packages."""
+def adapters(resolved: Resolved) -> tuple[str, ...]:
+    """The adapters that a plugin is named after (`dbt-duckdb`), then those among its packages."""
     names = (*(entry.name for entry in resolved.chain), resolved.definition.name, resolved.definition.pip_url or "")
-    return next((found[1] for name in names if (found := _ADAPTER.search(name))), None)
+    return tuple(dict.fromkeys(found[1] for name in names for found in _ADAPTER.finditer(name)))
+
+
+def adapter(resolved: Resolved) -> str | None:
+    """The first of its adapters."""
+    return next(iter(adapters(resolved)), None)
 
 
 def connection(name: str, loader: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from headwater.model.plugin import Definition, Plugin, PluginKind, Resolved
 from headwater.plan import dbt
 
 
@@ -43,3 +44,17 @@ def test_an_address_goes_before_what_it_repeats():
 @pytest.mark.parametrize("path", [":memory:", "md:my_database", "motherduck:x", "s3://bucket/w.duckdb", None])
 def test_only_files_of_this_machine_are_leased(path):
     assert not dbt.is_file(path)
+
+
+def test_adapters_are_those_of_the_name_then_those_of_the_packages():
+    definition = Definition(
+        plugin_type=PluginKind.TRANSFORMER,
+        name="dbt",
+        namespace="dbt",
+        pip_url="dbt-core~=1.9 dbt-postgres dbt-duckdb==1.9 git+https://host/dbt-ext.git",
+    )
+    entry = Plugin(kind=PluginKind.TRANSFORMER, name="dbt-redshift")
+    resolved = Resolved(
+        kind=PluginKind.TRANSFORMER, name=entry.name, definition=definition, chain=(entry,), venv_name=entry.name
+    )
+    assert dbt.adapters(resolved) == ("redshift", "postgres", "duckdb")
