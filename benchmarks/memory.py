@@ -46,9 +46,11 @@ _BATCH_ROWS = 40_000
 _INTRODUCTION = (
     "## Memory",
     "",
-    "Rows made on the fly, read and loaded by one process; `peak MB` is its resident memory at most, in 10⁶ bytes, and "
-    "`anonymous` the part of it that no file backs. A table ten times as large should need no more. Seconds say little "
-    "here: other programs ran beside.",
+    (
+        "Rows made on the fly, read and loaded by one process; `peak MB` is its resident memory at most, in 10⁶ bytes, "
+        "and `anonymous` the part of it that no file backs. A table ten times as large should need no more. Seconds say "
+        "little here: other programs ran beside."
+    ),
     "",
 )
 _COLUMNS = pa.schema(
@@ -231,7 +233,8 @@ def main() -> None:
                     print(lines[-1], flush=True)
     if {1, 10} <= {*sizes} and {"duckdb", "postgres", "parquet"} <= {*places}:
         results.write(
-            "memory", "\n".join([*_INTRODUCTION, *lines, "", f"{dt.date.today():%Y-%m-%d}, {results.machine()}."])
+            "memory",
+            "\n".join([*_INTRODUCTION, *lines, "", f"{dt.datetime.now(dt.UTC):%Y-%m-%d}, {results.machine()}."]),
         )
 
 
