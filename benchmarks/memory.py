@@ -48,8 +48,8 @@ _INTRODUCTION = (
     "",
     (
         "Rows made on the fly, read and loaded by one process; `peak MB` is its resident memory at most, in 10⁶ bytes, "
-        "and `anonymous` the part of it that no file backs. A table ten times as large should need no more. Seconds say "
-        "little here: other programs ran beside."
+        "and `anonymous` the part of it that no file backs. A table ten times as large should need no more. Seconds "
+        "say little here: other programs ran beside."
     ),
     "",
 )
