@@ -27,8 +27,15 @@ def _states(played: Played):
     return {name: seen["state"] for name, seen in syncs.items() if "state" in seen}
 
 
+def _starts(played: Played):
+    """The arguments of each start of a plugin, of a discovery only that it is one."""
+    found = {name: seen["arguments"] for name, seen in _seen(played).items()}
+    return {name: ["--discover"] if "--discover" in words else words for name, words in found.items()}
+
+
 ASPECTS["catalogs"] = _catalogs
 ASPECTS["states"] = _states
+ASPECTS["starts"] = _starts
 
 LATER = {"TAP_NOTES_FAIL_AFTER": "notes"}
 CODE = "what is written wrong ends with 2, what fails with 1"
@@ -297,9 +304,191 @@ DUMPS = [
     ),
 ]
 
-STARTS = []
+STARTS = [
+    run("run-starts", "arguments, config files, catalog", f"run {PAIR}", compare=STARTED),
+    run(
+        "run-starts-again", "the state file of the second run", f"run {PAIR}", f"run {PAIR}", compare=("exit", "states")
+    ),
+    run("run-environment-tap", "variables that plugins find", f"run {PAIR}", compare=("exit", "environment")),
+    run(
+        "run-environment-prod",
+        "those of an environment too",
+        f"--environment prod run {PAIR} say:stage",
+        compare=("exit", "environment"),
+    ),
+    run(
+        "run-environment-secret",
+        "a secret of the extractor is no business of the loader",
+        f"run {PAIR}",
+        compare=("exit", "environment"),
+        env={"TAP_NOTES_TOKEN": "t0ken"},
+        differs={"environment": "unless `share_extractor_secrets` says so"},
+        better=True,
+    ),
+    run(
+        "run-selected",
+        "a selection, in the catalog the tap gets",
+        "run tap-more target-lines",
+        compare=("exit", "catalogs", "loaded"),
+    ),
+    run(
+        "run-variable-select",
+        "`TAP_NOTES__SELECT`",
+        f"run {PAIR}",
+        compare=("exit", "catalogs", "loaded"),
+        env={"TAP_NOTES__SELECT": '["notes.text"]'},
+    ),
+    run(
+        "run-variable-filter",
+        "`TAP_NOTES__SELECT_FILTER`",
+        f"run {PAIR}",
+        compare=("exit", "catalogs", "loaded"),
+        env={"TAP_NOTES__SELECT_FILTER": '["!notes"]'},
+    ),
+    run(
+        "run-variable-config",
+        "a setting from a variable",
+        f"run {PAIR}",
+        compare=("exit", "config"),
+        env={"TAP_NOTES_URL": "https://other.example"},
+    ),
+    run(
+        "run-metadata",
+        "`metadata` and `schema` of an extractor",
+        f"run {PAIR}",
+        compare=("exit", "catalogs", "loaded"),
+        env={
+            "TAP_NOTES__METADATA": '{"notes": {"replication-method": "FULL_TABLE"}}',
+            "TAP_NOTES__SCHEMA": '{"notes": {"text": {"type": "string"}}}',
+        },
+    ),
+    run(
+        "run-mapper",
+        "a mapping between tap and target",
+        "run tap-notes shout target-lines",
+        compare=("exit", "loaded", "config"),
+    ),
+    run(
+        "run-mapper-variable",
+        "variables in a mapping",
+        "--environment prod run tap-notes whisper target-lines",
+        compare=("exit", "loaded"),
+        differs={"loaded": "Meltano does not know the environment's own variables there, and puts nothing in"},
+        better=True,
+    ),
+    run("run-two-mappers", "one after the other", "run tap-notes shout shout target-lines", compare=("exit", "loaded")),
+    run(
+        "run-refresh-catalog",
+        "`--refresh-catalog` discovers again",
+        f"run {PAIR}",
+        f"run {PAIR} --refresh-catalog",
+        compare=("exit", "starts"),
+    ),
+    run(
+        "run-cached-catalog",
+        "the catalog is discovered once",
+        f"run {PAIR}",
+        f"run {PAIR}",
+        compare=("exit", "starts"),
+    ),
+]
 
-BLOCKS = []
+BLOCKS = [
+    run("run-job", "a job", "run notes", compare=("exit", "loaded")),
+    run("run-nested-job", "a job of nested tasks", "run nested", compare=("exit", "loaded")),
+    run(
+        "run-job-of-one-text",
+        "a job whose tasks are one text",
+        "run one-text",
+        compare=("exit", "loaded"),
+        differs=dict.fromkeys(("exit", "loaded"), "Meltano looks for a block of each letter"),
+        better=True,
+    ),
+    run("run-job-and-blocks", "jobs and blocks", "run notes say:hi", compare=("exit", "loaded")),
+    run("run-command", "a command of a plugin", "run say:hi", compare=("exit", "arguments")),
+    run("run-command-fails", "a command that fails ends the run", f"run say:fail {PAIR}", compare=("exit", "loaded")),
+    run(
+        "run-command-unknown", "a command that is not there", "run say:nope", compare=("exit",), differs={"exit": CODE}
+    ),
+    run(
+        "run-tap-fails",
+        "a tap that fails at once",
+        f"run {PAIR} say:hi",
+        compare=("exit", "loaded", "arguments"),
+        env={"TAP_NOTES_FAIL": "3"},
+    ),
+    run(
+        "run-target-fails",
+        "a target that fails",
+        f"run {PAIR} say:hi",
+        compare=("exit", "loaded"),
+        env={"TARGET_LINES_FAIL": "3"},
+    ),
+    run(
+        "run-unknown",
+        "a block that is not there: nothing runs",
+        f"run {PAIR} tap-nope target-lines",
+        compare=("exit", "loaded"),
+        differs={"exit": CODE},
+    ),
+    run(
+        "run-no-loader",
+        "a tap without a target: nothing runs",
+        f"run {PAIR} tap-more",
+        compare=("exit", "loaded"),
+        differs={"exit": CODE},
+    ),
+    run("run-loader-first", "a target without a tap", "run target-lines", compare=("exit",), differs={"exit": CODE}),
+    run(
+        "run-mapper-name",
+        "a mapper by its own name",
+        "run tap-notes map-text target-lines",
+        compare=("exit",),
+        differs={"exit": CODE},
+    ),
+    run(
+        "run-nothing",
+        "no block at all",
+        "run",
+        compare=("exit",),
+        differs={"exit": "a run of nothing is a mistake in the script that starts it"},
+        better=True,
+    ),
+    run(
+        "run-no-environment",
+        "without an environment",
+        f"--no-environment run {PAIR}",
+        compare=("exit",),
+        differs={"exit": "an environment is used when there is one"},
+        better=True,
+    ),
+    run(
+        "run-dry", "`--dry-run` starts nothing", f"run --dry-run {PAIR} say:hi", compare=("exit", "loaded", "arguments")
+    ),
+    run(
+        "run-id",
+        "`--run-id` must be a UUID",
+        f"run --run-id 7 {PAIR}",
+        f"run --run-id 6f2d0a6e-6b1b-4a3a-9a3c-0d6a34f6a001 {PAIR}",
+        compare=("exit",),
+    ),
+    run(
+        "run-merge-twice",
+        "`--merge-state` beside `--state-strategy`",
+        f"run --merge-state --state-strategy overwrite {PAIR}",
+        compare=("exit",),
+    ),
+    run("run-timeout-zero", "`--timeout 0` is refused", f"run --timeout 0 {PAIR}", compare=("exit",)),
+    run("run-underscores", "underscores in options", f"run --full_refresh --state_id_suffix x {PAIR}", get(f"{ID}:x")),
+    run(
+        "run-no-install",
+        "`--no-install`, `--install`, `--only-install`",
+        f"run --no-install {PAIR}",
+        f"run --install {PAIR}",
+        "run --only-install tap-notes target-lines",
+        compare=("exit",),
+    ),
+]
 
 CASES = [*STATE, *DUMPS, *STARTS, *BLOCKS]
 

@@ -140,8 +140,7 @@ def _apply_metadata(streams: list[Json], rules: Json, warnings: list[str]) -> No
             entries = _entries(stream)
             if not path:
                 _made(stream, entries, ())[key] = value
-                if key == "selected":
-                    stream["selected"] = value
+                stream[key.replace("-", "_")] = value  # where taps of before the metadata look
                 continue
             for found, _ in _properties(stream):
                 if fnmatchcase(_joined(found), _joined(path)):

@@ -20,7 +20,10 @@ from headwater.plan.nested import join, leaves
 
 def info(resolved: Resolved) -> dict[str, str]:
     """Who the plugin is: `MELTANO_EXTRACTOR_NAME`, `…_NAMESPACE`, `…_VARIANT`."""
-    facts = {"name": resolved.name, "namespace": resolved.definition.namespace, "variant": resolved.definition.variant}
+    variant = resolved.definition.variant
+    if variant == "original" and resolved.chain[-1].is_custom:
+        variant = "default"  # as custom plugins that name none know it
+    facts = {"name": resolved.name, "namespace": resolved.definition.namespace, "variant": variant}
     return {env_name("meltano", resolved.kind.value, key): value for key, value in facts.items()}
 
 

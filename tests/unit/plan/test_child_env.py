@@ -9,6 +9,7 @@ from headwater.model.setting import Setting, SettingKind
 from headwater.plan import inherit
 from headwater.plan.child_env import Upstream, child_env, env_levels, handed_on, secret_names, secrets
 from headwater.plan.settings import Layers, resolve
+from headwater.plan.variables import info
 
 PROJECT = Project(root="/p", file="/p/headwater.yml")
 
@@ -252,3 +253,10 @@ def test_the_texts_for_the_redactor_are_those_of_weaker_layers_and_nested_ones_t
     config = {"token": "weaker", "auth": {"user": "me", "password": "deep"}, "u": "shown"}
     values = resolve(plugin(settings=settings, config=config), Layers(env={"TAP_X_TOKEN": "stronger"}))
     assert secrets(values) == ("stronger", "weaker", "deep")
+
+
+@pytest.mark.parametrize(("named", "told"), [(None, "default"), ("mine", "mine")])
+def test_a_custom_plugin_that_names_no_variant_finds_the_default_one(named, told):
+    entry = Plugin(kind=PluginKind.EXTRACTOR, name="tap-own", namespace="own", variant=named)
+    resolved = inherit.resolve(Project(root="/p", file="f", plugins=(entry,)), entry, lambda *_: None)
+    assert info(resolved)["MELTANO_EXTRACTOR_VARIANT"] == told
