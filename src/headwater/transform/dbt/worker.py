@@ -17,6 +17,7 @@ import gc
 import importlib
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -80,7 +81,16 @@ class _Worker:
         gc.collect()
         gc.freeze()  # the collector would copy every page by writing its marks
         signal.signal(signal.SIGCHLD, self.reap)
+        # A signal that comes just before a blocking call would wait for the call's end; this wakes it.
+        woken, waker = socket.socketpair()
+        waker.setblocking(False)
+        signal.set_wakeup_fd(waker.fileno())
         while True:
+            ready, _, _ = select.select([self.control, woken], [], [])
+            if woken in ready:
+                woken.recv(1 << 10)
+            if self.control not in ready:
+                continue
             data, descriptors, _, _ = socket.recv_fds(self.control, _REQUEST_BYTES, 1)
             if not data:
                 return 0
@@ -111,6 +121,7 @@ class _Worker:
             return 1  # the worker was killed before it could take us along
         for number, action in ((signal.SIGCHLD, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)):
             signal.signal(number, action)
+        signal.set_wakeup_fd(-1)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
         self.control.close()
         nothing = os.open(os.devnull, os.O_RDONLY)
