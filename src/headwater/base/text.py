@@ -6,6 +6,8 @@ import difflib
 import re
 from collections.abc import Iterable, Sequence
 
+_OTHER_THAN_NAME = re.compile(r"[^A-Za-z0-9]")
+
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """The known word closest to `word`, or None when nothing is close enough to be a likely typo."""
@@ -39,4 +41,4 @@ def duration(seconds: float) -> str:
 
 def env_name(*parts: str) -> str:
     """The environment variable for a name: upper case, every other character an underscore."""
-    return "_".join(re.sub(r"[^A-Za-z0-9]", "_", part) for part in parts).upper()
+    return _OTHER_THAN_NAME.sub("_", "_".join(parts)).upper()

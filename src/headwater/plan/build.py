@@ -32,7 +32,8 @@ class Facts(Struct, frozen=True, kw_only=True):
     """All that planning may look at. `environ` is the process environment, `dotenv` the content of `.env`.
 
     `venv_of` answers with the folder of a plugin's environment, `fingerprint_of` with what identifies its content.
-    `today` settles dates in words; it is asked for by nobody else.
+    `today` settles dates in words; it is asked for by nobody else. `secrets_of` keeps what was found so far of the
+    variables that hold a plugin's secrets.
     """
 
     project: Project
@@ -47,6 +48,7 @@ class Facts(Struct, frozen=True, kw_only=True):
     share_extractor_secrets: bool = False
     strict: bool = False
     today: datetime | None = None
+    secrets_of: dict[tuple[PluginKind, str], frozenset[str]] = field(default_factory=dict)
 
 
 class Ready(Struct, frozen=True, kw_only=True):
@@ -312,16 +314,23 @@ def program(facts: Facts, resolved: Resolved, executable: str | None = None) -> 
 def _foreign_secrets(facts: Facts, resolved: Resolved, upstream: Sequence[child_env.Upstream]) -> frozenset[str]:
     """Variables that hold secrets of the project or of plugins that have no part in this plugin's pipeline."""
     near = {(resolved.kind, resolved.name), *((item.resolved.kind, item.resolved.name) for item in upstream)}
-    names = project_secret_names()
+    names = set(project_secret_names())
     for other in facts.project.plugins:
         if (other.kind, other.name) in near:
             continue
-        try:
-            names |= child_env.secret_names(inherit.resolve(facts.project, other, facts.definition_of))
-        except InputError:
-            # Something is wrong with a plugin that has no part in this: its own commands will say what.
-            continue
-    return names
+        key = (other.kind, other.name)
+        if key not in facts.secrets_of:
+            facts.secrets_of[key] = _secret_names(facts, other)
+        names.update(facts.secrets_of[key])
+    return frozenset(names)
+
+
+def _secret_names(facts: Facts, plugin: Plugin) -> frozenset[str]:
+    try:
+        return child_env.secret_names(inherit.resolve(facts.project, plugin, facts.definition_of))
+    except InputError:
+        # Something is wrong with a plugin that has no part in this: its own commands will say what.
+        return frozenset()
 
 
 def _own_variables(facts: Facts) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from headwater.model.setting import Setting, SettingKind
@@ -26,6 +27,7 @@ _COLUMNS = ("_metadata", "_schema", "stream_maps")
 _PASSWORD = re.compile(r"://[^/\s:@]*:([^/\s@]+)@")
 
 
+@lru_cache(maxsize=4096)  # the same names come back with every plugin of a project
 def looks_secret(name: str) -> bool:
     """Whether a setting of this name holds a secret, as far as a name can tell (`client_secret`, `auth.apiKey`)."""
     last = _CAMEL.sub("_", split(name)[-1]).lower()

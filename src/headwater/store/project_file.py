@@ -6,8 +6,10 @@ Reading only; `project_edit` changes them. Files are named relative to the proje
 
 from __future__ import annotations
 
+import gc
 import shlex
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +76,23 @@ def load(root: Path) -> Project:
     Raises InputError with file and line for whatever is wrong in them: `unknown-key`, `wrong-type`, `missing-key`,
     `bad-name`, `duplicate-name`, `include-outside-project`, and those of `base.yaml.read`.
     """
+    with _collector_at_rest():
+        return _load(root)
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """Reading makes objects by the hundred thousand and hardly any garbage: looking for it is a third of the time."""
+    is_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if is_on:
+            gc.enable()
+
+
+def _load(root: Path) -> Project:
     root = root.absolute()
     path = project_file(root)
     if path is None:
