@@ -89,7 +89,7 @@ def holders(path: Path) -> list[str]:
 
 def _wipe_left(folder: Path) -> None:
     """What holders that were killed left. One that has just made its file and not locked it yet loses a courtesy."""
-    for file in folder.glob("*.holder"):
+    for file in (*folder.glob("*.holder"), *folder.glob("*.new")):
         with contextlib.suppress(OSError), file.open("rb") as held:
             fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
             file.unlink()
@@ -102,13 +102,15 @@ def _open(path: Path) -> int:
 @contextlib.contextmanager
 def _named(folder: Path, who: str) -> Iterator[None]:
     """Tell waiters who holds the lease. It is only a courtesy: a full disk must not cost us the lease."""
-    file = folder / f"{os.getpid()}-{secrets.token_hex(4)}.holder"
+    made = folder / f"{os.getpid()}-{secrets.token_hex(4)}.new"
+    file = made.with_suffix(".holder")
     descriptor = None
     _wipe_left(folder)
     with contextlib.suppress(OSError):
-        descriptor = _open(file)
+        descriptor = _open(made)
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         os.pwrite(descriptor, f"{who} (pid {os.getpid()})".encode(), 0)
+        made.rename(file)  # nobody meets one that is not locked yet
     try:
         yield
     finally:
