@@ -15,6 +15,7 @@ from headwater.base import clock
 from headwater.base.text import byte_size, duration
 from headwater.cli import words
 from headwater.cli.chart import cell, table
+from headwater.cli.log_fields import Fields
 from headwater.cli.output import unheard
 from headwater.cli.settings import Settings
 from headwater.model import event as e
@@ -29,15 +30,13 @@ _COLOURS = {e.Level.ERROR: "red", e.Level.WARNING: "yellow", e.Level.DEBUG: "dim
 
 
 @contextmanager
-def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[e.Emit]:
+def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[words.Hear]:
     """A listener for these settings, writing to standard error (or `stream`). Safe to call from any thread. A run
     does not end because nobody reads of it any more."""
     out = stream or sys.stderr
     least = words.ORDER[settings.log_level]
-    if settings.log_format == "json":
-        yield _one_at_a_time(lambda event: _write_json(event, least, out), out)
-    elif settings.log_format == "key_value":
-        yield _one_at_a_time(lambda event: _write_pairs(event, least, out), out)
+    if settings.log_format in ("json", "key_value"):
+        yield _one_at_a_time(Records(least, out, json_text if settings.log_format == "json" else pairs).show, out)
     elif settings.log_format == "live":
         from rich.console import Console  # as above
 
@@ -47,33 +46,47 @@ def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[e.Em
         yield _one_at_a_time(Plain(least, out).show, out)
 
 
-def _one_at_a_time(write: e.Emit, out: TextIO) -> e.Emit:
+def _one_at_a_time(write: words.Hear, out: TextIO) -> words.Hear:
     lock = threading.Lock()
 
-    def emit(event: e.Event) -> None:
+    def emit(event: words.Heard) -> None:
         with lock, unheard(out):
             write(event)
 
     return emit
 
 
-def _write_json(event: e.Event, least: int, out: TextIO) -> None:
-    line = words.line(event)
-    if line is None or words.ORDER[line.level] < least:
-        return
-    head = {"timestamp": clock.iso(clock.now()), "level": line.level, "event": line.text}
-    body: dict[str, Any] = msgspec.to_builtins(event)
-    out.write(msgspec.json.encode({**head, **body}).decode() + "\n")
-    out.flush()
+class Records:
+    """A line an event, with all its fields, spelled by `spell`."""
+
+    def __init__(self, least: int, out: TextIO, spell: Callable[[dict[str, Any]], str]) -> None:
+        self._least = least
+        self._out = out
+        self._spell = spell
+        self._fields = Fields()
+
+    def show(self, event: words.Heard) -> None:
+        self._fields.take(event)
+        line = words.line(event)
+        if line is None or words.ORDER[line.level] < self._least:
+            return
+        self._out.write(f"{self._spell(self._fields.record(event, line))}\n")
+        self._out.flush()
 
 
-def _write_pairs(event: e.Event, least: int, out: TextIO) -> None:
-    line = words.line(event)
-    if line is None or words.ORDER[line.level] < least:
-        return
-    pairs = {"timestamp": clock.iso(clock.now()), "level": line.level, "name": line.who, "event": line.text}
-    out.write(" ".join(f"{name}={msgspec.json.encode(value).decode()}" for name, value in pairs.items()) + "\n")
-    out.flush()
+def json_text(record: dict[str, Any]) -> str:
+    return msgspec.json.encode(record).decode()
+
+
+# What an event says in its own words already, or that is too long for a line of pairs.
+_NO_PAIRS = {"kind", "text", "plugin", "streams", "problem", "columns", "nodes", "state", "steps", "stdout"}
+
+
+def pairs(record: dict[str, Any]) -> str:
+    """`name="value"` for each field."""
+    named = {"name": "headwater", **{key: value for key, value in record.items() if key not in _NO_PAIRS}}
+    first = {key: named.pop(key) for key in ("timestamp", "level", "name", "event")}
+    return " ".join(f"{key}={json_text(value)}" for key, value in {**first, **named}.items())
 
 
 class _Summaries:
@@ -84,7 +97,7 @@ class _Summaries:
         self._saved: set[str] = set()
         self._state_ids: dict[str, str | None] = {}
 
-    def take(self, event: e.Event) -> str | None:
+    def take(self, event: words.Heard) -> str | None:
         if isinstance(event, e.CheckpointSaved):
             self._saved.add(event.step)
         if isinstance(event, e.StepStarted):
@@ -108,7 +121,7 @@ class Plain:
         self._progress_at: dict[str, float] = {}
         self._summaries = _Summaries()
 
-    def show(self, event: e.Event) -> None:
+    def show(self, event: words.Heard) -> None:
         summary = self._summaries.take(event)
         if isinstance(event, e.Progress) and not self._is_due(event.step):
             return
@@ -148,7 +161,7 @@ class Live:
         self._running = None
         self._live.stop()
 
-    def show(self, event: e.Event) -> None:
+    def show(self, event: words.Heard) -> None:
         summary = self._summaries.take(event)
         if isinstance(event, e.Progress):
             self._running = event

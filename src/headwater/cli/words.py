@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from msgspec import Struct
 
@@ -14,16 +15,24 @@ ORDER = {"debug": 0, "info": 1, "warning": 2, "error": 3, "critical": 4, "disabl
 
 
 class Line(Struct, frozen=True, kw_only=True):
-    """`who` is the plugin that speaks, or `headwater`."""
+    """`who` is the plugin that speaks, or `headwater`. `fields` are what a log of JSON lines has beside the text."""
 
     level: e.Level
     who: str
     text: str
+    fields: dict[str, Any] = {}
 
 
-def line(event: e.Event) -> Line | None:
+# What a listener is told: what happened, or a line that stands for no event.
+Heard = e.Event | Line
+Hear = Callable[[Heard], None]
+
+
+def line(event: Heard) -> Line | None:
     """An event as one line; None for events that a line log leaves out."""
     match event:
+        case Line():
+            return event
         case e.PluginLine():
             return Line(level=event.level, who=event.plugin, text=event.text)
         case e.Notice():

@@ -43,5 +43,36 @@ def test_json_lines_have_them_as_event(theirs):
     assert [line["event"] for line in map(json.loads, done.err.splitlines())][-1] == "Run completed"
 
 
+def records(done, *keys):
+    """Of the JSON lines that have all of these keys: their values."""
+    lines = [json.loads(line) for line in done.err.splitlines()]
+    return [tuple(line[key] for key in keys) for line in lines if set(keys) <= line.keys()]
+
+
+ENDS = ("event", "level", "block_type", "set_number", "success", "err")
+
+
+def test_json_lines_hold_the_fields_that_tools_read(theirs):
+    done = theirs.ok("--log-format", "json", "run", "tap-numbers", "target-lines", "say:hi")
+    assert records(done, *ENDS) == [
+        ("Block run completed", "info", "ExtractLoadBlocks", 0, True, None),
+        ("Block run completed", "info", "InvokerCommand", 1, True, None),
+    ]
+    assert records(done, "event", "name", "stdio", "cmd_type")[-1] == ("hi there", "say", "stdout", "command")
+    assert len({run_id for (run_id,) in records(done, "run_id")}) == 1
+    assert all(seconds > 0 for (seconds,) in records(done, "duration_seconds"))
+    assert records(done, "event", "status") == [("Run completed", "success")]
+
+
+def test_json_lines_of_a_run_that_fails_say_so(theirs, monkeypatch):
+    monkeypatch.setenv("TAP_NUMBERS_DIE_AFTER", "1")
+    done = theirs("--log-format", "json", "run", "tap-numbers", "target-lines")
+    failed = ("Block run completed", "error", "ExtractLoadBlocks", 0, False, "Extractor failed")
+    assert records(done, *ENDS) == [failed]
+    told = set(records(done, "name", "string_id", "cmd_type", "job_name"))
+    assert told == {("tap-numbers", "tap-numbers", "elb", "dev:tap-numbers-to-target-lines")}
+    assert records(done, "event", "status") == [("Run completed", "failure")]
+
+
 def test_a_project_of_our_own_does_not_say_them(hw):
     assert "Run completed" not in hw.ok("run", "say:hi").err
