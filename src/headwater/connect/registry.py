@@ -32,9 +32,13 @@ QUARANTINES = {
 
 # How the rows of each are compared with those at the other end.
 SOURCE_DIGESTS = {
+    "files": "headwater.connect.sources.files_digest",
     "postgres": "headwater.connect.sources.postgres.digest",
 }
-DESTINATION_DIGESTS = {name: f"{DESTINATIONS[name]}.digest" for name in ("duckdb", "mysql", "postgres")}
+DESTINATION_DIGESTS = {
+    **dict.fromkeys(("csv", "jsonl", "parquet"), "headwater.connect.destinations.file_digest"),
+    **{name: f"{DESTINATIONS[name]}.digest" for name in ("duckdb", "mysql", "postgres")},
+}
 
 
 def source(name: str) -> SourceModule:

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from headwater.connect.digest import Column, Item, Relation
 
-_NUMBERS = frozenset(("int64", "decimal"))
+_NUMBERS = frozenset(("int64", "whole", "decimal"))
 _TEXTS = frozenset(("string", "json"))
 # Their canonical text is what a text column holds of them.
 _WRITTEN = frozenset(("bool", "int64", "date32", "time64", "timestamp"))

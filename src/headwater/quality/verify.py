@@ -122,7 +122,7 @@ def _verify(
     if differing:
         raise RunFailedError(
             "rows-differ",
-            f"{len(differing)} of {len(verdicts)} stream{'s' * (len(verdicts) > 1)} differ",
+            f"{len(differing)} of {len(verdicts)} streams differ",
             why="\n".join(f"`{verdict.stream}`: {says(verdict)}" for verdict in differing),
             hint="see the values: headwater verify --values; load anew: "
             f"headwater run --full-refresh {step.extractor.name} {step.loader.name}",

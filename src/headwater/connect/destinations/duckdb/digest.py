@@ -23,6 +23,7 @@ WORDS = Words(
     forms={
         "bool": "({0})::varchar",
         "int64": "({0})::varchar",
+        "whole": "({0})::varchar",
         "decimal": "rtrim(rtrim(({0})::varchar, '0'), '.')",
         # -0.0 is 0.0, and there is one NaN only.
         "float64": "case when isnan({0}) then 'nan' else lower(hex((({0})::double + 0)::bit::blob)) end",
@@ -113,4 +114,6 @@ def column(sql: str, sql_type: str) -> Column:
     if sql_type == "JSON":
         return Column(sql=sql, kind="json", type=sql_type)
     kind = "string" if field is None else types.kind(field.type)
+    if field is not None and kind == "decimal" and not field.type.scale:
+        kind = "whole"  # its zeros at the end count
     return Column(sql=sql, kind=kind, type=sql_type)
