@@ -9,22 +9,23 @@ from contextlib import contextmanager
 from textwrap import indent
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-import msgspec
-
 from headwater.base import clock
 from headwater.base.text import byte_size, duration
 from headwater.cli import words
 from headwater.cli.chart import cell, table
 from headwater.cli.log_fields import Fields
-from headwater.cli.output import unheard
-from headwater.cli.settings import Settings
+from headwater.cli.log_spelling import json_text, pairs
+from headwater.cli.output import note, unheard
+from headwater.cli.pace import Pace
+from headwater.cli.settings import LogFile, Settings
 from headwater.model import event as e
 
 if TYPE_CHECKING:  # costs 38 ms of start-up: only a live display pays for it
     from rich.console import Console, Group
     from rich.text import Text
 
-_PROGRESS_SECONDS = 5.0
+    from headwater.cli.log_file import FileLog
+
 _STREAMS_SHOWN = 12
 _COLOURS = {e.Level.ERROR: "red", e.Level.WARNING: "yellow", e.Level.DEBUG: "dim"}
 
@@ -34,6 +35,12 @@ def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[word
     """A listener for these settings, writing to standard error (or `stream`). Safe to call from any thread. A run
     does not end because nobody reads of it any more."""
     out = stream or sys.stderr
+    if settings.log_config is not None:
+        with _as_the_file_says(settings.log_config) as log:
+            if log is not None:
+                settings.log_format = "json" if log.is_json else "plain"
+                yield _one_at_a_time(log.show, out)
+                return
     least = words.ORDER[settings.log_level]
     if settings.log_format in ("json", "key_value"):
         yield _one_at_a_time(Records(least, out, json_text if settings.log_format == "json" else pairs).show, out)
@@ -44,6 +51,22 @@ def listening(settings: Settings, stream: TextIO | None = None) -> Iterator[word
             yield _one_at_a_time(live.show, out)
     else:
         yield _one_at_a_time(Plain(least, out).show, out)
+
+
+@contextmanager
+def _as_the_file_says(file: LogFile) -> Iterator[FileLog | None]:
+    """None, and a note, when there is no such file."""
+    if not file.path.is_file():
+        note(f"there is no `{file.path}`: the log looks as without it")
+        yield None
+        return
+    from headwater.cli.log_file import FileLog  # the few projects that have such a file pay for it
+
+    log = FileLog(file, note)
+    try:
+        yield log
+    finally:
+        log.close()
 
 
 def _one_at_a_time(write: words.Hear, out: TextIO) -> words.Hear:
@@ -74,21 +97,6 @@ class Records:
         self._out.flush()
 
 
-def json_text(record: dict[str, Any]) -> str:
-    return msgspec.json.encode(record).decode()
-
-
-# What an event says in its own words already, or that is too long for a line of pairs.
-_NO_PAIRS = {"kind", "text", "plugin", "streams", "problem", "columns", "nodes", "state", "steps", "stdout"}
-
-
-def pairs(record: dict[str, Any]) -> str:
-    """`name="value"` for each field."""
-    named = {"name": "headwater", **{key: value for key, value in record.items() if key not in _NO_PAIRS}}
-    first = {key: named.pop(key) for key in ("timestamp", "level", "name", "event")}
-    return " ".join(f"{key}={json_text(value)}" for key, value in {**first, **named}.items())
-
-
 class _Summaries:
     """The table of streams at the end of a step, and where to look at what was set aside. Needs every event: it
     remembers the steps' state ids and whose checkpoints were saved."""
@@ -117,13 +125,12 @@ class Plain:
     def __init__(self, least: int, out: TextIO, now: Callable[[], float] = clock.monotonic) -> None:
         self._least = least
         self._out = out
-        self._now = now
-        self._progress_at: dict[str, float] = {}
+        self._pace = Pace(now)
         self._summaries = _Summaries()
 
     def show(self, event: words.Heard) -> None:
         summary = self._summaries.take(event)
-        if isinstance(event, e.Progress) and not self._is_due(event.step):
+        if isinstance(event, e.Progress) and not self._pace.is_due(event.step):
             return
         line = words.line(event)
         if line is not None and words.ORDER[line.level] >= self._least:
@@ -131,14 +138,6 @@ class Plain:
         if summary is not None and self._least <= words.ORDER["info"]:
             self._out.write(f"{summary}\n")
         self._out.flush()
-
-    def _is_due(self, step: str) -> bool:
-        """The first time is the start of the clock: a step of a second has no progress to tell."""
-        now = self._now()
-        if now - self._progress_at.setdefault(step, now) < _PROGRESS_SECONDS:
-            return False
-        self._progress_at[step] = now
-        return True
 
 
 class Live:

@@ -110,15 +110,19 @@ def _forget_stdout() -> None:
     envvar=["HEADWATER_LOG_FORMAT", "MELTANO_CLI_LOG_FORMAT"],
     help="`auto` (or `colored`) is a live display on a terminal and plain lines elsewhere.",
 )
-@click.option("--log-config", hidden=True, help="Accepted: levels and formats are what there is to choose.")
+@click.option(
+    "--log-config",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Log as this file says (`dictConfig` in YAML); the project's logging.yaml, if it has one.",
+)
 @click.option("--database-uri", hidden=True, help="As the setting `database_uri`; may stand behind a command, too.")
 @click.version_option(__version__, prog_name="headwater")
 @click.pass_context
 def root(context: click.Context, /, **options: object) -> None:
     """Headwater: from any source to a number people trust."""
-    context.obj = Settings.from_options(options)
-    if options["log_config"]:
-        click.echo("--log-config is not read: --log-level and --log-format are what there is to choose", err=True)
+    default = click.core.ParameterSource.DEFAULT
+    given = frozenset(name for name in options if context.get_parameter_source(name) is not default)
+    context.obj = Settings.from_options(options, given)
 
 
 def main() -> None:

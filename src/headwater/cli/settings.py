@@ -9,12 +9,27 @@ from typing import TYPE_CHECKING, Any, cast
 
 from msgspec import Struct
 
+from headwater.base.errors import InputError
+
 if TYPE_CHECKING:  # ops is loaded when a command needs a project, not for help
     from headwater.ops.workspace import Workspace
 
 
-class Settings(Struct, frozen=True, kw_only=True):
-    """`log_format` is settled here: never `auto`. `live` means standard error is a terminal."""
+class LogFile(Struct, frozen=True, kw_only=True):
+    """A file that says where the log goes. Files in it are below `root`; `plugins` are the sections of the project's
+    plugins by their names, which are part of the names of loggers."""
+
+    path: Path
+    root: Path
+    plugins: dict[str, str] = {}
+
+
+class Settings(Struct, kw_only=True):
+    """`log_format` is settled here: never `auto`. `live` means standard error is a terminal.
+
+    The one thing that changes later is how the log looks: a project may have a say in it, where neither a flag nor a
+    variable (`given`) has, and `log_config` is the file it wants to be followed.
+    """
 
     cwd: Path | None
     environment: str | None
@@ -23,16 +38,16 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_level: str
     log_format: str
     database_uri: str | None = None
+    log_config: LogFile | None = None
+    given: frozenset[str] = frozenset()
 
     @classmethod
-    def from_options(cls, options: Mapping[str, Any]) -> Settings:
-        log_format = cast("str", options["log_format"])
-        if log_format in ("auto", "colored"):
-            log_format = "live" if sys.stderr.isatty() and not _is_dumb() else "plain"
-        if log_format == "uncolored":
-            log_format = "plain"
+    def from_options(cls, options: Mapping[str, Any], given: frozenset[str] = frozenset()) -> Settings:
         known = {name: value for name, value in options.items() if name in cls.__struct_fields__}
-        return cls(**{**known, "log_format": log_format})
+        known["log_format"] = _settled(cast("str", options["log_format"]))
+        path = options.get("log_config")
+        known["log_config"] = LogFile(path=Path(path).absolute(), root=Path.cwd()) if path else None
+        return cls(**known, given=given)
 
     def folder(self) -> Path:
         return self.cwd.absolute() if self.cwd else Path.cwd()
@@ -46,6 +61,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             ("--database-uri", self.database_uri),
             ("--log-level", self.log_level),
             ("--log-format", self.log_format if self.log_format != "live" else None),
+            ("--log-config", self.log_config.path if self.log_config else None),
         ]
         words = [str(word) for option, value in given if value is not None for word in (option, value)]
         return [*words, *(["--no-environment"] if self.no_environment else [])]
@@ -54,7 +70,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         """The project around the folder. Raises InputError `no-project` outside of one."""
         from headwater.ops.workspace import find
 
-        return find(
+        workspace = find(
             self.folder(),
             environment=self.environment,
             no_environment=self.no_environment,
@@ -62,6 +78,36 @@ class Settings(Struct, frozen=True, kw_only=True):
             env_file=self.env_file,
             database_uri=self.database_uri,
         )
+        self._hear(workspace)
+        return workspace
+
+    def _hear(self, workspace: Workspace) -> None:
+        """Take over what the project says of its log. What is wrong there stops no command, least one that puts it
+        right."""
+        from headwater.ops import log_settings
+
+        try:
+            said = log_settings.wanted(workspace)
+        except InputError as error:
+            from headwater.cli.output import note  # only then
+
+            note(f"{error.what}: it is left out ({error.hint})")
+            return
+        if said.level is not None and "log_level" not in self.given:
+            self.log_level = said.level
+        if said.format is not None and "log_format" not in self.given:
+            self.log_format = _settled(said.format)
+        plugins = {plugin.name: plugin.kind.section for plugin in workspace.project.plugins}
+        if self.log_config is not None:
+            self.log_config = LogFile(path=self.log_config.path, root=workspace.root, plugins=plugins)
+        elif said.file is not None:
+            self.log_config = LogFile(path=said.file, root=workspace.root, plugins=plugins)
+
+
+def _settled(log_format: str) -> str:
+    if log_format in ("auto", "colored"):
+        return "live" if sys.stderr.isatty() and not _is_dumb() else "plain"
+    return "plain" if log_format == "uncolored" else log_format
 
 
 def _is_dumb() -> bool:

@@ -72,7 +72,11 @@ PROJECT_SETTINGS: tuple[Setting, ...] = (
         value="colored",
         options=_options("colored", "uncolored", "json", "key_value", "plain"),
     ),
-    Setting(name="cli.log_config", value="logging.yaml"),
+    Setting(
+        name="cli.log_config",
+        value="logging.yaml",
+        description="A file of logging as Python's `dictConfig` reads it: formatters, handlers, loggers.",
+    ),
     Setting(name="cli.disable_version_check", kind=SettingKind.BOOLEAN, value=False),
     Setting(name="snowplow.collector_endpoints", kind=SettingKind.ARRAY, description="Read, never acted on."),
     Setting(
@@ -131,10 +135,20 @@ def project_settings(
 def is_readonly(
     project: Project, *, env: Mapping[str, str], dotenv: Mapping[str, str], environment: Environment | None
 ) -> bool:
-    """The setting `project_readonly` by itself: it is needed before anything else is known to be right."""
-    setting = next(item for item in PROJECT_SETTINGS if item.name == "project_readonly")
+    """The setting `project_readonly`."""
+    return bool(alone(project, "project_readonly", env=env, dotenv=dotenv, environment=environment).value)
+
+
+def alone(
+    project: Project, name: str, *, env: Mapping[str, str], dotenv: Mapping[str, str], environment: Environment | None
+) -> Value:
+    """A setting by itself, for what is needed before anything else is known to be right.
+
+    Raises InputError (`wrong-setting-type`).
+    """
+    setting = next(item for item in PROJECT_SETTINGS if item.name == name)
     found = _found(project, setting, env, dotenv, {}, environment, project.settings)
-    return bool(_value(project, setting, found, {**dotenv, **env}).value)
+    return _value(project, setting, found, {**dotenv, **env})
 
 
 def project_variables(values: Mapping[str, Value]) -> dict[str, str]:
