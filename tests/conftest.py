@@ -25,8 +25,8 @@ from .azurite import Azurite, running
 
 PASSWORD = "pg-canary-8fQ2xLm"
 TESTS = Path(__file__).parent
-# Its tests take long, each by itself, and share no more than the databases: any process may take the next one.
-DEALT_ONE_BY_ONE = TESTS / "e2e" / "reliability" / "test_kill_matrix.py"
+# Their tests take long, each by itself, and share no more than the databases: any process may take the next one.
+DEALT_ONE_BY_ONE = ("e2e/reliability/test_kill_matrix.py", "e2e/reliability/test_kill_loaders.py")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -36,8 +36,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     slow = ("e2e/reliability", "e2e", "contract", "drop_in")
     items.sort(key=lambda item: _place(item.path, slow))
     for item in items:
-        if item.path != DEALT_ONE_BY_ONE:
-            item.add_marker(pytest.mark.xdist_group(str(item.path.relative_to(TESTS))))
+        name = item.path.relative_to(TESTS).as_posix()
+        if name not in DEALT_ONE_BY_ONE:
+            item.add_marker(pytest.mark.xdist_group(name))
 
 
 def _place(path: Path, order: tuple[str, ...]) -> int:

@@ -40,6 +40,11 @@ def times(short: int, long: int) -> int:
     return max(short, round(long * SHARE))
 
 
+def kills(method: str) -> int:
+    """How often to hurt the loads of one cell. What a version of a row is comes on top of what `upsert` shows."""
+    return times(1 if method == "history" else 5, 100)
+
+
 class Figures:
     """How often each thing was tried, by figure and cell; and what it showed, where that is a number of its own."""
 

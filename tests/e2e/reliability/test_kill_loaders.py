@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from .conftest import DATABASES, EVERY, LAST, METHODS, rest, times, wait_for_end
+from .conftest import DATABASES, EVERY, LAST, METHODS, kills, rest, wait_for_end
 from .test_kill_matrix import SIGNALS, Story, hurt, programs
 
 
@@ -24,7 +24,7 @@ def test_a_signal_at_the_target(pipeline, warehouse, method, number, chance, unt
     not yet told comes twice where rows have no keys. No more than that does, and nothing is lost."""
     made = pipeline(method, as_target=True)
     story = TargetStory(made)
-    wanted = times(1, 100)
+    wanted = kills(method)
     hits = 0
     for _ in range(6 * wanted):
         process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0007)
@@ -97,7 +97,7 @@ class TargetStory(Story):
 def test_a_session_that_the_server_ends(pipeline, warehouse, method, chance, until, figures, hw):
     made = pipeline(method)
     story = Story(made)
-    wanted = times(5, 100)
+    wanted = kills(method)
     hits = 0
     for _ in range(4 * wanted):
         process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0005)

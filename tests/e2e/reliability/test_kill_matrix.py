@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DATABASES, EVERY, LAST, METHODS, rest, times, wait_for_end
+from .conftest import DATABASES, EVERY, LAST, METHODS, kills, rest, wait_for_end
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
@@ -26,7 +26,7 @@ def test_a_signal_at_any_instant(
 ):
     made = pipeline(method)
     story = Story(made)
-    wanted = times(5, 100)
+    wanted = kills(method)
     hits = 0
     for _ in range(4 * wanted):
         process = hw.start(*story.argv(), **story.env())
