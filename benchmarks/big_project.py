@@ -57,7 +57,7 @@ def report(medians: dict[str, Median], lines: int) -> str:
     head = [
         "## A big project",
         "",
-        f"{results.machine()}. {lines:,} lines, {plugins} plugins; CPU seconds of all processes, medians of {runs} runs.",
+        f"{results.machine()}. {lines:,} lines, {plugins} plugins; CPU seconds of all processes, medians of {runs}.",
         "",
         "| command | CPU s | goal, below |",
         "|---|---|---|",

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from headwater.base.text import byte_size, duration
 from headwater.model import event as e
+from headwater.plan import drift
 
 ORDER = {"debug": 0, "info": 1, "warning": 2, "error": 3, "critical": 4, "disabled": 9}
 
@@ -48,6 +49,8 @@ def line(event: Heard) -> Line | None:
             return _own(f"{event.step}: {progress(event)}")
         case e.Adjusted():
             return _own(f"{event.stream}{f'.{event.column}' if event.column else ''}: {event.change}, {event.detail}")
+        case e.SourceChanged():
+            return _own(f"source schema drifted: {drift.sentence(event.change)}", level=e.Level.WARNING)
         case e.StreamStored():
             return _own(f"{event.stream}: in {event.place}, {event.method}", level=e.Level.DEBUG)
         case e.ModelBuilt():

@@ -11,6 +11,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from headwater.model.catalog import CatalogChange
+
 
 class Level(StrEnum):
     DEBUG = "debug"
@@ -108,6 +110,13 @@ class Adjusted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="adjuste
     change: str
     detail: str
     count: int = 1
+
+
+class SourceChanged(Struct, frozen=True, kw_only=True, tag_field="kind", tag="source-changed"):
+    """What a source offers differs from what it offered when it was last looked at."""
+
+    step: str
+    change: CatalogChange
 
 
 class ColumnStored(Struct, frozen=True, kw_only=True):
@@ -217,6 +226,7 @@ Event = (
     | PluginLine
     | Notice
     | Adjusted
+    | SourceChanged
     | StreamStored
     | CheckpointSaved
     | ModelBuilt

@@ -8,34 +8,27 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 
-from msgspec import Struct
-
 from headwater import __version__
 from headwater.base.errors import HeadwaterError
+from headwater.base.redact import without_credentials
 from headwater.base.text import byte_size
 from headwater.model.plugin import Plugin
-from headwater.ops import planning
+from headwater.ops import connections, planning, states
+from headwater.ops.finding import Finding, failed
 from headwater.ops.plugins import listing
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan import settings as plan_settings
 from headwater.plan.expand import undefined
 from headwater.plan.variables import info
+from headwater.store import lock_files
 
 _LOW_DISK = 1 << 30
 
 
-class Finding(Struct, frozen=True, kw_only=True):
-    """`status` is `ok`, `warning` or `failed`."""
-
-    subject: str
-    status: str
-    text: str
-    hint: str | None = None
-
-
-def examine(workspace_of: Callable[[], Workspace]) -> list[Finding]:
-    """Every finding, the machine's first. An error in one place does not hide another."""
+def examine(workspace_of: Callable[[], Workspace], *, singer: bool = False) -> list[Finding]:
+    """Every finding, the machine's first. An error in one place does not hide another. With `singer`, plugins of
+    others are tried as `config test` does."""
     findings = [
         Finding(
             subject="headwater",
@@ -47,7 +40,7 @@ def examine(workspace_of: Callable[[], Workspace]) -> list[Finding]:
     try:
         workspace = workspace_of()
     except HeadwaterError as error:
-        return [*findings, _failed("project", error)]
+        return [*findings, failed("project", error)]
     environment = f", environment `{workspace.environment.name}`" if workspace.environment else ", no environment"
     findings.append(Finding(subject="project", status="ok", text=f"{workspace.project.file}{environment}"))
     findings += _disk(workspace)
@@ -55,15 +48,20 @@ def examine(workspace_of: Callable[[], Workspace]) -> list[Finding]:
     try:
         facts = planning.facts(workspace)
     except HeadwaterError as error:
-        return [*findings, _failed("project", error)]
+        return [*findings, failed("project", error)]
+    findings += _locked(workspace)
+    findings += _states(workspace)
+    complete = []
     for plugin in workspace.project.plugins:
-        findings += _settings(facts, plugin)
+        found = list(_settings(facts, plugin))
+        findings += found
+        if all(one.status != "failed" for one in found):
+            complete.append(plugin)
+    try:
+        findings += connections.examine(workspace, complete, singer=singer)
+    except HeadwaterError as error:
+        findings.append(failed("connections", error))
     return findings
-
-
-def _failed(subject: str, error: HeadwaterError) -> Finding:
-    where = f"{error.where}: " if error.where else ""
-    return Finding(subject=subject, status="failed", text=f"{where}{error.what}", hint=error.hint)
 
 
 def _bytecode() -> Iterator[Finding]:
@@ -98,7 +96,7 @@ def _installed(workspace: Workspace) -> Iterator[Finding]:
     try:
         rows = listing(workspace)
     except HeadwaterError as error:
-        yield _failed("plugins", error)
+        yield failed("plugins", error)
         return
     for row in rows:
         if row.installed is False:
@@ -107,11 +105,31 @@ def _installed(workspace: Workspace) -> Iterator[Finding]:
             )
 
 
+def _locked(workspace: Workspace) -> Iterator[Finding]:
+    """Lock files that cannot be read. One that is missing is made by the next install."""
+    for plugin in workspace.project.plugins:
+        try:
+            lock_files.read(workspace.root, plugin.kind, plugin.inherit_from or plugin.name, plugin.variant)
+        except HeadwaterError as error:
+            yield failed(plugin.name, error)
+
+
+def _states(workspace: Workspace) -> Iterator[Finding]:
+    uri = without_credentials(planning.state_uri(workspace))
+    try:
+        with states.opened(workspace) as backend:
+            count = len(backend.ids())
+    except HeadwaterError as error:
+        yield failed("states", error)
+        return
+    yield Finding(subject="states", status="ok", text=f"`{uri}` answers, and has {count} state{'s' * (count != 1)}")
+
+
 def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
     try:
         ready = build.ready(facts, plugin)
     except HeadwaterError as error:
-        yield _failed(plugin.name, error)
+        yield failed(plugin.name, error)
         return
     for unknown in plan_settings.unknown_keys(ready.resolved, facts.environment):
         yield Finding(

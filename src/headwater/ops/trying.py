@@ -157,7 +157,7 @@ def _loader(workspace: Workspace, plugin: Plugin, lab: Aside, *, write_row: bool
     plan_settings.check_required(ready.resolved, ready.values)
     block = build.block(facts, ready)
     if block.native is not None:
-        return _native_session(block, lab)
+        return opened(block, lab)
     start = Start(block=block, args=config_arguments(block, lab.folder))
     with Chain([start], step=plugin.name, run=lab.run, idle_seconds=_IDLE_SECONDS, fed=True) as chain:
         assert chain.inlet is not None
@@ -173,7 +173,8 @@ def _loader(workspace: Workspace, plugin: Plugin, lab: Aside, *, write_row: bool
     return "it starts with its settings; whether it can write shows `--write`, which loads one row"
 
 
-def _native_session(block: Block, lab: Aside) -> str:
+def opened(block: Block, lab: Aside) -> str:
+    """Open a native destination and leave it without a commit; says so."""
     from headwater.connect.contract import OpenRequest  # noqa: PLC0415 - brings Arrow
     from headwater.run import native  # noqa: PLC0415 - likewise
 

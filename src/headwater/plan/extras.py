@@ -51,6 +51,11 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             value=[],
             description="Streams to keep of those selected; `!` in front leaves one out.",
         ),
+        Setting(
+            name="_select_may_miss",
+            kind=SettingKind.BOOLEAN,
+            description="Patterns that select nothing are no mistake to `doctor`.",
+        ),
         Setting(name="_use_cached_catalog", kind=SettingKind.BOOLEAN, value=True),
         Setting(
             name="_catalog_max_age",

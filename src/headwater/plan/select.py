@@ -86,6 +86,20 @@ def listing(catalog: Json) -> list[SelectedProperty]:
     return found
 
 
+def unmatched(catalog: Json, patterns: Sequence[str]) -> list[str]:
+    """The patterns that match no stream, or no property of one, in order. `*.*` is none of them, nor is `!…`, which
+    only takes away."""
+    streams = _streams(catalog)
+    found = []
+    for pattern in map(parse, patterns):
+        here = [stream for stream in streams if pattern.has_stream(_name(stream))]
+        paths = (path for stream in here for path, _ in _properties(stream))
+        is_met = bool(here) and (pattern.path == ("*",) or any(pattern.has_path(path) for path in paths))
+        if not is_met and not pattern.negated and (pattern.stream, pattern.path) != ("*", ("*",)):
+            found.append(pattern.text)
+    return found
+
+
 def parse(text: str) -> Pattern:
     body = text.removeprefix("!")
     stream, *path = _split(body)

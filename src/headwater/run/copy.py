@@ -35,7 +35,7 @@ from headwater.connect.singer import batch, parse
 from headwater.connect.singer.batch_write import BatchWriter, configured
 from headwater.connect.singer.write import Writer
 from headwater.connect.stages.select import Select
-from headwater.model.event import Level, StreamFigures
+from headwater.model.event import Level, SourceChanged, StreamFigures
 from headwater.model.plan import ExtractLoad
 from headwater.run import account, legs, native
 from headwater.run.chain import TICK, Chain, Start
@@ -356,7 +356,11 @@ def _catalog(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> Jso
         if step.extractor.native is None:
             return offered_catalog(step, run, folder, keeping.catalogs)
         return native.offered_catalog(
-            step.extractor, root=Path(run.plan.root), catalogs=keeping.catalogs, refresh=step.refresh_catalog
+            step.extractor,
+            root=Path(run.plan.root),
+            catalogs=keeping.catalogs,
+            refresh=step.refresh_catalog,
+            on_change=lambda change: run.emit(SourceChanged(step=step.name, change=change)),
         )
 
     return selected_catalog(step, run, offered)

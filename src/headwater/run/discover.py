@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headwater.base.errors import RunFailedError
-from headwater.model.event import Level, Progress
+from headwater.model.event import Level, Progress, SourceChanged
 from headwater.model.plan import Block, ExtractLoad
 from headwater.plan import drift, select
 from headwater.run.chain import Chain, Start
@@ -49,7 +49,7 @@ def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalog
     """The catalog of a Singer plugin, from the cache while that is fresh; None for a plugin that can't discover.
 
     A catalog is used again only for the same config and the same installed plugin. What changed since the last
-    discovery is told as a warning.
+    discovery is told.
     """
     block = step.extractor
     if "discover" not in block.capabilities:
@@ -118,5 +118,4 @@ def _is_fresh(step: ExtractLoad, cached: CachedCatalog, key: str) -> bool:
 
 def _tell_changes(step: ExtractLoad, run: Run, before: Json, after: Json) -> None:
     for change in drift.changes(before, after):
-        text = f"source schema drifted: {drift.sentence(change)}"
-        run.tell(step.name, Level.WARNING, text)
+        run.emit(SourceChanged(step=step.name, change=change))

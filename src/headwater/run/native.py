@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,27 +17,54 @@ from headwater.connect.contract import Message, OpenRequest, ReadRequest, Sessio
 from headwater.connect.digest import Tables
 from headwater.connect.rejects import Quarantine
 from headwater.connect.settings import decode
-from headwater.model.catalog import Catalog
+from headwater.model.catalog import Catalog, CatalogChange
 from headwater.model.plan import Block
+from headwater.plan import drift
 from headwater.store.catalogs import Catalogs
 
 Json = dict[str, Any]
 
 
-def offered_catalog(block: Block, *, root: Path, catalogs: Catalogs, refresh: bool = False) -> Json:
+def offered_catalog(
+    block: Block,
+    *,
+    root: Path,
+    catalogs: Catalogs,
+    refresh: bool = False,
+    on_change: Callable[[CatalogChange], None] = lambda _change: None,
+) -> Json:
     """What the source offers, as plain JSON. A kept catalog is used again while the source's signature is the same,
-    unless `refresh`."""
+    unless `refresh`. `on_change` hears what is new since the source was last looked at with the same settings."""
     module = registry.source(_known(block, registry.SOURCES))
     settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
     signature = module.signature(settings)
-    key = f"{__version__}:{block.native}:{signature}"
-    kept = catalogs.read(block.name) if signature is not None and not refresh else None
-    if kept is not None and kept.key == key:
+    source = _source_key(block)
+    kept = catalogs.read(block.name)
+    if kept is not None and signature is not None and kept.key == f"{source}{signature}" and not refresh:
         return kept.catalog
     found: Json = msgspec.to_builtins(module.discover(settings))
-    if signature is not None:
-        catalogs.write(block.name, key, found)
+    if kept is not None and kept.key.startswith(source):
+        for change in drift.changes(kept.catalog, found):
+            on_change(change)
+    catalogs.write(block.name, f"{source}{signature or ''}", found)
     return found
+
+
+def changes(block: Block, *, root: Path, catalogs: Catalogs) -> tuple[Json, list[CatalogChange]]:
+    """What the source offers now, and what is new since it was last looked at with the same settings. Keeps nothing."""
+    module = registry.source(_known(block, registry.SOURCES))
+    settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
+    found: Json = msgspec.to_builtins(module.discover(settings))
+    kept = catalogs.read(block.name)
+    if kept is None or not kept.key.startswith(_source_key(block)):
+        return found, []
+    return found, drift.changes(kept.catalog, found)
+
+
+def _source_key(block: Block) -> str:
+    """The beginning of a kept catalog's key: this program, this source, these settings."""
+    config = json.dumps(block.config, sort_keys=True, default=str)
+    return f"{__version__}:{block.native}:{hashlib.sha256(config.encode()).hexdigest()}:"
 
 
 def decoded_catalog(catalog: Json) -> Catalog:

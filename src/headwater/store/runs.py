@@ -156,6 +156,15 @@ class Runs:
         )
         return [_stored(row) for row in rows]
 
+    def loaded(self, run_id: str) -> list[StoredEvent]:
+        """Only the events that say how streams stand in their destination."""
+        rows = self._db.rows(
+            """select position, at, event from events where run_id = ? and event like '{"kind":"stream-stored"%' """
+            "order by position",
+            run_id,
+        )
+        return [_stored(row) for row in rows]
+
     def forget(self, keep: int) -> int:
         """Delete all but the newest `keep` runs that have ended; returns how many went."""
         with self._db.transaction() as connection:

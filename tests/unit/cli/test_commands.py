@@ -323,7 +323,7 @@ def test_doctor(hw):
     assert hw.ok("doctor").code == 0
     hw.write("headwater.yml", "plugins: [")
     done = hw("doctor")
-    assert done.code == 2
+    assert done.code == 1
     assert "FAIL  project: headwater.yml:2" in done.out
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from headwater.cli import words
 from headwater.model import event as e
+from headwater.model.catalog import CatalogChange
 
 OK, FAILED = e.Outcome.SUCCESS, e.Outcome.FAILED
 STEP = "tap → target"
@@ -33,6 +34,10 @@ LINES = [
     (
         e.Adjusted(step=STEP, stream="users", column=None, change="table-created", detail="a.users"),
         "info headwater: users: table-created, a.users",
+    ),
+    (
+        e.SourceChanged(step=STEP, change=CatalogChange(stream="users", change="column-removed", column="age")),
+        "warning headwater: source schema drifted: `users.age` is gone",
     ),
     (
         e.StreamStored(step=STEP, stream="users", place="a.users", method="upsert"),

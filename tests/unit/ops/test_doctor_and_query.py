@@ -2,6 +2,7 @@ import duckdb
 import pytest
 
 from headwater.base.errors import InputError
+from headwater.model.event import SourceChanged
 from headwater.ops import doctor, query, runs
 
 PROJECT = """\
@@ -19,7 +20,7 @@ def findings(project):
     return {
         (found.subject, found.status): (found.text, found.hint)
         for found in doctor.examine(project.workspace)
-        if found.subject not in ("headwater", "machine", "disk")
+        if found.subject not in ("headwater", "machine", "disk", "states")
     }
 
 
@@ -29,8 +30,9 @@ def test_doctor_tells_what_is_missing_and_what_is_mistyped(lab):
         ("project", "ok"): (f"{project.root}/headwater.yml, no environment", None),
         ("tap-files", "warning"): ("headwater.yml:5: `pth` is no setting of it", "did you mean `path`?"),
         ("tap-files", "failed"): ("needs `path`", "headwater config set tap-files path VALUE"),
-        ("target-duckdb", "ok"): ("its settings are complete", None),
+        ("target-duckdb", "ok"): ("it can be opened; nothing was written", None),
     }
+    assert not (project.root / "warehouse.duckdb").exists()
 
 
 def test_doctor_goes_on_when_there_is_no_project(tmp_path):
@@ -44,6 +46,111 @@ def test_doctor_goes_on_when_there_is_no_project(tmp_path):
         "no project here",
         "headwater init",
     )
+
+
+PIPELINE = """\
+plugins:
+  extractors:
+  - name: tap-files
+    variant: headwater
+    config: {path: "*.csv"}
+    select: [%s]
+  loaders:
+  - {name: target-duckdb, variant: headwater}
+"""
+
+
+@pytest.fixture
+def loaded(lab):
+    """A project whose pipeline has run, with two streams."""
+
+    def make(select):
+        project = lab(PIPELINE % select)
+        project.write("users.csv", "id,name\n1,a\n")
+        project.write("orders.csv", "id,price\n1,2\n")
+        request = runs.Request(blocks=("tap-files", "target-duckdb"))
+        result = runs.start(project.workspace(), request, emit=project.emit, cancel=project.cancel)
+        assert result.exit_code == 0
+        return project
+
+    return make
+
+
+def problems(project):
+    found = doctor.examine(project.workspace)
+    return [(one.subject, one.status, one.text) for one in found if one.status != "ok" and one.subject != "machine"]
+
+
+def test_doctor_opens_sources_and_destinations_and_is_content(loaded):
+    project = loaded('"*.*"')
+    assert problems(project) == []
+    texts = [(one.subject, one.text) for one in doctor.examine(project.workspace)]
+    assert ("tap-files", "answers, and offers 2 streams") in texts
+    assert ("target-duckdb", "it can be opened; nothing was written") in texts
+    assert ("states", "`systemdb` answers, and has 1 state") in texts
+
+
+def test_doctor_tells_what_changed_at_the_source_until_a_run_has_seen_it(loaded):
+    project = loaded('"*.*"')
+    project.write("users.csv", "id,email\n1,a@b\n")
+    told = [
+        ("tap-files", "warning", "`users.email` is new since the source was last looked at"),
+        ("tap-files", "warning", "`users.name` is gone since the source was last looked at"),
+    ]
+    assert problems(project) == told
+    assert problems(project) == told
+
+
+def test_a_run_tells_what_changed_at_a_native_source(loaded):
+    project = loaded('"*.*"')
+    project.write("users.csv", "id,email\n1,a@b\n")
+    runs.start(
+        project.workspace(),
+        runs.Request(blocks=("tap-files", "target-duckdb")),
+        emit=project.emit,
+        cancel=project.cancel,
+    )
+    changes = [event.change for event in project.events if isinstance(event, SourceChanged)]
+    assert [(one.stream, one.column, one.change) for one in changes] == [
+        ("users", "email", "column-added"),
+        ("users", "name", "column-removed"),
+    ]
+
+
+def test_doctor_refuses_patterns_that_select_nothing_unless_they_may(loaded):
+    project = loaded("users.*, ordres.*, users.nmae, '!gone.*', 'x_*.*'")
+    assert problems(project) == [
+        ("tap-files", "failed", f"`{pattern}` selects nothing: no stream or property is called so")
+        for pattern in ("ordres.*", "users.nmae", "x_*.*")
+    ]
+    text = (project.root / "headwater.yml").read_text()
+    project.write("headwater.yml", text.replace("    select:", "    select_may_miss: true\n    select:"))
+    assert problems(project) == []
+
+
+def test_doctor_misses_tables_and_columns_that_a_run_left(loaded):
+    project = loaded('"*.*"')
+    with duckdb.connect(str(project.root / "warehouse.duckdb")) as connection:
+        schema = connection.execute("select schema_name from _headwater.tables").fetchone()[0]
+        connection.execute(f"drop table {schema}.orders")
+        connection.execute(f"alter table {schema}.users drop name")
+    assert sorted(problems(project)) == [
+        ("target-duckdb", "failed", f"{schema}.orders, which the last run left, is gone"),
+        ("target-duckdb", "warning", f"{schema}.users no longer has `name`, which the last run left"),
+    ]
+
+
+def test_doctor_tells_that_the_place_of_states_does_not_answer(lab):
+    project = lab("state_backend: {uri: 'postgresql://nobody:hushhush@127.0.0.1:9/x'}\nplugins: {}\n")
+    ((subject, status, text),) = problems(project)
+    assert (subject, status) == ("states", "failed")
+    assert "hushhush" not in text
+
+
+def test_doctor_names_a_lock_file_that_cannot_be_read(lab):
+    project = lab("plugins:\n  extractors:\n  - {name: tap-x, variant: v}\n")
+    project.write("plugins/extractors/tap-x--v.lock", "{")
+    assert ("tap-x", "failed") in [(subject, status) for subject, status, _ in problems(project)]
 
 
 def test_doctor_asks_to_install(lab):

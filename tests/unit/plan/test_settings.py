@@ -465,6 +465,7 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_metadata": {},
         "_schema": {},
         "_select_filter": [],
+        "_select_may_miss": None,
         "_use_cached_catalog": True,
         "_catalog_max_age": 3600,
         "_idle_timeout_seconds": 10_800,

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from headwater.connect.sources import files
-from headwater.model.event import Outcome
+from headwater.model.event import Outcome, SourceChanged
 
 
 def tap(columns):
@@ -60,7 +60,8 @@ def test_a_catalog_is_asked_for_again(run, fields):
 def test_what_changed_at_the_source_is_told(lab, run):
     run()
     run("id name", refresh_catalog=True)
-    assert lab.notices[0] == "source schema drifted: `s.name` is new"
+    (event,) = lab.of(SourceChanged)
+    assert (event.change.stream, event.change.change, event.change.column) == ("s", "column-added", "name")
 
 
 def test_a_catalog_of_ones_own_needs_no_discovery(lab, run):

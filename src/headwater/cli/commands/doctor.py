@@ -14,15 +14,17 @@ MARKS = {"ok": "ok  ", "warning": "warn", "failed": "FAIL"}
 
 @click.command("doctor")
 @JSON
+@click.option("--singer", is_flag=True, help="Also try each Singer tap and target, as `config test` does.")
 @click.pass_obj
-def command(settings: Settings, as_json: bool) -> int:
-    """Check the machine, the project file, the plugins and their settings. Changes nothing.
+def command(settings: Settings, as_json: bool, singer: bool) -> int:
+    """Check the machine, the project, its plugins, settings, states, connections, selections and tables.
 
-    Exits with 2 when something is wrong.
+    Opens native sources and destinations and writes nothing to them. Exits with 1 when something is wrong, with 0
+    otherwise: warnings are no failure.
     """
     from headwater.ops import doctor
 
-    findings = doctor.examine(lambda: settings.workspace(default_environment=True))
+    findings = doctor.examine(lambda: settings.workspace(default_environment=True), singer=singer)
     if as_json:
         print_json(findings)
     else:
@@ -31,4 +33,4 @@ def command(settings: Settings, as_json: bool) -> int:
             if finding.hint:
                 click.echo(f"      hint: {finding.hint}")
     failed = any(finding.status == "failed" for finding in findings)
-    return int(ExitCode.INPUT if failed else ExitCode.DONE)
+    return int(ExitCode.FAILED if failed else ExitCode.DONE)
