@@ -27,7 +27,7 @@ _LEAF_ROWS = 4096
 _BATCH_ROWS = 50_000
 _BATCH_RANGES = 256
 # When all the rows that were wanted are named, so many are looked at to count the others.
-_MOST_LOOKED_AT = 50_000
+_MOST_LOOKED_AT = 40_000
 _NOTHING = Part(0, 0)
 
 

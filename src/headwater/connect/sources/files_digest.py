@@ -6,6 +6,7 @@ as a run reads them, into a DuckDB database in the scratch folder, and that is a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pyarrow as pa
 
 from headwater.base.errors import EnvironmentProblemError
 from headwater.connect import engine
-from headwater.connect.contract import ReadRequest, Rows, Schema
+from headwater.connect.contract import Message, ReadRequest, Rows, Schema
 from headwater.connect.destinations.duckdb.digest import WORDS, column
 from headwater.connect.destinations.duckdb.sql_types import sql_type
 from headwater.connect.digest import Relation
@@ -34,7 +35,7 @@ def open(  # noqa: A001 - the contract's word
     folder.mkdir(parents=True, exist_ok=True)
     rows = FileRows(folder / "files.duckdb")
     try:
-        rows.take(settings, catalog, folder)
+        rows.take(read(settings, ReadRequest(catalog=catalog, state=None, folder=folder)))
     except BaseException:
         rows.close()
         raise
@@ -55,9 +56,9 @@ class FileRows:
         self._columns: dict[str, dict[str, pa.Field]] = {}
         self._keys: dict[str, tuple[str, ...]] = {}
 
-    def take(self, settings: Settings, catalog: Catalog, folder: Path) -> None:
-        """Read the files into tables."""
-        for message in read(settings, ReadRequest(catalog=catalog, state=None, folder=folder)):
+    def take(self, messages: Iterable[Message]) -> None:
+        """Put rows into tables."""
+        for message in messages:
             if isinstance(message, Schema):
                 self._shape(message)
             elif isinstance(message, Rows):
