@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+import click
 from msgspec import Struct
 
-from headwater.base.errors import InputError
+from headwater.base.errors import HeadwaterError, InputError
 
 if TYPE_CHECKING:  # ops is loaded when a command needs a project, not for help
     from headwater.ops.workspace import Workspace
@@ -79,6 +80,20 @@ class Settings(Struct, kw_only=True):
             database_uri=self.database_uri,
         )
         self._hear(workspace)
+        return workspace
+
+    def complete_workspace(self, *, default_environment: bool = True) -> Workspace:
+        """As `workspace`, when what Meltano kept in its database (settings, states, runs) was taken over.
+
+        A database that can't be read is told of and no error: it may be what the command is there to correct.
+        """
+        from headwater.ops import meltano_import
+
+        workspace = self.workspace(default_environment=default_environment)
+        try:
+            meltano_import.first(workspace, lambda text: click.echo(text, err=True))
+        except HeadwaterError as error:
+            click.echo(f"warning: the settings in Meltano's database are left out: {error.what}", err=True)
         return workspace
 
     def _hear(self, workspace: Workspace) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import EnvironmentProblemError, InputError
+from headwater.cli.main import run
 from headwater.ops import logs, meltano_import, states
 from headwater.ops.workspace import find
 from headwater.store import states as kept
@@ -49,6 +50,7 @@ def workspace(tmp_path):
     return find(tmp_path)
 
 
+PLUGIN = "plugins: {extractors: [{name: tap-numbers, namespace: n, executable: x, settings: [{name: limit}]}]}\n"
 LINE = (
     "took 3 states, 3 settings and 2 runs over from `.meltano/meltano.db`; not taken: "
     "meltano project_readonly and tap-numbers evil"
@@ -162,3 +164,25 @@ def test_postgres(workspace, tmp_path, postgres):
     assert said == [LINE.replace(".meltano/meltano.db", place)]
     assert len(shown(again)) == 3
     assert postgres.sql("select count(*) from headwater_states", "meltano_import") == [(3,)]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("config", "list", "tap-numbers", "--json"), ("schedule", "list"), ("invoke", "--dump", "config", "tap-numbers")],
+    ids=" ".join,
+)
+def test_commands_that_read_settings_bring_them_along(workspace, capsys, words):
+    (workspace.root / "meltano.yml").write_text(PLUGIN)
+    assert run(["--cwd", str(workspace.root), *words]) == 0
+    assert LINE in capsys.readouterr().err
+    assert run(["--cwd", str(workspace.root), "config", "print", "tap-numbers"]) == 0
+    printed = capsys.readouterr()
+    assert '"limit": 7' in printed.out
+    assert LINE not in printed.err
+
+
+def test_a_database_that_cannot_be_read_does_not_keep_a_setting_from_being_set(workspace, capsys):
+    (workspace.root / "meltano.yml").write_text(PLUGIN)
+    (workspace.root / ".meltano" / "meltano.db").write_text("this is no database")
+    assert run(["--cwd", str(workspace.root), "config", "set", "tap-numbers", "limit", "3"]) == 0
+    assert "warning: the settings in Meltano's database are left out: " in capsys.readouterr().err

@@ -54,7 +54,7 @@ def list_(
     """A plugin's settings with their values, where each comes from, and the weaker values it shadows."""
     from headwater.ops import settings as ops
 
-    listed = ops.listing(settings.workspace(), plugin, kind, extras=extras)
+    listed = ops.listing(settings.complete_workspace(), plugin, kind, extras=extras)
     wanted = text.strip().lower()
     values = [value for value in listed.values if wanted in value.name.lower()]
     shown = values if show_all or as_json or wanted else [value for value in values if ops.is_noteworthy(value, listed)]
@@ -92,7 +92,7 @@ def print_(settings: Settings, plugin: str, kind: PluginKind | None, form: str, 
     """The configuration a plugin gets."""
     from headwater.ops import settings as ops
 
-    workspace = settings.workspace()
+    workspace = settings.complete_workspace()
     if form == "json":
         print_json(ops.effective(workspace, plugin, kind, extras=extras, unsafe=unsafe))
         return
@@ -136,7 +136,7 @@ def _ask(settings: Settings, plugin: str, only: str | None, kind: PluginKind | N
     """Asks for each setting of a plugin; an empty answer leaves it as it is."""
     from headwater.ops import settings as ops
 
-    listed = ops.listing(settings.workspace(default_environment=False), plugin, kind)
+    listed = ops.listing(settings.complete_workspace(default_environment=False), plugin, kind)
     values = [value for value in listed.values if only in (None, value.name)]
     if not values:
         click.echo(f"`{plugin}` has no settings to ask for", err=True)
@@ -155,7 +155,9 @@ def _set(
 ) -> None:
     from headwater.ops import settings as ops
 
-    changed = ops.set_value(settings.workspace(default_environment=False), plugin, kind, name, value, store=store)
+    changed = ops.set_value(
+        settings.complete_workspace(default_environment=False), plugin, kind, name, value, store=store
+    )
     click.echo(f"set `{'.'.join(name)}` of `{plugin}` in {changed.place}")
     if changed.outdone_by is not None:
         click.echo(f"warning: {changed.outdone_by} says otherwise and is stronger", err=True)
@@ -174,7 +176,7 @@ def unset(settings: Settings, plugin: str, name: tuple[str, ...], kind: PluginKi
     """Remove NAME from the project file, from .env and from the system database."""
     from headwater.ops import settings as ops
 
-    workspace = settings.workspace(default_environment=False)
+    workspace = settings.complete_workspace(default_environment=False)
     places = ops.unset(workspace, plugin, kind, name, store=store)
     for place in places:
         click.echo(f"removed `{'.'.join(name)}` of `{plugin}` from {place}")
@@ -198,7 +200,7 @@ def reset(settings: Settings, plugin: str, kind: PluginKind | None, yes: bool, s
     if not yes and not click.confirm(f"remove every setting of `{plugin}`?"):
         click.echo("nothing was changed", err=True)
         return 1
-    ops.reset(settings.workspace(default_environment=False), plugin, kind, store=store)
+    ops.reset(settings.complete_workspace(default_environment=False), plugin, kind, store=store)
     click.echo(f"reset `{plugin}`")
     return 0
 
@@ -219,7 +221,7 @@ def test(
     """
     from headwater.ops import plugins, trying
 
-    workspace = settings.workspace()
+    workspace = settings.complete_workspace()
     with listen.listening(settings) as emit, cancelling() as cancel:
         if install == "only":
             plugins.install(workspace, [plugin], kind=kind, emit=emit)

@@ -48,7 +48,7 @@ def command(
     """
     from headwater.ops import invoke as ops
 
-    workspace = settings.workspace()
+    workspace = settings.complete_workspace()
     if list_commands:
         known = ops.commands(workspace, plugin, kind)
         if as_json:

@@ -63,7 +63,7 @@ def add(settings: Settings, /, name: str, **wanted: str | None) -> None:
     """Add the schedule NAME, of a job or of an extractor and a loader. No error when it is there as it is wanted."""
     from headwater.ops import schedules
 
-    workspace = settings.workspace(default_environment=False)
+    workspace = settings.complete_workspace(default_environment=False)
     is_new = schedules.add(workspace, name, schedules.Wanted(**wanted))
     kind = "job" if wanted["job"] else "elt"
     click.echo(f"Scheduled {kind} '{name}' at {wanted['interval']}" if is_new else f"Schedule '{name}' already exists.")
@@ -79,7 +79,7 @@ def set_(settings: Settings, /, name: str, **wanted: str | None) -> None:
     """Change the schedule NAME; what no option names stays."""
     from headwater.ops import schedules
 
-    schedules.change(settings.workspace(default_environment=False), name, schedules.Wanted(**wanted))
+    schedules.change(settings.complete_workspace(default_environment=False), name, schedules.Wanted(**wanted))
     click.echo(f"Updated schedule '{name}'")
 
 
@@ -90,7 +90,7 @@ def remove(settings: Settings, name: str) -> None:
     """Remove the schedule NAME."""
     from headwater.ops import schedules
 
-    schedules.remove(settings.workspace(default_environment=False), name)
+    schedules.remove(settings.complete_workspace(default_environment=False), name)
     click.echo(f"removed schedule `{name}`")
 
 
@@ -103,7 +103,7 @@ def list_(settings: Settings, as_json: bool, form: str) -> None:
     from headwater.ops import schedules
     from headwater.plan import intervals
 
-    workspace = settings.workspace(default_environment=False)
+    workspace = settings.complete_workspace(default_environment=False)
     if as_json or form == "json":
         print_json(schedules.listing(workspace))
         return
@@ -128,7 +128,7 @@ def run(settings: Settings, name: str, options: tuple[str, ...]) -> None:
     """
     from headwater.ops import schedules
 
-    workspace = settings.workspace(default_environment=False)
+    workspace = settings.complete_workspace(default_environment=False)
     words, env = schedules.command(workspace, name, options)
     argv = [*schedules.interpreter(), *settings.arguments(), *words]
     sys.stdout.flush()

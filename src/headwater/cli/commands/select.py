@@ -44,7 +44,7 @@ def command(
     from headwater.ops import selection
 
     # What is listed is what a run would extract; what is changed is the project, unless -e names an environment.
-    workspace = settings.workspace(default_environment=list_ or as_json or show_all)
+    workspace = settings.complete_workspace(default_environment=list_ or as_json or show_all)
     if install == "only":
         with listen.listening(settings) as emit:
             selection.install(workspace, extractor, emit=emit)
