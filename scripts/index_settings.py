@@ -165,8 +165,9 @@ def _flat(schema: Mapping[str, Any], prefix: str, *, required: bool) -> Iterable
             name=f"{prefix}{name}",
             kind=SettingKind.OPTIONS if options and kind is SettingKind.STRING else kind,
             value=default,
-            label=_label(name, part.get("title")),
-            description=_BUILT_IN.get(f"{prefix}{name}") or _first_sentence(part.get("description")),
+            label=_label(name),
+            # Of what a plugin says of itself only facts are taken; the sentences are its author's.
+            description=_BUILT_IN.get(f"{prefix}{name}") or _COMMON.get(name.lower(), (None, None))[1],
             options=options,
             sensitive=bool(part.get("secret")) or (kind in _MAY_BE_SECRET and _is_secret(name)),
             required=name in needed and default is None,
@@ -200,7 +201,7 @@ def _common(name: str, *, default: Any, required: bool) -> Setting:
         name=name,
         kind=SettingKind(kind),
         value=None if required or default in ("", [], {}) else default,
-        label=_label(name, None),
+        label=_label(name),
         description=description,
         sensitive=_is_secret(name),
         required=required,
@@ -260,14 +261,5 @@ def _is_key(node: ast.AST) -> bool:
     )
 
 
-def _label(name: str, title: str | None) -> str:
-    return title or name.replace("_", " ").capitalize()
-
-
-def _first_sentence(text: str | None) -> str | None:
-    """The first sentence, on one line, without a full stop, at most 200 characters."""
-    if not text:
-        return None
-    line = " ".join(text.split())
-    line = re.split(r"(?<=[a-z\d)`\"'])[.:] (?=[A-Z`\[*-])", line, maxsplit=1)[0].rstrip(".: ")
-    return line if len(line) <= 200 else f"{line[:197].rsplit(' ', 1)[0]} …"
+def _label(name: str) -> str:
+    return " ".join(re.split(r"[._]+", name.strip("_"))).strip().capitalize()
