@@ -153,16 +153,26 @@ def test_a_second_ctrl_c_stops_a_plugin_that_does_not_listen(counting, group_mem
     assert "Traceback" not in counting.stderr
 
 
-def test_a_run_that_was_killed_shows_as_failed_and_leaves_no_private_files(counting, group_members, until):
-    process = counting.start(*SINGER)
-    until(lambda: lines(counting), what="rows")
+def test_after_a_kill_between_two_programs_the_next_run_goes_on_and_nothing_private_stays(
+    counting, group_members, until
+):
+    secret = {"TAP_NUMBERS_SECRET": "hush-hush-hush"}
+    counting.ok(*SINGER, TAP_NUMBERS_UPTO=3, TAP_NUMBERS_PAUSE=0)
+    process = counting.start(*SINGER, **secret)
+    until(lambda: len(lines(counting)) > 20, what="rows")
     process.kill()
     process.wait()
     until(lambda: not group_members(counting.root), what="the end of tap and target")
-    (run,) = json.loads(counting.ok("logs", "list", "--json").out)
+    run = json.loads(counting.ok("logs", "list", "--json").out)[0]
     assert run["outcome"] == "failed"
-    counting.ok(*SINGER, TAP_NUMBERS_UPTO=5, TAP_NUMBERS_PAUSE=0)
+    assert position(counting, "target-lines") >= 3  # no state is lost, that of the run before least
+    last = len(lines(counting)) + 5
+    counting.ok(*SINGER, TAP_NUMBERS_UPTO=last, TAP_NUMBERS_PAUSE=0, **secret)  # nobody holds its lock
+    assert {json.loads(line)["id"] for line in lines(counting)} == set(range(1, last + 1))
+    assert position(counting, "target-lines") == last
     assert [path.name for path in (counting.root / ".headwater/run").iterdir()] == [".lock"]
+    holding = [path for path in counting.root.rglob("*") if path.is_file() and b"hush-hush" in path.read_bytes()]
+    assert holding == []
 
 
 def test_a_time_limit_ends_a_run(counting, group_members):
