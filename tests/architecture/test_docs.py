@@ -14,7 +14,9 @@ import click
 import pytest
 
 from headwater.base.errors import ExitCode
+from headwater.cli.log_file import FileLog
 from headwater.cli.main import root
+from headwater.cli.settings import LogFile
 from headwater.connect import names, types
 from headwater.connect.destinations.duckdb.tables import LONGEST_NAME, RESERVED
 from headwater.quality.read import read_checks
@@ -176,7 +178,7 @@ def spoken(node: ast.AST) -> str:
     return ""
 
 
-MARKS = ("# project", "# models", "# definition", "# default variants")
+MARKS = ("# project", "# models", "# definition", "# default variants", "# logging")
 
 
 def examples(mark: str) -> list[tuple[str, str]]:
@@ -191,6 +193,16 @@ def examples(mark: str) -> list[tuple[str, str]]:
 def test_every_yaml_example_says_what_it_is_part_of() -> None:
     blocks = [block for page in SPOKEN for language, block in FENCE.findall(page.read_text()) if language == "yaml"]
     assert [block for block in blocks if block.splitlines()[0] not in MARKS] == []
+
+
+def test_logging_files_can_be_had(tmp_path: Path) -> None:
+    (tmp_path / "output").mkdir()
+    said: list[str] = []
+    for number, (_, text) in enumerate(examples("logging")):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(text)
+        FileLog(LogFile(path=file, root=tmp_path), said.append).close()
+    assert (said, len(examples("logging"))) == ([], 1)
 
 
 def test_definitions_and_default_variants_make_a_hub(tmp_path: Path) -> None:
