@@ -202,14 +202,15 @@ class SqlSide:
         offset = f"{self._words.integer.format('position')} - {self._words.integer.format(low)}"
         number = self._words.part.format(offset, width)
         query = f"select {number} as part, count(*), sum(checksum) from {self._within(inner, ranges)} group by 1"
-        return {int(part): Part(int(rows), int(checksum)) for part, rows, checksum in self._ask(query)}
+        return {int(part): Part(int(rows), int(checksum or 0)) for part, rows, checksum in self._ask(query)}
 
     def rows(self, ranges: Sequence[Range]) -> list[Row]:
         keys = ", ".join(f"k{number}" for number in range(len(self._keys)))
         inner = f"{self._position} as position, {self._listed('k', self._keys)}, {self._row} as digest"
         query = f"select position, {keys}, digest, count(*) from {self._within(inner, ranges)}"
         found = self._ask(f"{query} group by position, {keys}, digest")
-        return [Row(int(position), tuple(key), digest, int(count)) for position, *key, digest, count in found]
+        # MariaDB has no digest of a row that is larger than a packet.
+        return [Row(int(position), tuple(key), digest or "", int(count)) for position, *key, digest, count in found]
 
     def later(self, positions: Sequence[int]) -> set[tuple[str | None, ...]]:
         if self._relation.later is None:
@@ -232,7 +233,7 @@ class SqlSide:
         for digest, *values in self._ask(query):
             key, rest = tuple(values[: len(self._keys)]), values[len(self._keys) :]
             digests, beginnings = rest[: len(texts)], rest[len(texts) :] or [None] * len(texts)
-            found[key, digest] = [Value(*pair) for pair in zip(digests, beginnings, strict=True)]
+            found[key, digest or ""] = [Value(*pair) for pair in zip(digests, beginnings, strict=True)]
         return found
 
     def _within(self, inner: str, ranges: Sequence[Range], where: str | None = None) -> str:

@@ -83,12 +83,12 @@ def _refuse(step: ExtractLoad, run: Run) -> None:
             where=step.loader.where,
             hint="load with a native loader: headwater add target-duckdb",
         )
-    if any(legs.stages(step, leg, run) for leg in legs.legs(step)):
+    if step.mappers or any(legs.stages(step, leg, run) for leg in legs.legs(step)):
         raise InputError(
             "verify-with-stages",
             f"the rows of `{step.name}` are changed on their way, so they can't equal those of their source",
             where=step.extractor.where,
-            why="it has stream maps or stages, which rename, filter or mask",
+            why="it has a mapper, stream maps or stages, which rename, filter or mask",
             hint="load a copy without them to compare, or look at the figures of its last run: headwater logs",
         )
 

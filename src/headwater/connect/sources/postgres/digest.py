@@ -63,6 +63,8 @@ class PostgresSource:
     ) -> None:
         self._connection, self._at, self._settings, self._bookmarks = connection, at, settings, bookmarks
         self.ask("begin transaction isolation level repeatable read read only")
+        # As a read has them: they change how some types are written.
+        self.ask("select set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true)")
         with self._told():
             found = queries(catalog.streams, connection, Bookmarks(None), settings)
         self._queries = {query.stream: query for query in found}
@@ -144,7 +146,7 @@ def _column(source: Source) -> Column:
         case "bpchar":
             sql = f"textin(bpcharout({name}))"  # with the blanks at its end
         case "numeric" if kind == "decimal":
-            sql = f"nullif(nullif(nullif({name}::numeric, 'NaN'), 'Infinity'), '-Infinity')"
+            sql = f"case when scale({name}) is not null then {name}::numeric end"  # NaN and infinity have none
         case "date":
             sql = f"case when {_DATES.format(name)} then {name}::date end"
         case "timestamp":
