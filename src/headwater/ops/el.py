@@ -30,7 +30,8 @@ def request(workspace: Workspace, extractor: str, loader: str, **fields: Any) ->
             f"`{extractor}` and `{loader}` are no extractor and loader",
             hint=f"headwater run {extractor} {loader}",
         )
-    state_id = fields.pop("state_id") or f"{clock.now():%Y-%m-%dT%H%M%S}--{extractor}--{loader}"
+    # Meltano's form has whole seconds: two runs in one of them would share a state.
+    state_id = fields.pop("state_id") or f"{clock.now():%Y-%m-%dT%H%M%S.%f}--{extractor}--{loader}"
     return runs.Request(blocks=(extractor, loader), name=state_id, state_id=state_id, **fields)
 
 
