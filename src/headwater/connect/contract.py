@@ -98,7 +98,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that
     can; what it then has read and not yet yielded should stay below `ahead_bytes`. `may_start_over` allows `read` to
     raise StartOverError. A server that shows no sign of life for `idle_seconds` while it is waited for ends the read
-    (`no-sign-of-life`).
+    (`no-sign-of-life`). `on_line` hears what a program behind the source writes for people to read.
     """
 
     catalog: Catalog
@@ -110,6 +110,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     may_start_over: bool = False
     idle_seconds: float = IDLE_SECONDS
     should_stop: Callable[[], bool] = lambda: False
+    on_line: Callable[[str], None] = lambda _text: None
 
 
 class StartOverError(Exception):

@@ -82,6 +82,10 @@ class Tables(Protocol):
         """The rows of a query. Raises HeadwaterError."""
         ...
 
+    def interrupt(self) -> None:
+        """End the query that runs, if one does: its `ask` raises. From any thread; may take a moment."""
+        ...
+
     def close(self) -> None: ...
 
 

@@ -12,6 +12,7 @@ from headwater.connect.rejects import QuarantineModule
 SOURCES = {
     "files": "headwater.connect.sources.files",
     "postgres": "headwater.connect.sources.postgres",
+    "python": "headwater.connect.sources.python",
 }
 
 DESTINATIONS = {

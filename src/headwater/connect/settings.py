@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +23,18 @@ def decode(
     name: str,
     root: Path,
     venv: str | None = None,
+    env: Mapping[str, str] | None = None,
+    secrets: Sequence[str] = (),
 ) -> Struct:
-    """The connector's `Settings`. `root` and `venv` fill the fields of those names where the connector has them.
+    """The connector's `Settings`. `root`, `venv`, `env` and `secrets` fill the fields of those names where it has them.
 
-    Keys that a connector does not have are left out when they belong to Singer's own habits (see `_COMMON`), and
-    refused otherwise. Raises InputError (`wrong-setting-type`, `unknown-setting`).
+    Keys that a connector does not have are left out when they belong to Singer's own habits (see `_COMMON`), gathered
+    in its field `given` when it has that one, and refused otherwise. Raises InputError (`wrong-setting-type`,
+    `unknown-setting`).
     """
     fields = {item.encode_name for item in msgspec.structs.fields(module.Settings)}
     unknown = [key for key in config if key not in fields | _COMMON | _STAGES]
-    if unknown:
+    if unknown and _GIVEN not in fields:
         guess = did_you_mean(unknown[0], fields)
         raise InputError(
             "unknown-setting",
@@ -39,7 +43,10 @@ def decode(
         )
     refuse_separator(config, name=name)
     given = {key: value for key, value in config.items() if key in fields}
-    given |= {key: value for key, value in {"root": str(root), "venv": venv}.items() if key in fields and value}
+    ours = {"root": str(root), "venv": venv, "env": dict(env or {}), "secrets": tuple(secrets)}
+    if _GIVEN in fields:
+        ours[_GIVEN] = {key: config[key] for key in config if key not in fields | _STAGES and config[key] is not None}
+    given |= {key: value for key, value in ours.items() if key in fields and value}
     try:
         return msgspec.convert(given, module.Settings)
     except msgspec.ValidationError as error:
@@ -49,6 +56,9 @@ def decode(
             hint=f"headwater config list {name} --all",
         ) from error
 
+
+# The field of a connector whose settings only its user's own code knows.
+_GIVEN = "given"
 
 # Settings that projects give to every tap or target of the Singer SDK; they change nothing here.
 _COMMON = frozenset({"add_record_metadata", "validate_records", "batch_size_rows", "max_parallelism", "batch_config"})

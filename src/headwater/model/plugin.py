@@ -131,8 +131,14 @@ class Plugin(Struct, frozen=True, kw_only=True):
 
     @property
     def is_custom(self) -> bool:
-        """The definition stands in the project file; there is no lock file."""
-        return self.namespace is not UNSET
+        """The definition stands in the project; there is no lock file."""
+        return self.namespace is not UNSET or self.source is not None
+
+    @property
+    def source(self) -> str | None:
+        """The project's file in which an extractor's own code stands, as `source:` names it."""
+        named = self.extras.get("source") if self.kind is PluginKind.EXTRACTOR else None
+        return named if isinstance(named, str) else None
 
 
 class Resolved(Struct, frozen=True, kw_only=True):

@@ -23,7 +23,8 @@ from headwater.ops.definitions import NATIVE
 
 
 def sources() -> list[str]:
-    return sorted(registry.SOURCES)
+    """Those that need no code of the user's."""
+    return sorted(item.native for item in NATIVE if item.native in registry.SOURCES)
 
 
 def destinations() -> list[str]:

@@ -47,6 +47,11 @@ def lookup(root: Path) -> DefinitionOf:
     """Definitions for a project: its lock files outrank what this program knows."""
 
     def definition_of(kind: PluginKind, name: str, variant: str | None) -> Definition | None:
+        if kind is PluginKind.EXTRACTOR and name.endswith(".py"):
+            # Parsing Python is for projects that have a source of their own.
+            from headwater.connect.sources import python_definition  # noqa: PLC0415 - see above
+
+            return python_definition.definition(root, name)
         return lock_files.read(root, kind, name, variant) or known(kind, name, variant)
 
     return definition_of

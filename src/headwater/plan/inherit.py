@@ -1,8 +1,9 @@
 """From a project's entry to a whole plugin: its parents and its definition put under it.
 
-An entry is one of three. *Shadowing*: only a name; the definition of that name stands under it. *Custom*: it has a
-`namespace` and no `inherit_from`; it is its own definition. *Inheriting*: `inherit_from` names the plugin of the
-project under it or, when `variant` is set or the project has no such plugin, a definition.
+An entry is one of four. *Shadowing*: only a name; the definition of that name stands under it. *Custom*: it has a
+`namespace` and no `inherit_from`; it is its own definition. *Own source*: its `source` names a file of the
+project. *Inheriting*: `inherit_from` names the plugin of the project under it or, when `variant` is set or the project
+has no such plugin, a definition.
 """
 
 from __future__ import annotations
@@ -90,6 +91,8 @@ def _inherits(plugin: Plugin) -> bool:
 
 def _base(project: Project, plugin: Plugin, definition_of: DefinitionOf) -> Definition:
     """The definition under the last entry of a chain."""
+    if plugin.source is not None and not _inherits(plugin):
+        return _of_file(plugin, plugin.source, definition_of)
     wanted = (plugin.inherit_from if _inherits(plugin) else None) or plugin.name
     if plugin.is_custom and wanted == plugin.name:
         return _own(plugin)
@@ -111,6 +114,19 @@ def _base(project: Project, plugin: Plugin, definition_of: DefinitionOf) -> Defi
         why="it has no lock file, is not in the plugin index, and sets no `namespace`, `pip_url` or `executable`",
         hint=f"headwater add {plugin.name}",
     )
+
+
+def _of_file(plugin: Plugin, source: str, definition_of: DefinitionOf) -> Definition:
+    """The definition of an extractor whose code stands in a file of the project."""
+    found = definition_of(plugin.kind, source, None)
+    if found is None:
+        raise InputError(
+            "file-not-found",
+            f"there is no file `{source}`, in which the code of `{plugin.name}` is to stand",
+            where=_where(plugin, "source"),
+            hint=f"headwater tap new python {plugin.name}, or correct `source`",
+        )
+    return msgspec.structs.replace(found, name=plugin.name, namespace=plugin.name.replace("-", "_"))
 
 
 def _unknown_parent(project: Project, plugin: Plugin, wanted: str) -> InputError:

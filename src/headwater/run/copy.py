@@ -43,6 +43,7 @@ from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.feed import Feeder
 from headwater.run.keeping import Keeping
 from headwater.run.legs import Leg, Links, Passage
+from headwater.run.lines import Lines
 from headwater.run.load import Load, added
 from headwater.run.pipe import supervise
 from headwater.run.runner import Run
@@ -170,7 +171,7 @@ class _Source:
         last = self._links.last
         is_over = Event()
         if last is None:
-            request = _request(step, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
+            request = _request(step, run, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
             request = msgspec.structs.replace(request, may_start_over=may_start_over)
             messages = native.read(step.extractor, root=Path(run.plan.root), request=request)
         else:
@@ -274,7 +275,7 @@ def _linked(
             ) -> Iterator[Message]:
                 if upstream is None:
                     request = _request(
-                        step, folder, catalog, state, lambda: run.cancel.is_set() or chain.is_first_dead()
+                        step, run, folder, catalog, state, lambda: run.cancel.is_set() or chain.is_first_dead()
                     )
                     found = native.read(step.extractor, root=Path(run.plan.root), request=request)
                 else:
@@ -338,7 +339,7 @@ def _batch_roots(step: ExtractLoad, root: Path) -> list[Path]:
 
 
 def _request(
-    step: ExtractLoad, folder: Path, catalog: Json | None, state: str | None, should_stop: Callable[[], bool]
+    step: ExtractLoad, run: Run, folder: Path, catalog: Json | None, state: str | None, should_stop: Callable[[], bool]
 ) -> ReadRequest:
     return ReadRequest(
         catalog=native.decoded_catalog(catalog or {"streams": []}),
@@ -348,6 +349,7 @@ def _request(
         ahead_bytes=_ahead_bytes(step),
         should_stop=should_stop,
         idle_seconds=step.idle_timeout_seconds,
+        on_line=Lines(step.name, step.extractor, run.emit),
     )
 
 

@@ -13,7 +13,7 @@ import msgspec
 from headwater import __version__
 from headwater.base.errors import InputError
 from headwater.connect import registry
-from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session
+from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session, SourceModule
 from headwater.connect.digest import Tables
 from headwater.connect.rejects import Quarantine
 from headwater.connect.settings import decode
@@ -36,7 +36,7 @@ def offered_catalog(
     """What the source offers, as plain JSON. A kept catalog is used again while the source's signature is the same,
     unless `refresh`. `on_change` hears what is new since the source was last looked at with the same settings."""
     module = registry.source(_known(block, registry.SOURCES))
-    settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
+    settings = _settings(module, block, root)
     signature = module.signature(settings)
     source = _source_key(block)
     kept = catalogs.read(block.name)
@@ -77,8 +77,7 @@ def decoded_catalog(catalog: Json) -> Catalog:
 
 def read(block: Block, *, root: Path, request: ReadRequest) -> Iterator[Message]:
     module = registry.source(_known(block, registry.SOURCES))
-    settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
-    return module.read(settings, request)
+    return module.read(_settings(module, block, root), request)
 
 
 def open_session(block: Block, *, root: Path, request: OpenRequest) -> Session:
@@ -108,6 +107,12 @@ def loaded_tables(
     settings = decode(registry.destination(name), block.config, name=block.name, root=root, venv=block.venv)
     return registry.destination_digests(name).open(
         settings, source=source, pipeline=pipeline, folder=folder, on_wait=on_wait
+    )
+
+
+def _settings(source: SourceModule, block: Block, root: Path) -> msgspec.Struct:
+    return decode(
+        source, block.config, name=block.name, root=root, venv=block.venv, env=block.env, secrets=block.secrets
     )
 
 

@@ -48,6 +48,7 @@ EXTRA_KEYS: dict[PluginKind, tuple[str, ...]] = {
         "catalog",
         "state",
         "load_schema",
+        "source",
         "select",
         "metadata",
         "schema",

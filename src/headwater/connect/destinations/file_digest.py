@@ -99,6 +99,9 @@ class FileTables:
             ) from error
         return found
 
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
     def close(self) -> None:
         self._connection.close()
         self._held.close()

@@ -94,6 +94,9 @@ class FileRows:
             ) from error
         return found
 
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
     def close(self) -> None:
         self._connection.close()
 

@@ -100,6 +100,9 @@ class DuckDBTables:
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         return self._rows(query)
 
+    def interrupt(self) -> None:
+        self._connection.interrupt()
+
     def close(self) -> None:
         self._held.close()
 

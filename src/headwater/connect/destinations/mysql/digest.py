@@ -43,6 +43,7 @@ WORDS = Words(
     part="({0}) div {1}",
 )
 _ERRORS = (pymysql.err.Error, OSError)
+_INTERRUPT_SECONDS = 15.0
 
 
 def open(  # noqa: A001 - the contract's word
@@ -66,6 +67,7 @@ class MySQLTables:
     def __init__(self, connection: Connection, settings: Settings, pipeline: str | None) -> None:
         self._connection, self._settings, self._pipeline = connection, settings, pipeline
         with self._told():
+            ((self._number,),) = connection.rows("select connection_id()")
             connection.run("set session transaction isolation level repeatable read")
             connection.run("start transaction with consistent snapshot, read only")
 
@@ -110,6 +112,13 @@ class MySQLTables:
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         with self._told():
             return self._connection.rows(query)
+
+    def interrupt(self) -> None:
+        with contextlib.suppress(*_ERRORS):  # it has ended by itself
+            schema = self._connection.schema
+            other = Connection(self._settings, schema, application="headwater verify", idle_seconds=_INTERRUPT_SECONDS)
+            with contextlib.closing(other):
+                other.run(f"kill query {self._number}")
 
     def close(self) -> None:
         self._connection.close()

@@ -94,6 +94,10 @@ class PostgresSource:
             cursor = execute(self._connection, query)
             return cursor.fetchall() if cursor.description else []
 
+    def interrupt(self) -> None:
+        with contextlib.suppress(psycopg.Error):  # it has ended by itself
+            self._connection.cancel()
+
     def close(self) -> None:
         self._connection.close()
 

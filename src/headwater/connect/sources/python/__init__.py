@@ -1,0 +1,241 @@
+"""A source of the user's own: a Python file whose functions are streams.
+
+The code runs in a process of its own, so that it can be stopped, may have packages of its own and takes nothing down
+with it. Rows come as Arrow. A stream with a cursor or a parameter `bookmark` goes on where the last run ended; every
+other one is read whole, and replaces what was loaded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from msgspec import Struct, field
+
+from headwater.base.errors import InputError
+from headwater.base.text import did_you_mean, listed
+from headwater.connect.contract import Checkpoint, Message, ReadRequest
+from headwater.connect.singer.schema import json_schema
+from headwater.connect.sources.python import process
+from headwater.connect.sources.python.columns import Columns
+from headwater.connect.sources.python.stream import Reading, StreamState
+from headwater.connect.stages.select import Taken, table_keys, taken
+from headwater.model.catalog import Catalog, CatalogStream, Metadata
+from headwater.sources.rows import MISSING
+
+__all__ = ["Settings", "discover", "read", "signature"]
+
+# So many items of a stream without a declared schema are looked at to find its columns.
+_SAMPLE = 1000
+_SAMPLE_BYTES = 1 << 20
+_SAMPLE_SECONDS = 600.0  # so long it may do nothing
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """`source` is the file. `given` holds the settings that the file's functions take; `env` and `secrets` are those of
+    the plugin."""
+
+    source: str
+    root: str = "."
+    venv: str | None = None
+    given: dict[str, Any] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    secrets: tuple[str, ...] = ()
+
+    @property
+    def file(self) -> Path:
+        return Path(self.root) / self.source
+
+
+class State(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+    streams: dict[str, StreamState] = field(default_factory=dict)
+
+
+class _Found(Struct):
+    """A stream of the file: what it says of itself, and the columns that were declared or seen."""
+
+    about: dict[str, Any]
+    columns: Columns
+
+
+def discover(settings: Settings) -> Catalog:
+    """The streams in the file's order. A stream without a declared schema is asked for its first 1,000 rows: a read may
+    find more columns, and wider ones."""
+    return Catalog(streams=[_catalog_stream(name, found) for name, found in _described(settings).items()])
+
+
+def signature(settings: Settings) -> str:
+    """The settings, and the content of the file and of those beside it."""
+    files = sorted(settings.file.parent.glob("*.py"))
+    digests = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
+    given = (settings.source, settings.venv, settings.given, digests)
+    return hashlib.sha256(msgspec.json.encode(given)).hexdigest()
+
+
+def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
+    """The selected streams, one after the other; those that are replaced come last, and only the last checkpoint covers
+    them. Raises what `process.frames` does, and InputError (`unreadable-state`, `unknown-stream`, `unknown-column`)."""
+    state = _decoded(request.state)
+    entries = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
+    readings = [_reading(entry, part, state) for entry, part in entries]
+    readings.sort(key=lambda one: one.is_full)
+    after = msgspec.json.decode(msgspec.json.encode(state), type=State)
+    if not readings:
+        return
+    asked = {
+        "do": "read",
+        "streams": [{"name": one.name, "bookmark": one.state.bookmark} for one in readings],
+        "batch_bytes": request.batch_bytes,
+    }
+    try:
+        yield from _all(settings, asked, readings, after, request)
+    except process.StoppedError:
+        return
+    yield Checkpoint(state=msgspec.json.encode(after))
+
+
+def _all(
+    settings: Settings, asked: dict[str, Any], readings: Sequence[Reading], after: State, request: ReadRequest
+) -> Iterator[Message]:
+    by_name = {one.name: one for one in readings}
+    began_full = False
+    with closing(_frames(settings, asked, request)) as frames:
+        for frame in frames:
+            one = by_name[frame.about["stream"]]
+            if frame.what == "rows":
+                yield from one.rows(frame.batch())
+            elif frame.what == "bookmark":
+                one.mark(frame.about["value"])
+            elif frame.what == "end":
+                yield from one.end()
+            if frame.what == "begin":
+                began_full = began_full or one.is_full
+                yield from one.begin()
+            elif (noted := one.noted()) is not None:
+                after.streams[one.name] = noted
+                if not began_full:
+                    yield Checkpoint(state=msgspec.json.encode(after))
+            if request.should_stop():
+                raise process.StoppedError
+
+
+def _frames(settings: Settings, asked: dict[str, Any], request: ReadRequest) -> Generator[process.Frame, None, None]:
+    if not settings.file.is_file():
+        raise InputError(
+            "file-not-found",
+            f"there is no file `{settings.source}`",
+            hint="correct `source` in the project file",
+        )
+    whole = {**asked, "file": str(settings.file.absolute()), "config": settings.given}
+    return process.frames(
+        whole,
+        source=settings.source,
+        root=settings.root,
+        venv=settings.venv,
+        env=settings.env,
+        secrets=settings.secrets,
+        idle_seconds=request.idle_seconds,
+        should_stop=request.should_stop,
+        on_line=request.on_line,
+    )
+
+
+def _described(settings: Settings) -> dict[str, _Found]:
+    found: dict[str, _Found] = {}
+    asked = {"do": "describe", "sample": _SAMPLE, "batch_bytes": _SAMPLE_BYTES}
+    silent = ReadRequest(catalog=Catalog(), state=None, folder=settings.file.parent, idle_seconds=_SAMPLE_SECONDS)
+    with closing(_frames(settings, asked, silent)) as frames:
+        for frame in frames:
+            name = frame.about["stream"]
+            if frame.what == "stream":
+                found[name] = _Found(frame.about, Columns(name, {}))
+                if frame.about["declared"]:
+                    found[name].columns.declare(frame.schema())
+            elif frame.what == "rows":
+                batch = frame.batch()
+                found[name].columns.take(batch.drop_columns([MISSING]) if MISSING in batch.schema.names else batch)
+    return found
+
+
+def _catalog_stream(name: str, found: _Found) -> CatalogStream:
+    about, schema = found.about, found.columns.schema
+    keys, cursor = about["keys"], about["cursor"]
+    for column in (*keys, *([cursor] if cursor else ())):
+        if len(schema) and column not in schema.names:
+            near = did_you_mean(column, schema.names)
+            raise InputError(
+                "unknown-column",
+                f"the {'cursor' if column == cursor else 'key'} `{column}` is not a column of stream `{name}`",
+                hint=f"did you mean `{near}`?" if near else f"the columns are {listed(schema.names)}",
+            )
+    is_incremental = bool(cursor or about["takes_bookmark"])
+    top: dict[str, Any] = {
+        "inclusion": "available",
+        "table-key-properties": keys,
+        "forced-replication-method": "INCREMENTAL" if is_incremental else "FULL_TABLE",
+        _ORDERED: about["ordered"],
+        _TAKES_BOOKMARK: about["takes_bookmark"],
+    }
+    if cursor:
+        top["valid-replication-keys"] = [cursor]
+    automatic = {*keys, cursor}
+    return CatalogStream(
+        tap_stream_id=name,
+        stream=name,
+        schema=json_schema(schema),
+        metadata=[
+            Metadata(breadcrumb=[], metadata=top),
+            *(
+                Metadata(
+                    breadcrumb=["properties", column],
+                    metadata={"inclusion": "automatic" if column in automatic else "available"},
+                )
+                for column in schema.names
+            ),
+        ],
+        key_properties=keys,
+        replication_method=top["forced-replication-method"],
+        replication_key=cursor,
+    )
+
+
+# Marks of a stream in the catalog that only this source knows.
+_ORDERED = "is-ordered"
+_TAKES_BOOKMARK = "takes-bookmark"
+
+
+def _reading(entry: CatalogStream, part: Taken, state: State) -> Reading:
+    top: dict[str, Any] = next((mark.metadata for mark in entry.metadata if not mark.breadcrumb), {})
+    method = top.get("replication-method") or top.get("forced-replication-method") or entry.replication_method
+    before = state.streams.get(entry.name, StreamState())
+    is_full = method == "FULL_TABLE"
+    if is_full:
+        before = StreamState(columns=before.columns)
+    return Reading(
+        entry.name,
+        keys=tuple(table_keys(entry) or ()),
+        cursor=None if is_full else next(iter(top.get("valid-replication-keys", ())), None),
+        is_full=is_full,
+        is_ordered=bool(top.get(_ORDERED)),
+        filters=not top.get(_TAKES_BOOKMARK, True),
+        takes=part.takes,
+        state=before,
+    )
+
+
+def _decoded(raw: bytes | None) -> State:
+    if raw is None or not raw.strip():
+        return State()
+    try:
+        return msgspec.json.decode(raw, type=State)
+    except msgspec.DecodeError as error:
+        raise InputError(
+            "unreadable-state",
+            "the state is not one of a Python source",
+            why=str(error),
+            hint="headwater state list",
+        ) from error
