@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import signal
+import time
 
 import duckdb
 import pytest
@@ -210,3 +212,18 @@ def test_files_as_a_source(shop):
     shop.ok("verify", "tap-files", "target-duckdb")
     shop.write("data/people.csv", "id,name,born,paid\n1,Ada,1815-12-10,1.50\n2,,1912-06-23,0.2\n")
     assert "id=2  differing  paid" in shop("verify", "tap-files", "target-duckdb").out
+
+
+def test_a_comparison_that_is_interrupted_ends_at_once(shop, postgres):
+    shop.ok("run", "tap-postgres", "target-duckdb")
+    postgres.sql("alter table checked.lines rename to slow", "checked")
+    postgres.sql("create view checked.lines as select s.*, pg_sleep(600) is null as z from checked.slow s", "checked")
+    process = shop.start("verify", "tap-postgres", "target-duckdb", "--stream", "checked-lines")
+    asleep = "select 1 from pg_stat_activity where application_name = 'headwater verify' and wait_event = 'PgSleep'"
+    for _ in range(200):
+        if postgres.sql(asleep):
+            break
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(20) == 143
+    assert postgres.sql(asleep) == []

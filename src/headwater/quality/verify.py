@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from msgspec import Struct
@@ -22,6 +23,7 @@ from headwater.model.plan import ExtractLoad
 from headwater.quality.compare import Compared, Key, NoPositionError, compare
 from headwater.quality.pairing import Pairing, paired
 from headwater.run import copy, legs, native
+from headwater.run.cancel import Cancel
 from headwater.run.discover import selected_catalog
 from headwater.run.keeping import Keeping
 from headwater.run.runner import Executor, Run
@@ -111,7 +113,7 @@ def _verify(
         source = native.source_tables(
             step.extractor, root=root, catalog=catalog, state=loaded.checkpoint(), folder=folder / "extractor"
         )
-        with closing(source):
+        with closing(source), _interrupted(run.cancel, source, loaded):
             for entry in catalog.streams:
                 run.cancel.check()
                 verdict = _stream(entry.name, entry.tap_stream_id, source, loaded, wanted, run)
@@ -128,6 +130,25 @@ def _verify(
             f"headwater run --full-refresh {step.extractor.name} {step.loader.name}",
         )
     return ()
+
+
+@contextmanager
+def _interrupted(cancel: Cancel, *ends: Tables) -> Iterator[None]:
+    """Queries end when the run is to end, and its reason is what is raised then."""
+
+    def end() -> None:
+        for tables in ends:
+            tables.interrupt()
+
+    def begin() -> None:
+        Thread(target=end, name="interrupt", daemon=True).start()
+
+    with cancel.watched(begin, begin):
+        try:
+            yield
+        except Exception:
+            cancel.check()
+            raise
 
 
 def _catalog(step: ExtractLoad, run: Run, keeping: Keeping) -> Catalog:

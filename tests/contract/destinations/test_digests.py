@@ -10,12 +10,14 @@ import math
 import os
 import random
 import struct
+import threading
 from decimal import Decimal
 
+import duckdb
 import pyarrow as pa
 import pytest
 
-from headwater.base.errors import InputError
+from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import registry
 from headwater.connect.contract import JSON_FIELD, Rows, Schema
 from headwater.connect.digest import SqlSide
@@ -122,3 +124,27 @@ def test_rows_of_every_type_are_equal_where_they_were_loaded(place, tmp_path):
         assert (found.source_rows, found.destination_rows, found.questions) == (ROWS, ROWS, 2)
         left_out = {"postgres": {"doc"}, "jsonl": {"doc", "small", "large", "count"}}.get(place.kind, set())
         assert set(rows.schema.names) - set(pairing.columns) == left_out
+
+
+ENDLESS = {
+    "postgres": "select pg_sleep(600)",
+    "mysql": "select sum(a.seq * b.seq) from seq_1_to_10000000 a, seq_1_to_10000000 b",
+}
+
+
+def test_a_question_is_interrupted(place, tmp_path, send):
+    session = place.open()
+    send(session, [{"id": 1, "name": "Ada"}])
+    session.commit(b"{}", final=True)
+    session.close()
+    if str(getattr(place.settings(), "destination_path", "")).startswith("s3://"):
+        return
+    there = opened(place, tmp_path)
+    timer = threading.Timer(1.0, there.interrupt)
+    timer.start()
+    with pytest.raises((HeadwaterError, duckdb.Error)):
+        there.ask(
+            ENDLESS.get(place.kind, "select sum(hash(a.i + b.i)) from range(10000000) a(i), range(10000000) b(i)")
+        )
+    timer.join()
+    there.close()
