@@ -98,7 +98,6 @@ def test_a_failing_run_does_not_either(careless):
         ("config", "print", "tap-numbers"),
         ("config", "print", "tap-numbers", "--format", "env"),
         ("run", "--dry-run", "tap-numbers", "target-duckdb"),
-        ("invoke", "--dump", "config", "tap-numbers"),
         ("doctor", "--json"),
         ("plugin", "list", "--json"),
     ],
