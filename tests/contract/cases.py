@@ -128,7 +128,7 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
         "the parent is killed",
         (
             "unit/base/test_process.py::test_children_and_their_children_die_with_a_killed_parent",
-            "e2e/test_interruptions.py::test_a_run_that_was_killed_shows_as_failed_and_leaves_no_private_files",
+            "e2e/test_interruptions.py::test_after_a_kill_between_two_programs_the_next_run_goes_on_and_nothing_private_stays",
         ),
     ),
     181: (
