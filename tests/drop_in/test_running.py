@@ -37,6 +37,69 @@ ASPECTS["catalogs"] = _catalogs
 ASPECTS["states"] = _states
 ASPECTS["starts"] = _starts
 
+LEVELS = """\
+default_environment: dev
+project_id: 6f2d0a6e-6b1b-4a3a-9a3c-0d6a34f6a002
+env:
+  EXTRA_A: project
+  EXTRA_B: project
+  EXTRA_C: project
+  EXTRA_D: project
+environments:
+- name: dev
+  env:
+    EXTRA_C: environment
+    EXTRA_D: environment
+    EXTRA_E: environment of $EXTRA_SHELL
+  config:
+    plugins:
+      extractors:
+      - name: tap-notes
+        env:
+          EXTRA_D: here
+          EXTRA_F: here
+        config:
+          url: https://$EXTRA_C.example
+plugins:
+  extractors:
+  - name: tap-notes
+    namespace: notes_source
+    executable: ./bin/tap
+    capabilities: [catalog, discover, state]
+    settings:
+    - name: url
+      env: NOTES_URL
+    - name: token
+      sensitive: true
+    - name: depth
+      kind: integer
+      value: 3
+    - name: opened.at
+    - name: tags
+      kind: array
+    env:
+      EXTRA_D: plugin
+      EXTRA_G: plugin $EXTRA_C
+    config:
+      opened.at: $EXTRA_SHELL+$EXTRA_DOTENV+$EXTRA_A
+      tags: [a, b]
+  loaders:
+  - name: target-lines
+    namespace: target_lines
+    executable: ./bin/target
+    settings:
+    - name: folder
+      value: output
+    config:
+      folder: out-$MELTANO_EXTRACT_DEPTH-$MELTANO_EXTRACTOR_NAMESPACE
+  utilities:
+  - name: say
+    namespace: say
+    executable: ./bin/tool
+    settings:
+    - name: word
+      value: hello
+"""
 LATER = {"TAP_NOTES_FAIL_AFTER": "notes"}
 CODE = "what is written wrong ends with 2, what fails with 1"
 
@@ -315,6 +378,43 @@ STARTS = [
         "those of an environment too",
         f"--environment prod run {PAIR} say:stage",
         compare=("exit", "environment"),
+    ),
+    run(
+        "run-environment-mapper",
+        "a mapper between them, with the settings of its mapping",
+        "run tap-notes shout target-lines",
+        compare=("exit", "environment"),
+    ),
+    run(
+        "run-environment-heir",
+        "a plugin that inherits",
+        "run tap-more target-lines",
+        compare=("exit", "environment"),
+    ),
+    run(
+        "run-environment-levels",
+        "`env` of the project, of the environment, of a plugin and of a plugin in the environment, and `.env`",
+        f"run {PAIR} say",
+        compare=("exit", "environment", "config"),
+        files={"meltano.yml": LEVELS, ".env": "EXTRA_DOTENV=dotenv\nEXTRA_A=dotenv\nTAP_NOTES_DEPTH=4\n"},
+        env={"EXTRA_B": "shell", "EXTRA_SHELL": "shell"},
+    ),
+    run(
+        "run-environment-nested",
+        "variables in `env` that name others",
+        f"run {PAIR}",
+        compare=("exit", "environment"),
+        files={"meltano.yml": LEVELS.replace("EXTRA_B: project", "EXTRA_B: $EXTRA_SHELL")},
+        env={"EXTRA_SHELL": "shell"},
+        differs={"environment": "Meltano leaves those in the project's `env` as they are written"},
+        better=True,
+    ),
+    run(
+        "el-environment",
+        "what `el` gives them",
+        f"el {PAIR} --state-id mine",
+        compare=("exit", "environment"),
+        command="el",
     ),
     run(
         "run-environment-secret",

@@ -162,12 +162,16 @@ def _check(facts: Facts, plugin: Ready) -> None:
 def extract_load(facts: Facts, group: blocks.Pipeline, options: Options) -> ExtractLoad:
     source = ready(facts, group.extractor.plugin, flags=options.of_extractor)
     _check(facts, source)
-    given = (child_env.Upstream(source.resolved, source.values),)
+    given = [child_env.Upstream(source.resolved, source.values)]
+    mappers: list[Block] = []
+    for word in group.mappers:
+        mapper, told = _mapper(facts, word, given)
+        mappers.append(mapper)
+        given.append(told)
     target = ready(facts, group.loader.plugin, given)
     _check(facts, target)
-    mappers = tuple(_mapper(facts, word, given) for word in group.mappers)
     extractor, loader = block(facts, source), block(facts, target, upstream=given)
-    return _pipeline(facts, group, source, extractor, loader, mappers, options)
+    return _pipeline(facts, group, source, extractor, loader, tuple(mappers), options)
 
 
 def _pipeline(
@@ -345,15 +349,20 @@ def _own_variables(facts: Facts) -> dict[str, str]:
     }
 
 
-def _mapper(facts: Facts, word: blocks.Word, upstream: Sequence[child_env.Upstream]) -> Block:
-    """A mapper with one of its mappings: the mapping's config over the mapper's own."""
+def _mapper(
+    facts: Facts, word: blocks.Word, upstream: Sequence[child_env.Upstream]
+) -> tuple[Block, child_env.Upstream]:
+    """A mapper with one of its mappings: the mapping's config over the mapper's own, in its variables too."""
     plugin = ready(facts, word.plugin, upstream)
     mappings = word.plugin.extras.get("mappings") or ()
     mapping = next(item for item in mappings if item.get("name") == word.mapping)
     own = expand(mapping.get("config") or {}, plugin.levels.merged)
-    made = block(facts, plugin, upstream=upstream)
     where = Where(word.plugin.file, word.plugin.lines.get("mappings", word.plugin.line))
-    return replace(made, config={**made.config, **own}, where=where)
+    told = {"_mapping": True, "_mapping_name": word.mapping, **own}
+    values = {**plugin.values, **settings.written(plugin.resolved, told, str(where))}
+    made = block(facts, replace(plugin, values=values), upstream=upstream)
+    made = replace(made, config={**made.config, **own}, where=where)
+    return made, child_env.Upstream(plugin.resolved, values)
 
 
 def alone(facts: Facts, group: blocks.Alone, options: Options, upstream: Sequence[child_env.Upstream] = ()) -> Step:

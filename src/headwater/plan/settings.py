@@ -27,7 +27,7 @@ from headwater.plan.extras import extras
 from headwater.plan.layers import Found, Given, Layers, find, merge, path_of, stack
 from headwater.plan.nested import nest, put, split
 
-__all__ = ["Layers", "Unknown", "check_required", "config", "missing_required", "resolve", "unknown_keys"]
+__all__ = ["Layers", "Unknown", "check_required", "config", "missing_required", "resolve", "unknown_keys", "written"]
 
 
 class Unknown(NamedTuple):
@@ -66,6 +66,23 @@ def resolve(resolved: Resolved, layers: Layers) -> dict[str, Value]:
     for setting in everything:
         if setting.name.startswith("_"):
             values[setting.name] = _value(resolved, layers, setting, find(stacked, setting, paths), env)
+    return values
+
+
+def written(resolved: Resolved, given: Mapping[str, Any], source: str) -> dict[str, Value]:
+    """Settings by name with the values that stand at `source`, taken as they are."""
+    known = {setting.name: setting for setting in (*resolved.definition.settings, *extras(resolved))}
+    values: dict[str, Value] = {}
+    for name, value in given.items():
+        setting = known.get(name) or Setting(name=name, kind=variables.inferred_kind(value))
+        values[name] = Value(
+            name=name,
+            value=value,
+            origin=Origin.PROJECT,
+            source=source,
+            setting=setting,
+            secret=sensitive.is_secret(setting, value),
+        )
     return values
 
 

@@ -139,6 +139,16 @@ def test_a_mapping_is_the_mappers_config_with_its_own_over_it():
     mapper = plugin("masker", config={"a": 1, "c": 3}, extras={"mappings": mappings})
     step = only(facts(TAP, mapper, plugin("target-y"), WHAT="this"), "tap-x", "hide", "target-y")
     assert step.mappers[0].config == {"a": "this", "b": 2, "c": 3}
+    told = {"MASKER_A": "this", "MASKER_B": "2", "MELTANO_MAP_A": "this", "MASKER__MAPPING_NAME": "hide"}
+    assert told.items() <= step.mappers[0].env.items()
+    assert told.items() <= step.loader.env.items()
+
+
+def test_a_secret_of_a_mapping_is_hidden_and_not_told_to_the_loader():
+    mapper = plugin("masker", extras={"mappings": [{"name": "hide", "config": {"password": "hush-hush"}}]})
+    step = only(facts(TAP, mapper, plugin("target-y")), "tap-x", "hide", "target-y")
+    assert "hush-hush" in step.mappers[0].secrets
+    assert "MASKER_PASSWORD" not in step.loader.env
 
 
 def test_a_loader_learns_the_extractors_settings_but_no_secret():
