@@ -320,7 +320,10 @@ def test_native_connectors_as_programs(hw):
 
 
 def test_doctor(hw):
-    assert hw.ok("doctor").code == 0
+    assert "the first record" not in hw.ok("doctor").out
+    out = hw.ok("doctor", "--singer").out
+    assert "ok    tap-numbers: the first record came from stream `numbers`\n" in out
+    assert "ok    target-lines: it starts with its settings" in out
     hw.write("headwater.yml", "plugins: [")
     done = hw("doctor")
     assert done.code == 1
