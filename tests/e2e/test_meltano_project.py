@@ -177,7 +177,7 @@ def test_settings_come_from_where_meltano_takes_them(meltano):
 def test_commands_of_plugins(meltano):
     assert json.loads(meltano.ok("invoke", "tap-numbers:hello").out)["streams"]
     assert meltano.ok("invoke", "clock:year").out == "2001\n"
-    assert meltano.ok("invoke", "--list-commands", "clock").out == "year\t-u -d $WHEN +%Y\tPrint the year\n"
+    assert meltano.ok("invoke", "--list-commands", "clock").out == "clock:year  Print the year\n"
 
 
 def test_an_edit_changes_its_lines_and_nothing_else(meltano):

@@ -362,6 +362,8 @@ def _mapper(
     values = {**plugin.values, **settings.written(plugin.resolved, told, str(where))}
     made = block(facts, replace(plugin, values=values), upstream=upstream)
     made = replace(made, config={**made.config, **own}, where=where)
+    if any(setting.is_secret for setting in plugin.resolved.definition.settings):
+        values.pop("_mappings", None)  # a mapping may hold what must not be handed on
     return made, child_env.Upstream(plugin.resolved, values)
 
 

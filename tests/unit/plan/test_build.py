@@ -144,11 +144,13 @@ def test_a_mapping_is_the_mappers_config_with_its_own_over_it():
     assert told.items() <= step.loader.env.items()
 
 
-def test_a_secret_of_a_mapping_is_hidden_and_not_told_to_the_loader():
-    mapper = plugin("masker", extras={"mappings": [{"name": "hide", "config": {"password": "hush-hush"}}]})
+@pytest.mark.parametrize("name", ["password", "salt"])
+def test_a_secret_of_a_mapping_is_hidden_and_not_told_to_the_loader(name):
+    mappings = [{"name": "hide", "config": {name: "hush-hush"}}]
+    mapper = plugin("masker", extras={"mappings": mappings}, settings=(Setting(name="salt", sensitive=True),))
     step = only(facts(TAP, mapper, plugin("target-y")), "tap-x", "hide", "target-y")
     assert "hush-hush" in step.mappers[0].secrets
-    assert "MASKER_PASSWORD" not in step.loader.env
+    assert "hush-hush" not in str(step.loader.env)
 
 
 def test_a_loader_learns_the_extractors_settings_but_no_secret():
