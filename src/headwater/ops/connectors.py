@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import msgspec
 
 from headwater.base.errors import InputError, Where
+from headwater.base.redact import Redactor
 from headwater.base.scratch import scratch
 from headwater.base.text import did_you_mean
 from headwater.connect import registry
@@ -19,12 +21,17 @@ from headwater.connect.singer.batch_write import configured
 from headwater.connect.singer.parse import ParseOptions
 from headwater.connect.stages import flattening, mapper
 from headwater.model.plugin import Definition, PluginKind
+from headwater.ops import planning
 from headwater.ops.definitions import NATIVE
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+from headwater.plan import settings as plan_settings
 
 
 def sources() -> list[str]:
     """Those that need no code of the user's."""
-    return sorted(item.native for item in NATIVE if item.native in registry.SOURCES)
+    found = (item.native for item in NATIVE if item.plugin_type is PluginKind.EXTRACTOR)
+    return sorted(name for name in found if name in registry.SOURCES)
 
 
 def destinations() -> list[str]:
@@ -67,6 +74,50 @@ def tap(
             folder=private,
             batch_files=configured(given, folder),
             stages=mapper.stages(given, owner=f"tap `{name}`"),
+        )
+
+
+def plugin_tap(
+    workspace: Workspace,
+    name: str,
+    *,
+    config: Path | None,
+    discover: bool,
+    catalog: Path | None,
+    state: Path | None,
+    out: BinaryIO,
+    on_line: Callable[[str], None],
+) -> None:
+    """As `tap`, for an extractor of the project that runs natively: with its settings, those of `config` before them.
+    `on_line` hears what its own code writes. Raises InputError (`not-native`)."""
+    plugin = planning.plugin(workspace, name, PluginKind.EXTRACTOR)
+    facts = planning.facts(workspace)
+    ready = build.ready(facts, plugin, flags=_read(config))
+    plan_settings.check_required(ready.resolved, ready.values)
+    block = build.block(facts, ready)
+    if block.native is None:
+        raise InputError(
+            "not-native",
+            f"`{name}` is a program of its own, and a Singer tap already",
+            where=block.where,
+            hint=f"headwater invoke {name}",
+        )
+    module = registry.source(block.native)
+    root = workspace.root
+    settings = decode(module, block.config, name=name, root=root, venv=block.venv, env=block.env, secrets=block.secrets)
+    redact = Redactor(block.secrets)
+    with scratch() as private:
+        faces.serve_tap(
+            module,
+            settings,
+            discover=discover,
+            catalog=_read(catalog) if catalog else None,
+            state=state.read_bytes() if state else None,
+            out=out,
+            folder=private,
+            batch_files=configured(block.config, root),
+            stages=mapper.stages(block.config, owner=f"tap `{name}`"),
+            on_line=lambda text: on_line(redact(text)),
         )
 
 

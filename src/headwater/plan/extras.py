@@ -24,7 +24,6 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
     PluginKind.EXTRACTOR: (
         Setting(name="_catalog", description="A catalog file to use instead of discovery."),
         Setting(name="_state", description="A state file to start from."),
-        Setting(name="_source", description="The file of the project in which the extractor's own code stands."),
         Setting(
             name="_load_schema",
             value="$MELTANO_EXTRACTOR_NAMESPACE",

@@ -1,4 +1,4 @@
-"""`headwater tap`: a native source as a Singer tap."""
+"""`headwater tap`: sources as Singer taps, new ones, and the suite that tests them."""
 
 from __future__ import annotations
 
@@ -7,12 +7,35 @@ from pathlib import Path
 
 import click
 
+from headwater.cli.lazy import LazyGroup
 from headwater.cli.settings import Settings
 
 FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+_HERE = "headwater.cli.commands"
 
 
-@click.command("tap")
+class _Tap(LazyGroup):
+    """`tap NAME` is `tap run NAME`: any first word that is no command of ours."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if args and args[0] not in self.table and args[0] not in ("-h", "--help"):
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+command = _Tap(
+    "tap",
+    table={
+        "run": (f"{_HERE}.tap:run", "Run a source as a Singer tap; `run` may be left out"),
+        "new": (f"{_HERE}.tap_new", "Write a source of your own"),
+        "test": (f"{_HERE}.tap_test", "Test an extractor against the contract"),
+    },
+    help="Run a source as a Singer tap (`headwater tap NAME …`), write one, test one.",
+    subcommand_metavar="NAME|COMMAND [ARGS]...",
+)
+
+
+@click.command("run")
 @click.argument("name", required=False)
 @click.option("--config", "-c", type=FILE, help="The settings, as JSON.")
 @click.option("--discover", "-d", is_flag=True, help="Print the catalog.")
@@ -23,7 +46,7 @@ FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--list", "list_", is_flag=True, help="List the native sources.")
 @click.option("--json", "as_json", is_flag=True, help="With --list: print JSON.")
 @click.pass_obj
-def command(
+def run(
     settings: Settings,
     name: str | None,
     config: Path | None,
@@ -35,9 +58,12 @@ def command(
     list_: bool,
     as_json: bool,
 ) -> None:
-    """Run the native source NAME as a Singer tap: messages on standard output, logs on standard error."""
+    """Run NAME as a Singer tap: messages on standard output, logs on standard error.
+
+    NAME is a native source, or an extractor of the project that runs natively; that one has its settings.
+    """
     from headwater.cli.output import print_json
-    from headwater.ops import connectors
+    from headwater.ops import connectors, workspace
 
     if list_:
         names = connectors.sources()
@@ -51,12 +77,25 @@ def command(
     if about:
         print_json(connectors.about(name, "extractor"))
         return
-    connectors.tap(
+    folder = settings.folder()
+    if name in connectors.sources() or workspace.root(folder, workspace.environment_variables()) is None:
+        connectors.tap(
+            name,
+            config=config,
+            discover=discover,
+            catalog=catalog or properties,
+            state=state,
+            folder=folder,
+            out=sys.stdout.buffer,
+        )
+        return
+    connectors.plugin_tap(
+        settings.workspace(),
         name,
         config=config,
         discover=discover,
         catalog=catalog or properties,
         state=state,
-        folder=settings.folder(),
         out=sys.stdout.buffer,
+        on_line=lambda text: click.echo(text, err=True),
     )

@@ -56,6 +56,7 @@ def serve_tap(
     batch_files: BatchFiles | None = None,
     stages: Sequence[Stage] = (),
     should_stop: Callable[[], bool] = lambda: False,
+    on_line: Callable[[str], None] = lambda _text: None,
 ) -> None:
     """Write the catalog (`discover`) or the messages of a sync to `out`.
 
@@ -81,6 +82,7 @@ def serve_tap(
             state=None if state is None or state.strip() in (b"", b"null", b"{}") else state,
             folder=folder,
             should_stop=asked,
+            on_line=on_line,
         )
         writer = Writer() if batch_files is None else BatchWriter(batch_files)
         for message in _versioned(_through(source.read(settings, request), stages), lambda: not stopped):
