@@ -30,6 +30,7 @@ from headwater.model import event as e
 
 # Without a format, `logging.Formatter` writes the bare text.
 _SPELLINGS = {**SPELLINGS, "plain_formatter": logging.Formatter}
+_CONSOLE = "console_log_formatter"
 _OURS = re.compile(r"meltano\.core\.logging\.(?:formatters\.)?(\w+)")
 _STREAM = re.compile(r"meltano\.core\.logging\.(?:utils\.)?SafeStreamHandler")
 _LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "disabled": 51}
@@ -133,15 +134,16 @@ class FileLog:
                 "plain lines are written in its stead",
                 partial(self._made.configure_formatter, self._made.convert(given)),
             )
-            return made or _SPELLINGS["console_log_formatter"]()
+            return made or _SPELLINGS[_CONSOLE]()
         options = {key: value for key, value in given.items() if key != "()"}
         if found[1] == "json_formatter":
             self._json.add(name)
         spelling = _SPELLINGS.get(found[1])
         if spelling is None:
             self._say(("formatters", name, "()"), f"`{found[1]}` is not known: plain lines are written in its stead")
-            return _SPELLINGS["console_log_formatter"]()
-        return spelling(**options)
+            return _SPELLINGS[_CONSOLE]()
+        instead = "plain lines are written in its stead"
+        return self._try(("formatters", name), instead, partial(spelling, **options)) or _SPELLINGS[_CONSOLE]()
 
     def _handler(self, name: str, given: dict[str, Any]) -> logging.Handler | None:
         wanted = dict(given)
@@ -164,9 +166,13 @@ class FileLog:
         return handler
 
     def _logger(self, given: Mapping[str, Any], place: tuple[str, ...]) -> _Logger:
-        names = given.get("handlers") or ()
+        wanted = given.get("handlers") or ()
+        names = [wanted] if isinstance(wanted, str) else [str(name) for name in wanted]
+        for name in names:
+            if name not in (self._document.data.get("handlers") or ()):
+                self._say((*place, "handlers"), f"there is no handler `{name}`")
         level = self._level(given["level"], (*place, "level")) if "level" in given else 0
-        return _Logger(level=level, handlers=tuple(map(str, names)), propagate=bool(given.get("propagate", True)))
+        return _Logger(level=level, handlers=tuple(names), propagate=bool(given.get("propagate", True)))
 
     def _level(self, given: Any, place: tuple[str, ...]) -> int:
         if isinstance(given, int):

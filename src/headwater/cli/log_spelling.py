@@ -39,10 +39,12 @@ def _written(fields: dict[str, Any]) -> str:
 
 
 def _json(*, preset: str | None = None, **_options: Any) -> Any:
-    """`preset: google-cloud-logging` gives the fields that are read there their names."""
+    """`preset: google-cloud-logging` names the fields as they are read there. Raises ValueError for another."""
+    if preset not in (None, "google-cloud-logging"):
+        raise ValueError(f"there is no preset `{preset}`")
 
     def spell(_line: words.Line, record: dict[str, Any]) -> str:
-        if preset == "google-cloud-logging":
+        if preset is not None:
             record = {**record, "severity": record["level"].upper(), "message": record["event"]}
             del record["level"], record["event"]
         return json_text(record)

@@ -94,7 +94,7 @@ def test_what_cannot_be_had_is_said_with_its_line_and_the_rest_stands(hw, logged
       odd: {class: nowhere.Handler}
       far: {class: logging.FileHandler, filename: no/such/folder/log}
       file: {class: logging.FileHandler, filename: log, formatter: bare, level: loud}
-    root: {level: INFO, handlers: [file, odd, far]}
+    root: {level: INFO, handlers: [file, odd, far, none]}
     """)
     far = hw.root / "no/such/folder/log"
     assert done.code == 0
@@ -102,8 +102,32 @@ def test_what_cannot_be_had_is_said_with_its_line_and_the_rest_stands(hw, logged
         "note: logging.yaml:10: `odd` can't be had (No module named 'nowhere'): it is left out",
         f"note: logging.yaml:11: `far` can't be had ([Errno 2] No such file or directory: '{far}'): it is left out",
         "note: logging.yaml:12: `loud` is no level: `info` counts",
+        "note: logging.yaml:13: there is no handler `none`",
     ]
     assert "hi there" in lines(hw, "log")
+
+
+def test_a_formatter_with_options_it_has_not_writes_plain_lines(hw):
+    hw.write(
+        "logging.yaml",
+        """\
+formatters:
+  a: {(): meltano.core.logging.json_formatter, preset: sky}
+  b: {(): meltano.core.logging.plain_formatter, shape: round}
+handlers: {file: {class: logging.FileHandler, filename: log, formatter: a}}
+root: {level: INFO, handlers: file}
+""",
+    )
+    first, second = hw.ok("run", "say:hi").err.splitlines()
+    assert first.startswith("note: logging.yaml:2: `a` can't be had (there is no preset `sky`): plain lines")
+    assert second.startswith("note: logging.yaml:3: `b` can't be had (")
+    assert any(line.endswith("[info     ] say          hi there") for line in lines(hw, "log"))
+
+
+def test_a_file_that_is_no_yaml_is_an_error_with_its_line(hw):
+    hw.write("logging.yaml", "version: 1\nroot: {level: ]\n")
+    done = hw("run", "say:hi")
+    assert (done.code, done.error.startswith("error: logging.yaml:2")) == (2, True), done.err
 
 
 def test_an_error_is_a_json_line_where_the_console_has_them(logged):
