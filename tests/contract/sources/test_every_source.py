@@ -16,7 +16,7 @@ import pytest
 
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources import files, postgres
+from headwater.connect.sources import files, postgres, python
 from headwater.connect.sources.files_settings import StreamSettings
 from headwater.connect.types import is_json
 from headwater.model.catalog import Catalog, Metadata
@@ -97,6 +97,26 @@ def _postgres(server: Any) -> Source:
     return Source(postgres, settings, stream="public-orders", empty="public-nothing", is_inclusive=True)
 
 
+_OWN_CODE = """
+from headwater.sources import stream
+
+@stream(keys="id", cursor="id", ordered=True)
+def orders(rows: int, bookmark: int = 0):
+    for n in range(bookmark, rows):
+        yield {"id": n, "name": f"name, {n}", "amount": n / 4}
+
+@stream(keys="id", cursor="id", ordered=True, schema={"id": int, "name": str, "amount": float})
+def nothing(bookmark: int = 0):
+    return []
+"""
+
+
+def _own(root: Path) -> Source:
+    (root / "own.py").write_text(_OWN_CODE)
+    settings = python.Settings(source="own.py", root=str(root), given={"rows": ROWS})
+    return Source(python, settings, is_inclusive=True)
+
+
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "csv": lambda root: _files(root, "csv", lambda path, rows: path.write_bytes(_csv(rows))),
     "tsv": lambda root: _files(root, "tsv", lambda path, rows: path.write_bytes(_csv(rows, "\t"))),
@@ -105,6 +125,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "parquet": lambda root: _files(root, "parquet", _parquet),
     "jsonl": lambda root: _files(root, "jsonl", _jsonl),
     "several files": _several,
+    "own code": _own,
 }
 
 

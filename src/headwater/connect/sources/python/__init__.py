@@ -175,6 +175,7 @@ def _catalog_stream(name: str, found: _Found) -> CatalogStream:
     is_incremental = bool(cursor or about["takes_bookmark"])
     top: dict[str, Any] = {
         "inclusion": "available",
+        "selected-by-default": True,
         "table-key-properties": keys,
         "forced-replication-method": "INCREMENTAL" if is_incremental else "FULL_TABLE",
         _ORDERED: about["ordered"],
