@@ -41,6 +41,19 @@ def _manifests(played: Played):
     return found
 
 
+FIELDS = ("event", "level", "block_type", "set_number", "success", "err", "status", "name", "string_id", "job_name")
+
+
+def _told(played: Played):
+    """Of log lines in JSON, on standard error or in `log.json`: what tools look for. Of a plugin what its sync says."""
+    file = played.folder / "log.json"
+    text = file.read_text() if file.exists() else "\n".join(step.err for step in played.steps)
+    lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+    shown = ("Block run completed", "Run completed", "Extractor failed", "the source is closed")
+    return [{key: line[key] for key in FIELDS if key in line} for line in lines if line["event"] in shown]
+
+
+ASPECTS["told"] = _told
 ASPECTS["runs"] = _runs
 ASPECTS["manifests"] = _manifests
 
@@ -417,6 +430,58 @@ RUNS = [
     case("logs dir", "logs-dir", "a folder", "logs dir"),
 ]
 
+LOGGING = """\
+version: 1
+formatters:
+  json: {(): meltano.core.logging.json_formatter}
+  plain: {(): meltano.core.logging.plain_formatter}
+handlers:
+  file: {class: logging.FileHandler, filename: log.json, formatter: json, level: INFO}
+root: {level: DEBUG, handlers: [file]}
+"""
+LOGS = [
+    case(
+        "run",
+        "run-log-json",
+        "`--log-format json`: the fields that tools read",
+        "--log-format json run tap-notes target-lines say:hi",
+        compare=("exit", "told"),
+    ),
+    case(
+        "run",
+        "run-log-json-failed",
+        "and of a run that fails",
+        "--log-format json run tap-notes target-lines say:hi",
+        compare=("exit", "told"),
+        env={"TAP_NOTES_FAIL": "3"},
+    ),
+    case(
+        "run",
+        "run-log-project",
+        "`cli.log_format` of the project, by `config set`",
+        "config set meltano cli.log_format json",
+        "run say:hi",
+        compare=("exit", "told", "project"),
+    ),
+    case(
+        "run",
+        "run-logging-yaml",
+        "`logging.yaml` with a file",
+        "run tap-notes target-lines",
+        compare=("exit", "told"),
+        files={"logging.yaml": LOGGING},
+        env={"TAP_NOTES_FAIL": "3"},
+    ),
+    case(
+        "run",
+        "run-log-config",
+        "`--log-config` with another",
+        "--log-config other.yaml run say:hi",
+        compare=("exit", "told"),
+        files={"other.yaml": LOGGING},
+    ),
+]
+
 COMPILE = [
     case(
         "compile",
@@ -468,7 +533,7 @@ def _first_words(played: Played):
 
 ASPECTS["first words"] = _first_words
 
-CASES = [*SCHEDULES, *JOB, *INVOKE, *RUNS, *COMPILE]
+CASES = [*SCHEDULES, *JOB, *INVOKE, *RUNS, *LOGS, *COMPILE]
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
