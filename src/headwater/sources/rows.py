@@ -241,7 +241,10 @@ def _plain(value: Any) -> Any:
 
 
 def _decimals(values: list[Any]) -> pa.Array:
-    return pa.array([None if value is None else Decimal(str(value)) for value in values])
+    array = pa.array([None if value is None else Decimal(str(value)) for value in values])
+    if not pa.types.is_decimal128(array.type):
+        raise OverflowError("a number has more than 38 digits")
+    return array
 
 
 def _instants(values: list[Any]) -> pa.Array:

@@ -125,7 +125,7 @@ class Columns:
             self._count_lost(name, values)
             return pc.cast(values, types.TIME, safe=False)
         if is_.is_date(kind):
-            return values.cast(types.DATE)
+            return pc.cast(values, types.DATE, safe=False)
         if is_.is_large_string(kind) or is_.is_string_view(kind):
             return values.cast(types.STRING)
         if is_.is_large_binary(kind) or is_.is_fixed_size_binary(kind) or is_.is_binary_view(kind):
