@@ -45,6 +45,7 @@ def _prepare(package: str, arrow: str) -> None:
 class _Outlet:
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
+        self.count = 0
 
     def send(self, what: str, payload: Any = b"", **about: Any) -> None:
         size = memoryview(payload).nbytes
@@ -52,6 +53,7 @@ class _Outlet:
         if size:
             self._file.write(payload)
         self._file.flush()
+        self.count += 1
 
 
 def main() -> int:
@@ -81,7 +83,9 @@ def _serve(request: dict[str, Any], out: _Outlet) -> None:
     offered = declared.streams(module)
     if request["do"] == "describe":
         for one in offered:
-            _describe(one, request, out)
+            _describe(one, out)
+        for one in (one for one in offered if one.schema is None):
+            _sample(one, request, out)
         return
     by_name = {one.name: one for one in offered}
     for wanted in request["streams"]:
@@ -102,7 +106,7 @@ def _loaded(file: str) -> ModuleType:
     return module
 
 
-def _describe(one: Any, request: dict[str, Any], out: _Outlet) -> None:
+def _describe(one: Any, out: _Outlet) -> None:
     about = {
         "stream": one.name,
         "keys": one.keys,
@@ -111,14 +115,31 @@ def _describe(one: Any, request: dict[str, Any], out: _Outlet) -> None:
         "takes_bookmark": one.takes_bookmark,
         "line": one.line,
     }
-    if one.schema is not None:
-        out.send("stream", one.schema.serialize(), declared=True, **about)
-        return
-    out.send("stream", declared=False, **about)
-    _deliver(one, {"bookmark": None}, request, out, most=request["sample"])
+    schema = b"" if one.schema is None else one.schema.serialize()
+    out.send("stream", schema, declared=one.schema is not None, **about)
 
 
-def _deliver(one: Any, wanted: dict[str, Any], request: dict[str, Any], out: _Outlet, most: int | None = None) -> None:
+def _sample(one: Any, request: dict[str, Any], out: _Outlet) -> None:
+    """The first rows, each piece at once: who asks may not wait for the next one. Where the code fails after some rows,
+    these do: a read will tell."""
+    sent = out.count
+    try:
+        _deliver(one, {"bookmark": None}, request, out, most=request["sample"], seconds=0.0)
+    except BrokenPipeError:
+        raise
+    except Exception:
+        if out.count == sent:
+            raise
+
+
+def _deliver(
+    one: Any,
+    wanted: dict[str, Any],
+    request: dict[str, Any],
+    out: _Outlet,
+    most: int | None = None,
+    seconds: float = 1.0,
+) -> None:
     """Everything that the stream's function yields, or the first `most` items."""
     from headwater.sources import Bookmark, declared, rows, values  # noqa: PLC0415 - only now can it be found
 
@@ -130,7 +151,7 @@ def _deliver(one: Any, wanted: dict[str, Any], request: dict[str, Any], out: _Ou
         found = [found]
     if most is not None:
         found = itertools.islice(found, most)
-    for piece in rows.pieces(found, one.schema, rows.Pace(request["batch_bytes"])):
+    for piece in rows.pieces(found, one.schema, rows.Pace(request["batch_bytes"], seconds)):
         if isinstance(piece, Bookmark):
             out.send("bookmark", stream=one.name, value=values.to_json(piece.value))
         else:

@@ -202,7 +202,12 @@ def arguments(offered: Offered, config: Mapping[str, Any], bookmark: Any) -> dic
 def _as(wanted: Any, value: Any) -> Any:
     origin = typing.get_origin(wanted) or wanted
     wanted_type: Callable[[Any], Any] = origin
-    if value is None or not isinstance(origin, type) or (isinstance(value, origin) and origin is not dt.date):
+    if (
+        value is None
+        or wanted is Any
+        or not isinstance(origin, type)
+        or (isinstance(value, origin) and origin is not dt.date)
+    ):
         return value
     if issubclass(origin, Secret):
         return Secret(value)

@@ -41,10 +41,11 @@ class RowError(Exception):
 
 
 class Pace:
-    """How many rows make a batch: as many as were found to make the wanted number of bytes."""
+    """How many rows make a batch: as many as were found to make the wanted number of bytes, or came in `seconds`."""
 
-    def __init__(self, batch_bytes: int) -> None:
+    def __init__(self, batch_bytes: int, seconds: float = _SECONDS) -> None:
         self.rows = _FIRST_ROWS
+        self.seconds = seconds
         self._batch_bytes = batch_bytes
 
     def note(self, batch: pa.RecordBatch) -> None:
@@ -104,7 +105,7 @@ def _blocks(items: Iterator[Any], pace: Pace) -> Iterator[list[Any]]:
         now = monotonic()
         is_over = len(block) - had < step
         single = any(_kind(given) is not _Kind.ROWS for given in set(map(type, block[had:])))
-        if block and (is_over or single or len(block) >= pace.rows or now - began >= _SECONDS):
+        if block and (is_over or single or len(block) >= pace.rows or now - began >= pace.seconds):
             yield block
             block, began = [], monotonic()
         if is_over:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
+from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
@@ -32,7 +33,7 @@ __all__ = ["Settings", "discover", "read", "signature"]
 # So many items of a stream without a declared schema are looked at to find its columns.
 _SAMPLE = 1000
 _SAMPLE_BYTES = 1 << 20
-_SAMPLE_SECONDS = 600.0  # so long it may do nothing
+_SAMPLE_SECONDS = 10.0  # for all streams together
 
 
 class Settings(Struct, frozen=True, kw_only=True):
@@ -63,8 +64,8 @@ class _Found(Struct):
 
 
 def discover(settings: Settings) -> Catalog:
-    """The streams in the file's order. A stream without a declared schema is asked for its first 1,000 rows: a read may
-    find more columns, and wider ones."""
+    """The streams in the file's order. A stream without a declared schema is asked for its first 1,000 rows, for a few
+    seconds: a read may find more columns, and wider ones."""
     return Catalog(streams=[_catalog_stream(name, found) for name, found in _described(settings).items()])
 
 
@@ -147,8 +148,15 @@ def _frames(settings: Settings, asked: dict[str, Any], request: ReadRequest) -> 
 def _described(settings: Settings) -> dict[str, _Found]:
     found: dict[str, _Found] = {}
     asked = {"do": "describe", "sample": _SAMPLE, "batch_bytes": _SAMPLE_BYTES}
-    silent = ReadRequest(catalog=Catalog(), state=None, folder=settings.file.parent, idle_seconds=_SAMPLE_SECONDS)
-    with closing(_frames(settings, asked, silent)) as frames:
+    until = monotonic() + _SAMPLE_SECONDS
+    request = ReadRequest(
+        catalog=Catalog(),
+        state=None,
+        folder=settings.file.parent,
+        # What is slow shows its columns when it is read; what the file declares always comes in time.
+        should_stop=lambda: bool(found) and monotonic() > until,
+    )
+    with suppress(process.StoppedError), closing(_frames(settings, asked, request)) as frames:
         for frame in frames:
             name = frame.about["stream"]
             if frame.what == "stream":
@@ -158,6 +166,8 @@ def _described(settings: Settings) -> dict[str, _Found]:
             elif frame.what == "rows":
                 batch = frame.batch()
                 found[name].columns.take(batch.drop_columns([MISSING]) if MISSING in batch.schema.names else batch)
+            if request.should_stop():
+                break
     return found
 
 
