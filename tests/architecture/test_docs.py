@@ -106,6 +106,9 @@ def resolved(words: list[str]) -> tuple[click.Command, list[str]]:
     command: click.Command = root
     path = TOP
     while isinstance(command, click.Group):
+        default = getattr(command, "default", None)
+        if default and words and words[0] not in (*command.list_commands(path), "--help"):
+            words = [default, *words]
         while words and words[0].startswith("-"):
             option = next((item for item in command.params if words[0] in item.opts), None)
             if option is None and words[0] not in ("--help", "-h", "--version"):

@@ -48,6 +48,11 @@ class Pace:
         self.seconds = seconds
         self._batch_bytes = batch_bytes
 
+    def parts(self, batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+        """A batch that came as one, in parts of about the wanted size."""
+        rows = max(1, min(_MOST_ROWS, self._batch_bytes * batch.num_rows // max(batch.nbytes, 1)))
+        yield from (batch.slice(start, rows) for start in range(0, batch.num_rows, rows))
+
     def note(self, batch: pa.RecordBatch) -> None:
         fitting = self._batch_bytes * batch.num_rows // max(batch.nbytes, 1)
         self.rows = max(1, min(fitting, self.rows * 8, _MOST_ROWS))
@@ -69,7 +74,8 @@ def pieces(found: Iterable[Any], declared: pa.Schema | None, pace: Pace) -> Iter
                         yield batch_of(_dicts(page[start : start + pace.rows]), declared)
             else:
                 for table in items:
-                    yield from _batches(table)
+                    for batch in _batches(table):
+                        yield from pace.parts(batch)
 
 
 class _Kind(enum.Enum):

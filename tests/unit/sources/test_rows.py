@@ -113,6 +113,13 @@ def test_batches_are_bounded_by_bytes():
     assert len(sizes) < 100
 
 
+def test_a_large_table_comes_in_parts():
+    table = pa.table({"a": ["x" * 100] * 10_000})
+    parts = list(pieces([table], None, Pace(100_000)))
+    assert max(batch.nbytes for batch in parts) <= 110_000
+    assert sum(batch.num_rows for batch in parts) == 10_000
+
+
 def test_what_is_no_row_is_refused():
     with pytest.raises(RowError, match="a row is a `int`"):
         list(pieces([5], None, Pace(1000)))

@@ -17,9 +17,11 @@ _HERE = "headwater.cli.commands"
 class _Tap(LazyGroup):
     """`tap NAME` is `tap run NAME`: any first word that is no command of ours."""
 
+    default = "run"
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if args and args[0] not in self.table and args[0] not in ("-h", "--help"):
-            args = ["run", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
 
