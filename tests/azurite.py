@@ -54,8 +54,8 @@ def running() -> Iterator[Azurite]:
         if shutil.which("npm") is None:
             say("there is no npm to install Azurite with")
         folder.mkdir(parents=True, exist_ok=True)
-        asked = ["npm", "install", "--no-audit", "--no-fund", "--prefix", folder, PACKAGE]
-        if subprocess.run(asked, check=False).returncode != 0:
+        asked = ["npm", "install", "--no-audit", "--no-fund", "--fetch-retries=4", "--prefix", folder, PACKAGE]
+        if subprocess.run(asked, check=False, env={**_authorities(), **os.environ}).returncode != 0:
             say("npm can't install Azurite")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -72,6 +72,13 @@ def running() -> Iterator[Azurite]:
             yield Azurite(f"http://127.0.0.1:{port}")
         finally:
             process.terminate()
+
+
+def _authorities() -> dict[str, str]:
+    """Node trusts no authority of the machine that it did not bring along, unless it is told to."""
+    places = (os.environ.get("SSL_CERT_FILE"), "/etc/ssl/certs/ca-certificates.crt")
+    found = [place for place in places if place and Path(place).is_file()]
+    return {"NODE_EXTRA_CA_CERTS": found[0]} if found else {}
 
 
 def _make_container(port: int) -> None:
