@@ -20,10 +20,11 @@ from headwater.connect.singer import faces
 from headwater.connect.singer.batch_write import configured
 from headwater.connect.singer.parse import ParseOptions
 from headwater.connect.stages import flattening, mapper
+from headwater.model.event import Emit
 from headwater.model.plugin import Definition, PluginKind
-from headwater.ops import planning
+from headwater.ops import planning, plugins
 from headwater.ops.definitions import NATIVE
-from headwater.ops.workspace import Workspace
+from headwater.ops.workspace import Workspace, environment_variables
 from headwater.plan import build
 from headwater.plan import settings as plan_settings
 
@@ -62,7 +63,7 @@ def tap(
         raise _unknown(name, sources())
     module = registry.source(name)
     given = _read(config)
-    settings = decode(module, given, name=name, root=folder)
+    settings = decode(module, given, name=name, root=folder, env=environment_variables())
     with scratch() as private:
         faces.serve_tap(
             module,
@@ -86,11 +87,13 @@ def plugin_tap(
     catalog: Path | None,
     state: Path | None,
     out: BinaryIO,
+    emit: Emit,
     on_line: Callable[[str], None],
 ) -> None:
     """As `tap`, for an extractor of the project that runs natively: with its settings, those of `config` before them.
-    `on_line` hears what its own code writes. Raises InputError (`not-native`)."""
+    Its packages are installed first. `on_line` hears what its own code writes. Raises InputError (`not-native`)."""
     plugin = planning.plugin(workspace, name, PluginKind.EXTRACTOR)
+    plugins.install_as_asked(workspace, [plugin], None, emit=emit)
     facts = planning.facts(workspace)
     ready = build.ready(facts, plugin, flags=_read(config))
     plan_settings.check_required(ready.resolved, ready.values)

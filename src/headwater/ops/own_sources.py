@@ -44,7 +44,7 @@ def items(count: int = 3, bookmark: datetime | None = None) -> Iterator[Item]:
 
 
 class Made(Struct, frozen=True, kw_only=True):
-    """`wrote` is false for a file that was there before: it is left as it is."""
+    """`wrote` is false for a file that was there before: it is left as it is. So is an entry."""
 
     plugin: str
     file: str
@@ -66,14 +66,16 @@ def new(workspace: Workspace, name: str) -> Made:
             hint="use lower-case letters, digits and `-`, beginning with a letter",
         )
     plugin, file = f"tap-{short}", f"{FOLDER}/{stem}.py"
-    if workspace.project.plugin(plugin, PluginKind.EXTRACTOR) is not None:
+    path = workspace.root / file
+    entry = workspace.project.plugin(plugin, PluginKind.EXTRACTOR)
+    if entry is not None and (entry.source != file or path.exists()):
         raise InputError(
             "plugin-exists", f"the project has a plugin `{plugin}` already", hint="headwater tap new python NAME"
         )
-    path = workspace.root / file
     path.parent.mkdir(parents=True, exist_ok=True)
     wrote = not path.exists()
     if wrote:
         path.write_text(_TEMPLATE.format(stem=stem))
-    project_edit.add_plugin(workspace.project, PluginKind.EXTRACTOR, {"name": plugin, "source": file})
+    if entry is None:
+        project_edit.add_plugin(workspace.project, PluginKind.EXTRACTOR, {"name": plugin, "source": file})
     return Made(plugin=plugin, file=file, wrote=wrote)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headwater.ops import own_sources, tap_tests
+from headwater.ops import own_sources, selection, tap_tests
 
 SINGER = """\
 plugins:
@@ -62,6 +62,17 @@ def test_a_file_that_is_there_only_gets_its_entry(lab):
     made = own_sources.new(project.workspace(), "tap-my-shop")
     assert (made.plugin, made.file, made.wrote) == ("tap-my-shop", "sources/my_shop.py", False)
     assert project.text("sources/my_shop.py") == "def a(): ...\n"
+
+
+def test_a_file_that_is_not_there_is_named_with_the_line_of_its_entry(lab):
+    project = lab("plugins:\n  extractors:\n  - name: tap-mine\n    source: sources/mine.py\n")
+    said = project.refusal(selection.listing, project.workspace(), "tap-mine", refresh=False, emit=project.emit)
+    assert said == (
+        "error: headwater.yml:4: there is no file `sources/mine.py`, in which the code of `tap-mine` is to stand "
+        "[file-not-found]\nhint: headwater tap new python tap-mine, or correct `source`"
+    )
+    own_sources.new(project.workspace(), "tap-mine")
+    assert selection.listing(project.workspace(), "tap-mine", refresh=False, emit=project.emit).streams
 
 
 @pytest.mark.parametrize("name", ["../x", "class", "Shop", "1st"])

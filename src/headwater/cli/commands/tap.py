@@ -64,6 +64,7 @@ def run(
 
     NAME is a native source, or an extractor of the project that runs natively; that one has its settings.
     """
+    from headwater.cli import listen
     from headwater.cli.output import print_json
     from headwater.ops import connectors, workspace
 
@@ -91,13 +92,16 @@ def run(
             out=sys.stdout.buffer,
         )
         return
-    connectors.plugin_tap(
-        settings.workspace(),
-        name,
-        config=config,
-        discover=discover,
-        catalog=catalog or properties,
-        state=state,
-        out=sys.stdout.buffer,
-        on_line=lambda text: click.echo(text, err=True),
-    )
+    project = settings.complete_workspace()
+    with listen.listening(settings) as emit:
+        connectors.plugin_tap(
+            project,
+            name,
+            config=config,
+            discover=discover,
+            catalog=catalog or properties,
+            state=state,
+            out=sys.stdout.buffer,
+            emit=emit,
+            on_line=lambda text: click.echo(text, err=True),
+        )
