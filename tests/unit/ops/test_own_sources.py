@@ -29,6 +29,11 @@ def a(bookmark=0):
         if n == 100:
             yield Bookmark(150)
 """
+LOOKING_BACK = """
+@stream(keys="id", cursor="id", ordered=True)
+def a(bookmark=0):
+    yield from ({"id": n} for n in range(max(0, bookmark - 2), 200))
+"""
 FALLING = """
 @stream(keys="id", cursor="id", ordered=True)
 def a(bookmark=0):
@@ -116,6 +121,15 @@ def test_a_broken_promise_is_named(lab, code, check, detail):
     project = lab()
     own(project, code)
     assert outcomes(project, "tap-mine").get(check) == detail
+
+
+def test_a_source_may_begin_a_little_before_its_bookmark(lab):
+    project = lab()
+    own(project, LOOKING_BACK)
+    found = outcomes(project, "tap-mine")
+    assert found == {
+        "a second run sends nothing old": "`a` sends rows from before its bookmark again: `id` 197 < 199",
+    }
 
 
 def test_a_singer_tap_is_held_to_the_same(lab, monkeypatch):

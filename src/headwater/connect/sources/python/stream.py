@@ -49,6 +49,7 @@ class Reading:
         self._columns = Columns(name, state.columns)
         self._shown: pa.Schema | None = None
         self._highest: Any = None if cursor is None or state.bookmark is None else from_json(state.bookmark)
+        self._last: Any = None
         self._noted: Any = UNSET
         self._is_due = False
 
@@ -149,12 +150,15 @@ class Reading:
         if self._is_ordered:
             present = values.drop_null()
             falls = pc.any(pc.less(present.slice(1), present.slice(0, len(present) - 1))).as_py()
-            if falls or (before is not None and pc.less(present[0], before).as_py()):
+            last = None if self._last is None else self._scalar(values, self._last)
+            # Only among the rows of this run: a source may begin a little before its bookmark.
+            if falls or (last is not None and pc.less(present[0], last).as_py()):
                 raise RunFailedError(
                     "rows-out-of-order",
                     f"the rows of stream `{self.name}` do not come by rising `{self._cursor}`",
                     hint="sort them, or leave out `ordered=True`: the bookmark is then noted at the end",
                 )
+            self._last = highest.as_py()
             self._is_due = True
         if before is None or pc.greater(highest, before).as_py():
             self._highest = highest.as_py()
