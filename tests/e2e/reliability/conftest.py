@@ -28,7 +28,7 @@ IS_LONG = SHARE > 0
 FIGURES = os.environ.get("HEADWATER_FIGURES")
 SEED = int(os.environ.get("HEADWATER_SEED", "1"))
 
-LAST = 1500  # the numbers that the source has
+LAST = 600  # the numbers that the source has
 EVERY = 25  # between two states
 PADDING = 200  # of each row's text, in characters
 DATABASES = ("duckdb", "postgres", "mysql")
@@ -187,7 +187,7 @@ class Pipeline:
                     "config": {
                         "upto": LAST,
                         "state_every": EVERY,
-                        "pause": 0.0001,
+                        "pause": 0.00025,
                         "padding": PADDING,
                         "keyed": method != "append",
                     },

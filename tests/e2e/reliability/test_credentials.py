@@ -47,7 +47,7 @@ def test_credentials_that_expire_in_mid_run(pipeline, warehouse, what, user, cha
     hw.ok(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto)
     for number in range(times(1, 20)):
         upto += LAST
-        process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.002)
+        process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.004)
         until(lambda p=process, last=upto: p.poll() is not None or warehouse.reached() > last - LAST, what="a commit")
         rest(chance.uniform(0, 0.5))
         new = f"word-{number}"

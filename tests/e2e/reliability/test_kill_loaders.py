@@ -27,7 +27,7 @@ def test_a_signal_at_the_target(pipeline, warehouse, method, number, chance, unt
     wanted = kills(method)
     hits = 0
     for _ in range(6 * wanted):
-        process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0007)
+        process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0015)
         until(lambda p=process: p.poll() is not None or programs(hw.root, "target"), what="the target")
         rest(chance.uniform(0, 1.3))
         hits += hurt(programs(hw.root, "target"), number)
@@ -48,7 +48,7 @@ def test_a_signal_at_the_target(pipeline, warehouse, method, number, chance, unt
     assert made.kept_state() == warehouse.reached() == story.upto
     story.check_versions()
     if method == "append":
-        figures.most("kill matrix", "rows of 1,500 that came twice after a death of a Singer target", story.twice)
+        figures.most("kill matrix", f"rows of {LAST} that came twice after a death of a Singer target", story.twice)
 
 
 class TargetStory(Story):
@@ -100,7 +100,7 @@ def test_a_session_that_the_server_ends(pipeline, warehouse, method, chance, unt
     wanted = kills(method)
     hits = 0
     for _ in range(4 * wanted):
-        process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0005)
+        process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.00125)
         until(lambda p=process: p.poll() is not None or programs(hw.root, "tap_numbers"), what="the tap")
         for _ in range(2):
             rest(chance.uniform(0, 0.4))

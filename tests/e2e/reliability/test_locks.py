@@ -73,7 +73,7 @@ def test_another_program_that_holds_the_file(pipeline, warehouse, chance, until,
     hw.ok(*made.argv(anew=False), TAP_NUMBERS_UPTO=25)
     for number in range(1, times(2, 20) + 1):
         upto = 25 + number * LAST
-        process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.001)
+        process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.0025)
         until(lambda: "counting from" in hw.stderr, what="the tap")
         rest(chance.uniform(0, 0.5))
         command = [sys.executable, "-c", HOLDER, str(hw.root / "warehouse.duckdb")]

@@ -20,7 +20,7 @@ def test_a_connection_that_is_lost_at_commit(pipeline, warehouse, method, delive
         cut = set(chance.sample(range(1, 6), 3))
         with proxied(warehouse.server.port, cut=cut, delivered=delivered) as proxy:
             port = {f"TARGET_{warehouse.name.upper()}_PORT": proxy.port}
-            hw.ok(*made.argv(anew=False), **port, TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.001)
+            hw.ok(*made.argv(anew=False), **port, TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.0025)
         assert proxy.losses, f"none of {proxy.commits} commits was lost"
         losses += proxy.losses
         assert warehouse.rows() == made.expected("number", upto)

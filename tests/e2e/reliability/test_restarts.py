@@ -59,7 +59,7 @@ def test_a_database_that_crashes_in_the_middle_of_a_load(
         upto += LAST
         if warehouse.name == "mysql":  # for speed, the tests' server is set to forget its last second
             warehouse.server.sql("set global innodb_flush_log_at_trx_commit = 1")
-        process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.001)
+        process = hw.start(*made.argv(anew=False), TAP_NUMBERS_UPTO=upto, TAP_NUMBERS_PAUSE=0.0025)
         until(lambda p=process, last=upto: p.poll() is not None or warehouse.reached() > last - LAST, what="a commit")
         rest(chance.uniform(0, 0.5))
         crashed = time.monotonic()

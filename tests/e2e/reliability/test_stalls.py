@@ -22,7 +22,7 @@ def test_a_tap_that_hangs(pipeline, warehouse, chance, until, group_members, fig
     made = pipeline("append")
     story = Story(made)
     for _ in range(times(1, 20)):
-        process = hw.start(*story.argv(), **story.env(), **IDLE, TAP_NUMBERS_PAUSE=0.002)
+        process = hw.start(*story.argv(), **story.env(), **IDLE, TAP_NUMBERS_PAUSE=0.004)
         until(lambda p=process: p.poll() is not None or "counting from" in hw.stderr, what="the tap")
         rest(chance.uniform(0, 1.0))
         assert hurt(programs(hw.root, "tap_numbers"), signal.SIGSTOP)  # it does not even hear that it shall end
@@ -39,7 +39,7 @@ def test_a_tap_that_hangs(pipeline, warehouse, chance, until, group_members, fig
 def test_a_target_that_hangs(pipeline, warehouse, chance, until, group_members, figures, hw):
     made = pipeline("upsert", as_target=True)
     for _ in range(times(1, 20)):
-        process = hw.start(*made.argv(anew=True), **IDLE, TAP_NUMBERS_PAUSE=0.001)
+        process = hw.start(*made.argv(anew=True), **IDLE, TAP_NUMBERS_PAUSE=0.0025)
         until(lambda p=process: p.poll() is not None or "counting from" in hw.stderr, what="the tap")
         rest(chance.uniform(0, 1.0))
         assert hurt(programs(hw.root, "target"), signal.SIGSTOP), hw.stderr
@@ -119,7 +119,7 @@ def _lines(pid, name):
 @pytest.mark.parametrize("warehouse", ["postgres"], indirect=True)
 def test_a_server_that_hangs(pipeline, warehouse, postgres, until, group_members, hw):
     made = pipeline("append")
-    process = hw.start(*made.argv(anew=True), "--timeout", "3", TAP_NUMBERS_PAUSE=0.002)
+    process = hw.start(*made.argv(anew=True), "--timeout", "3", TAP_NUMBERS_PAUSE=0.004)
     find = "select pid from pg_stat_activity where application_name like 'headwater %'"
     until(lambda: postgres.sql(find), what="the session")
     ((backend,),) = postgres.sql(find)
@@ -151,7 +151,7 @@ def stopped(server):
 @pytest.mark.parametrize("warehouse", ["postgres", "mysql"], indirect=True)
 def test_a_server_that_hangs_is_named(pipeline, warehouse, until, group_members, figures, hw):
     made = pipeline("upsert")
-    process = hw.start(*made.argv(anew=True), **IDLE, TAP_NUMBERS_PAUSE=0.002)
+    process = hw.start(*made.argv(anew=True), **IDLE, TAP_NUMBERS_PAUSE=0.004)
     until(warehouse.reached, what="a commit")
     with stopped(warehouse.server):
         assert wait_for_end(process, until, group_members, hw.root) == 1

@@ -54,20 +54,22 @@ def test_a_state_is_set_shown_and_forgotten(project):
     states.set_value(project.workspace(), "dev:a-to-b", '{"singer_state": {"x": 1.50}}')
     assert states.get(project.workspace(), "dev:a-to-b", warn=print) == '{"singer_state":{"x": 1.50}}'
     (row,) = states.listing(project.workspace(), "dev:*", warn=print)
-    assert (row.state_id, row.by_user) == ("dev:a-to-b", True)
+    assert (row.state_id, row.state.by_user) == ("dev:a-to-b", True)
     states.clear(project.workspace(), "dev:a-to-b")
     assert states.get(project.workspace(), "dev:a-to-b", warn=print) == "{}"
 
 
 def test_states_are_copied_and_moved(project):
-    states.set_value(project.workspace(), "a", '{"x": 1}')
+    states.set_value(project.workspace(), "a", '{"singer_state": {"x": 1}}')
     states.copy(project.workspace(), "a", "b")
     states.move(project.workspace(), "a", "c")
     assert [row.state_id for row in states.listing(project.workspace(), warn=print)] == ["b", "c"]
 
 
 def test_an_unknown_state_is_guessed(project):
-    states.set_value(project.workspace(), "dev:tap-to-target", "{}")
-    assert project.refusal(states.clear, project.workspace(), "dev:tap-to-targt") == (
-        "error: there is no state `dev:tap-to-targt` [unknown-state]\nhint: did you mean `dev:tap-to-target`?"
+    states.set_value(project.workspace(), "dev:tap-to-target", '{"singer_state": {"x": 1}}')
+    assert project.refusal(states.copy, project.workspace(), "dev:tap-to-targt", "b") == (
+        "error: there is no state `dev:tap-to-targt`: did you mean `dev:tap-to-target`? [no-such-state]\n"
+        "hint: headwater state list"
     )
+    assert not states.clear(project.workspace(), "dev:tap-to-targt")
