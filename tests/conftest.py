@@ -15,13 +15,14 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import psycopg
 import pymysql
 import pytest
 
-from .azurite import Azurite, running
+if TYPE_CHECKING:
+    from .azurite import Azurite
 
 PASSWORD = "pg-canary-8fQ2xLm"
 TESTS = Path(__file__).parent
@@ -327,4 +328,6 @@ def s3() -> Iterator[S3]:
 @pytest.fixture(scope="session")
 def azurite() -> Iterator[Azurite]:
     """A stand-in for Azure Blob Storage."""
+    from .azurite import running
+
     yield from running()
