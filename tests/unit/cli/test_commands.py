@@ -87,7 +87,7 @@ WRONG = [
     ("state set x", 2, "give the state as VALUE or with --input-file [bad-usage]"),
     ("logs show nope", 2, "there is no run `nope` [no-such-run]"),
     ("logs show last", 2, "there is no run `last` [no-such-run]"),
-    ("tap nope", 2, "there is no native connector `nope` [unknown-connector]"),
+    ("tap nope", 2, "headwater.yml: the project has no plugin `nope` [unknown-plugin]"),
     ("target", 2, "missing the name of a destination; --list shows them [bad-usage]"),
 ]
 
