@@ -26,25 +26,19 @@ if TYPE_CHECKING:
 
 PASSWORD = "pg-canary-8fQ2xLm"
 TESTS = Path(__file__).parent
-# Their tests take long, each by itself, and share no more than the databases: any process may take the next one.
-DEALT_ONE_BY_ONE = ("e2e/reliability/test_kill_matrix.py", "e2e/reliability/test_kill_loaders.py")
+# What takes longest, for several processes to begin with.
+SLOW = ("e2e/reliability/test_kill_", "e2e/reliability/", "e2e/", "contract/", "drop_in/")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With several processes (`just check`), a file's tests stay in one, and what takes longest begins first."""
-    if not hasattr(config, "workerinput"):
-        return
-    slow = ("e2e/reliability", "e2e", "contract", "drop_in")
-    items.sort(key=lambda item: _place(item.path, slow))
-    for item in items:
-        name = item.path.relative_to(TESTS).as_posix()
-        if name not in DEALT_ONE_BY_ONE:
-            item.add_marker(pytest.mark.xdist_group(name))
+    if hasattr(config, "workerinput"):  # one of several processes, which take file after file
+        items.sort(key=lambda item: _place(item.path))
 
 
-def _place(path: Path, order: tuple[str, ...]) -> int:
+def _place(path: Path) -> int:
     name = path.relative_to(TESTS).as_posix()
-    return next((number for number, folder in enumerate(order) if name.startswith(f"{folder}/")), len(order))
+    return next((number for number, beginning in enumerate(SLOW) if name.startswith(beginning)), len(SLOW))
 
 
 class Postgres(NamedTuple):
