@@ -45,6 +45,12 @@ def kills(method: str) -> int:
     return times(1 if method == "history" else 5, 100)
 
 
+def tries(wanted: int) -> int:
+    """How many loads may be started to hurt so many: a load is over before its time has come more often than not on a
+    fast machine."""
+    return 8 * wanted + 20
+
+
 class Figures:
     """How often each thing was tried, by figure and cell; and what it showed, where that is a number of its own."""
 

@@ -12,7 +12,7 @@ from collections import Counter
 
 import pytest
 
-from .conftest import DATABASES, EVERY, LAST, METHODS, kills, rest, wait_for_end
+from .conftest import DATABASES, EVERY, LAST, METHODS, kills, rest, tries, wait_for_end
 from .test_kill_matrix import SIGNALS, Story, hurt, programs
 
 
@@ -26,7 +26,7 @@ def test_a_signal_at_the_target(pipeline, warehouse, method, number, chance, unt
     story = TargetStory(made)
     wanted = kills(method)
     hits = 0
-    for _ in range(6 * wanted):
+    for _ in range(tries(wanted)):
         process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.0015)
         until(lambda p=process: p.poll() is not None or programs(hw.root, "target"), what="the target")
         rest(chance.uniform(0, 1.3))
@@ -99,7 +99,7 @@ def test_a_session_that_the_server_ends(pipeline, warehouse, method, chance, unt
     story = Story(made)
     wanted = kills(method)
     hits = 0
-    for _ in range(4 * wanted):
+    for _ in range(tries(wanted)):
         process = hw.start(*story.argv(), **story.env(), TAP_NUMBERS_PAUSE=0.00125)
         until(lambda p=process: p.poll() is not None or programs(hw.root, "tap_numbers"), what="the tap")
         for _ in range(2):

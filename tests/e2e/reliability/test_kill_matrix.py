@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import DATABASES, EVERY, LAST, METHODS, kills, rest, wait_for_end
+from .conftest import DATABASES, EVERY, LAST, METHODS, kills, rest, tries, wait_for_end
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 
@@ -28,7 +28,7 @@ def test_a_signal_at_any_instant(
     story = Story(made)
     wanted = kills(method)
     hits = 0
-    for _ in range(4 * wanted):
+    for _ in range(tries(wanted)):
         process = hw.start(*story.argv(), **story.env())
         until(lambda p=process: p.poll() is not None or taps(hw.root), what="the tap")
         rest(chance.uniform(0, 0.6))
