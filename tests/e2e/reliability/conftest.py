@@ -193,7 +193,7 @@ class Pipeline:
                     "config": {
                         "upto": LAST,
                         "state_every": EVERY,
-                        "pause": 0.00025,
+                        "pause": 0.0008,
                         "padding": PADDING,
                         "keyed": method != "append",
                     },
