@@ -14,7 +14,7 @@ from headwater.base.redact import Redactor
 from headwater.base.scratch import scratch
 from headwater.base.text import did_you_mean
 from headwater.connect import registry
-from headwater.connect.contract import OpenRequest
+from headwater.connect.contract import OpenRequest, SourceModule
 from headwater.connect.settings import decode
 from headwater.connect.singer import faces
 from headwater.connect.singer.batch_write import configured
@@ -64,18 +64,7 @@ def tap(
     module = registry.source(name)
     given = _read(config)
     settings = decode(module, given, name=name, root=folder, env=environment_variables())
-    with scratch() as private:
-        faces.serve_tap(
-            module,
-            settings,
-            discover=discover,
-            catalog=_read(catalog) if catalog else None,
-            state=state.read_bytes() if state else None,
-            out=out,
-            folder=private,
-            batch_files=configured(given, folder),
-            stages=mapper.stages(given, owner=f"tap `{name}`"),
-        )
+    _serve(module, settings, given, name=name, root=folder, discover=discover, catalog=catalog, state=state, out=out)
 
 
 def plugin_tap(
@@ -109,6 +98,33 @@ def plugin_tap(
     root = workspace.root
     settings = decode(module, block.config, name=name, root=root, venv=block.venv, env=block.env, secrets=block.secrets)
     redact = Redactor(block.secrets)
+    _serve(
+        module,
+        settings,
+        block.config,
+        name=name,
+        root=root,
+        discover=discover,
+        catalog=catalog,
+        state=state,
+        out=out,
+        on_line=lambda text: on_line(redact(text)),
+    )
+
+
+def _serve(
+    module: SourceModule,
+    settings: Any,
+    given: dict[str, Any],
+    *,
+    name: str,
+    root: Path,
+    discover: bool,
+    catalog: Path | None,
+    state: Path | None,
+    out: BinaryIO,
+    on_line: Callable[[str], None] = lambda _text: None,
+) -> None:
     with scratch() as private:
         faces.serve_tap(
             module,
@@ -118,9 +134,9 @@ def plugin_tap(
             state=state.read_bytes() if state else None,
             out=out,
             folder=private,
-            batch_files=configured(block.config, root),
-            stages=mapper.stages(block.config, owner=f"tap `{name}`"),
-            on_line=lambda text: on_line(redact(text)),
+            batch_files=configured(given, root),
+            stages=mapper.stages(given, owner=f"tap `{name}`"),
+            on_line=on_line,
         )
 
 

@@ -28,6 +28,7 @@ from headwater.connect.sources.files_format import Format, Piece, UnexpectedErro
 from headwater.connect.sources.files_open import Fingerprint, changed_while_read, digest, fingerprint
 from headwater.connect.sources.files_settings import Settings
 from headwater.connect.sources.files_state import Due, FileState, State
+from headwater.connect.sources.source_state import decoded
 from headwater.connect.sources.text_types import TEXT, Kind, Look, field_of, joined
 from headwater.connect.stages.select import table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
@@ -112,7 +113,7 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     has swapped them the old rows stand. Raises InputError for settings and keys that do not fit, RunFailedError
     naming file and line for a file that is broken or changes while it is read.
     """
-    state = files_state.decoded(request.state)
+    state = decoded(request.state, State, of="the files source")
     works = list(_selected(settings, request.catalog, state))
     if not (yield from _all([work for work in works if not work.due.replace], state, state, request)):
         return

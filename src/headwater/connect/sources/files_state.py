@@ -5,7 +5,6 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
-from headwater.base.errors import InputError
 from headwater.connect.sources.files_find import DataFile, StreamFiles
 from headwater.connect.sources.files_open import digest, fingerprint
 from headwater.connect.sources.text_types import Look
@@ -39,21 +38,6 @@ class Due(Struct, frozen=True, kw_only=True):
 
     files: tuple[tuple[DataFile, int], ...]
     replace: bool = False
-
-
-def decoded(raw: bytes | None) -> State:
-    """Raises InputError for a state that this source has not written."""
-    if raw is None or not raw.strip():
-        return State()
-    try:
-        return msgspec.json.decode(raw, type=State)
-    except msgspec.DecodeError as error:
-        raise InputError(
-            "unreadable-state",
-            "the state is not one of the files source",
-            why=str(error),
-            hint="headwater state list",
-        ) from error
 
 
 def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str, FileState]]:

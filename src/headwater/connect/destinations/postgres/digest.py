@@ -62,21 +62,49 @@ def open(  # noqa: A001 - the contract's word
     return PostgresTables(connection, at, schema_name(settings.default_target_schema or source), pipeline)
 
 
-class PostgresTables:
-    """As `digest.Tables` says, all of one snapshot."""
+class Snapshot:
+    """A session that only reads, and all of it as of one moment; another thread may interrupt what it asks."""
+
+    def __init__(self, connection: Connection, at: Address) -> None:
+        self._connection, self._at = connection, at
+        self.ask("begin transaction isolation level repeatable read read only")
+
+    def ask(self, query: str) -> list[tuple[Any, ...]]:
+        with self.told():
+            cursor = execute(self._connection, query)
+            return cursor.fetchall() if cursor.description else []
+
+    def interrupt(self) -> None:
+        with contextlib.suppress(psycopg.Error):  # it has ended by itself
+            self._connection.cancel()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Errors of the database in our words."""
+        try:
+            yield
+        except psycopg.Error as error:
+            raise trouble(self._at, error, doing="compare the tables") from error
+
+
+class PostgresTables(Snapshot):
+    """As `digest.Tables` says."""
 
     words = WORDS
 
     def __init__(self, connection: Connection, at: Address, schema: str, pipeline: str | None) -> None:
-        self._connection, self._at, self._schema, self._pipeline = connection, at, schema, pipeline
-        self.ask("begin transaction isolation level repeatable read read only")
+        super().__init__(connection, at)
+        self._schema, self._pipeline = schema, pipeline
 
     def checkpoint(self) -> bytes | None:
-        with self._told():
+        with self.told():
             return books.standing(self._connection, self._pipeline).state
 
     def relation(self, stream: str) -> Relation | None:
-        with self._told():
+        with self.told():
             if not books.exist(self._connection):
                 return None
             refuse_older(books.check_format(self._connection))
@@ -101,25 +129,6 @@ class PostgresTables:
             keys=tuple(called.get(key, key) for key in keys),
             where=standing(live),
         )
-
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with self._told():
-            cursor = execute(self._connection, query)
-            return cursor.fetchall() if cursor.description else []
-
-    def interrupt(self) -> None:
-        with contextlib.suppress(psycopg.Error):  # it has ended by itself
-            self._connection.cancel()
-
-    def close(self) -> None:
-        self._connection.close()
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        try:
-            yield
-        except psycopg.Error as error:
-            raise trouble(self._at, error, doing="compare the tables") from error
 
 
 def _column(name: str, sql_type: str) -> Column:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psycopg
 
@@ -13,15 +12,8 @@ from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import types
 from headwater.connect.contract import IDLE_SECONDS
 from headwater.connect.destinations.postgres.address import Address
-from headwater.connect.destinations.postgres.connection import (
-    Connection,
-    cannot_connect,
-    connect,
-    execute,
-    literal,
-    trouble,
-)
-from headwater.connect.destinations.postgres.digest import WORDS
+from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect, literal
+from headwater.connect.destinations.postgres.digest import WORDS, Snapshot
 from headwater.connect.digest import Column, Relation
 from headwater.connect.names import quote
 from headwater.connect.sources.postgres import address_of, columns
@@ -31,6 +23,7 @@ from headwater.connect.sources.postgres.query import Query, queries
 from headwater.connect.sources.postgres.settings import Settings
 from headwater.model.catalog import Catalog
 
+_NO_VALUE = ("22P02", "22007", "22008")  # a text that is no value of the type
 # What a read makes null, since no type of a stream holds it.
 _DATES = "{0} between '0001-01-01' and '9999-12-31'"
 _INSTANTS = "{0} between '0001-01-01 00:00:00' and '9999-12-31 23:59:59.999999'"
@@ -53,19 +46,19 @@ def open(  # noqa: A001 - the contract's word
         raise
 
 
-class PostgresSource:
-    """As `digest.Tables` says, all of one snapshot."""
+class PostgresSource(Snapshot):
+    """As `digest.Tables` says."""
 
     words = WORDS
 
     def __init__(
         self, connection: Connection, at: Address, settings: Settings, catalog: Catalog, bookmarks: Bookmarks
     ) -> None:
-        self._connection, self._at, self._settings, self._bookmarks = connection, at, settings, bookmarks
-        self.ask("begin transaction isolation level repeatable read read only")
+        super().__init__(connection, at)
+        self._settings, self._bookmarks = settings, bookmarks
         # As a read has them: they change how some types are written.
         self.ask("select set_config('IntervalStyle', 'postgres', true), set_config('extra_float_digits', '1', true)")
-        with self._told():
+        with self.told():
             found = queries(catalog.streams, connection, Bookmarks(None), settings)
         self._queries = {query.stream: query for query in found}
 
@@ -89,18 +82,6 @@ class PostgresSource:
             remarks=remarks,
         )
 
-    def ask(self, query: str) -> list[tuple[Any, ...]]:
-        with self._told():
-            cursor = execute(self._connection, query)
-            return cursor.fetchall() if cursor.description else []
-
-    def interrupt(self) -> None:
-        with contextlib.suppress(psycopg.Error):  # it has ended by itself
-            self._connection.cancel()
-
-    def close(self) -> None:
-        self._connection.close()
-
     def _moment(self, query: Query) -> tuple[str | None, str | None, tuple[str, ...]]:
         """Which rows were there when the data was last loaded, and which came later."""
         if query.is_full:
@@ -120,21 +101,20 @@ class PostgresSource:
         )
 
     @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
+    def told(self) -> Iterator[None]:
         try:
-            yield
-        except psycopg.Error as error:
-            raise self._trouble(error) from error
-
-    def _trouble(self, error: psycopg.Error) -> HeadwaterError:
-        if error.sqlstate in ("22P02", "22007", "22008"):
-            return InputError(
+            with super().told():
+                yield
+        except HeadwaterError as error:
+            cause = error.__cause__
+            if not isinstance(cause, psycopg.Error) or cause.sqlstate not in _NO_VALUE:
+                raise
+            raise InputError(
                 "bad-bookmark",
                 "the bookmark is no value of its replication key",
-                why=self._at.without_secrets(" ".join(str(error).split())),
+                why=self._at.without_secrets(" ".join(str(cause).split())),
                 hint="headwater state list",
-            )
-        return trouble(self._at, error, doing="compare the tables")
+            ) from cause
 
 
 def _column(source: Source) -> Column:

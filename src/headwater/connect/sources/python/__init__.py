@@ -24,6 +24,7 @@ from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources.python import process
 from headwater.connect.sources.python.columns import Columns
 from headwater.connect.sources.python.stream import Reading, StreamState
+from headwater.connect.sources.source_state import decoded
 from headwater.connect.stages.select import Taken, table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
 from headwater.sources.rows import MISSING
@@ -80,7 +81,7 @@ def signature(settings: Settings) -> str:
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """The selected streams, one after the other; those that are replaced come last, and only the last checkpoint covers
     them. Raises what `process.frames` does, and InputError (`unreadable-state`, `unknown-stream`, `unknown-column`)."""
-    state = _decoded(request.state)
+    state = decoded(request.state, State, of="a Python source")
     entries = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
     readings = [_reading(entry, part, state) for entry, part in entries]
     readings.sort(key=lambda one: one.is_full)
@@ -236,17 +237,3 @@ def _reading(entry: CatalogStream, part: Taken, state: State) -> Reading:
         takes=part.takes,
         state=before,
     )
-
-
-def _decoded(raw: bytes | None) -> State:
-    if raw is None or not raw.strip():
-        return State()
-    try:
-        return msgspec.json.decode(raw, type=State)
-    except msgspec.DecodeError as error:
-        raise InputError(
-            "unreadable-state",
-            "the state is not one of a Python source",
-            why=str(error),
-            hint="headwater state list",
-        ) from error
