@@ -230,14 +230,18 @@ def mariadb() -> Iterator[MariaDB]:
 
 @contextlib.contextmanager
 def _mariadb(program: str, folder: Path) -> Iterator[MariaDB]:
-    data, log = folder / "data", folder / "log"
-    data.mkdir()
+    data, scratch, log = folder / "data", folder / "tmp", folder / "log"
+    # A scratch folder of its own: a server that starts removes what it takes for its leftovers there, and with them the
+    # temporary tables of every other server that has the same one.
+    places = [f"--datadir={data}", f"--tmpdir={scratch}"]
     runner = ["--user=mysql"] if os.geteuid() == 0 else []
-    if runner:
-        shutil.chown(data, "mysql")
+    for own in (data, scratch):
+        own.mkdir()
+        if runner:
+            shutil.chown(own, "mysql")
     subprocess.run(
         [
-            *("mariadb-install-db", "--no-defaults", *runner, f"--datadir={data}"),
+            *("mariadb-install-db", "--no-defaults", *runner, *places),
             *("--auth-root-authentication-method=normal", "--skip-test-db"),
         ],
         check=True,
@@ -247,7 +251,7 @@ def _mariadb(program: str, folder: Path) -> Iterator[MariaDB]:
     with log.open("w") as out:
         process = subprocess.Popen(
             [
-                *(program, "--no-defaults", *runner, f"--datadir={data}", f"--socket={server.socket}"),
+                *(program, "--no-defaults", *runner, *places, f"--socket={server.socket}"),
                 *(f"--port={server.port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"),
                 *("--skip-log-bin", "--innodb-buffer-pool-size=256M"),
             ],
