@@ -29,6 +29,8 @@ _PIPE = "unit/run/test_pipe.py"
 _COPY = "unit/run/test_copy.py"
 _STATES = "unit/store/test_states.py"
 _RELIABILITY = "e2e/reliability"
+_HANGS = "contract/test_hangs.py"
+_POSTGRES_LIMITS = "unit/connect/destinations/postgres/test_limits.py"
 
 # Number: title, tests as `file::function`.
 CASES: dict[int, tuple[str, tuple[str, ...]]] = {
@@ -131,6 +133,13 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
             "e2e/test_interruptions.py::test_after_a_kill_between_two_programs_the_next_run_goes_on_and_nothing_private_stays",
         ),
     ),
+    180: (
+        "the power fails",
+        (
+            "unit/base/test_files.py::test_a_file_has_its_name_only_when_it_is_on_the_disk",
+            "unit/store/test_runs.py::test_a_run_that_was_killed_is_failed_as_soon_as_somebody_looks",
+        ),
+    ),
     181: (
         "a full disk",
         (
@@ -154,11 +163,25 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
         (f"{_RELIABILITY}/test_lost_answers.py::test_a_connection_that_is_lost_at_commit",),
     ),
     186: ("a deadlock", (f"{_POSTGRES}::test_a_deadlock_is_tried_again", f"{_MYSQL}::test_a_deadlock_is_tried_again")),
+    185: (
+        "a connection that a firewall swallows",
+        (
+            f"{_HANGS}::test_a_load_whose_connection_is_swallowed_goes_on_over_another",
+            f"{_HANGS}::test_a_read_whose_connection_is_swallowed_is_lost",
+        ),
+    ),
     187: (
         "a reader in the way",
         (
             f"{_MYSQL}::test_a_reader_in_the_way_of_a_change_is_waited_for",
             f"{_RELIABILITY}/test_locks.py::test_a_session_that_holds_the_table",
+        ),
+    ),
+    188: (
+        "time and space that the server sets bounds to",
+        (
+            f"{_POSTGRES_LIMITS}::test_time_limits_of_the_role_do_not_hold_for_a_load",
+            f"{_POSTGRES_LIMITS}::test_a_load_that_needs_more_temporary_space_than_it_gets",
         ),
     ),
     189: (
@@ -175,16 +198,56 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     193: ("a clock that jumps", (f"{_RELIABILITY}/test_clocks.py::test_a_clock_that_jumps_between_runs",)),
+    194: (
+        "the state can't be read at the start",
+        ("unit/run/test_state_backend_down.py::test_nothing_starts_when_the_state_can_not_be_read",),
+    ),
     195: (
         "the copy of the state is lost",
         ("e2e/test_failures.py::test_a_lost_system_database_costs_no_state_of_a_native_load",),
     ),
     196: ("a damaged state", (f"{_STATES}::test_a_damaged_file_is_passed_over_for_the_generation_before",)),
+    197: (
+        "a state of another source, books of a later release",
+        (
+            "unit/connect/sources/test_files.py::test_a_state_of_another_source_is_refused",
+            f"{_DUCKDB}::test_books_of_a_later_release_are_left_alone",
+        ),
+    ),
+    198: ("many writers of one file", ("unit/base/test_files.py::test_writers_at_once_never_mix",)),
+    199: (
+        "a warehouse that was put back to yesterday",
+        (f"{_COPY}::test_the_checkpoint_that_stands_with_the_data_outranks_the_copy",),
+    ),
+    200: (
+        "the loader is killed",
+        (f"{_RELIABILITY}/test_kill_loaders.py::test_a_signal_at_the_target",),
+    ),
     201: (
         "a slow target",
         (f"{_RELIABILITY}/test_stalls.py::test_a_slow_target_holds_up_the_tap_and_costs_no_memory",),
     ),
+    202: (
+        "a slow tap with small rows",
+        (f"{_COPY}::test_a_silent_tap_does_not_hold_back_what_its_state_covers",),
+    ),
     203: ("records that can't be loaded", (f"{_PROTOCOL}::test_203_bad_records_can_be_set_aside",)),
+    204: ("a table that changed without its rows", (f"{_MYSQL}::test_a_column_without_its_rows_does_no_harm",)),
+    205: (
+        "what a killed run left lying",
+        (
+            "contract/destinations/test_leftovers.py::test_half_written_files_are_gone_after_the_next_load",
+            "unit/base/test_scratch.py::test_the_scratch_folder_of_a_killed_process_is_wiped_by_the_next",
+        ),
+    ),
+    206: (
+        "packages that are renewed while a run is at work",
+        ("unit/store/test_venvs.py::test_a_swap_keeps_the_environment_before_and_no_more",),
+    ),
+    207: (
+        "many that try again at once",
+        ("unit/run/test_attempts.py::test_pauses_double_and_differ_by_chance",),
+    ),
 }
 
 

@@ -376,3 +376,15 @@ def test_what_a_run_that_died_had_collected_is_dropped_by_the_next_of_any_pipeli
     assert shop.sql(asides) == []
     assert shop.sql("select * from _headwater_replacing") == []
     assert shop.sql("select id from users") == [(1,)]
+
+
+def test_a_column_without_its_rows_does_no_harm(shop):
+    # What changes a table is durable at once on this server, before the rows are.
+    shop.load([A], state=b"1")
+    wider = pa.schema([("id", pa.int64()), ("name", pa.string()), ("age", pa.int64())])
+    dying = shop.open("run-2")
+    shop.send(dying, [{"id": 2, "name": "b", "age": 7}], wider)
+    dying.close()
+    assert shop.sql("select id, name from users") == [(1, "a")]
+    shop.load([{"id": 2, "name": "b", "age": 7}], wider, run_id="run-3", state=b"2")
+    assert shop.sql("select id, name, age from users order by id") == [(1, "a", None), (2, "b", 7)]
