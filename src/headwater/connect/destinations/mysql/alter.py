@@ -12,10 +12,10 @@ import pymysql
 from headwater.connect import names
 from headwater.connect.contract import Change
 from headwater.connect.destinations.history import VALID_FROM, VALID_TO
-from headwater.connect.destinations.mysql import books
+from headwater.connect.destinations.mysql import books, refusals
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection
-from headwater.connect.destinations.mysql.tables import KEY, KEY_HASH, LOADED_AT, Target, Widening, unsupported
+from headwater.connect.destinations.mysql.tables import KEY, KEY_HASH, LOADED_AT, Target, Widening
 
 
 def reach(connection: Connection, table: Target, *, notes_keys: tuple[str, ...] | None) -> list[Change]:
@@ -132,7 +132,7 @@ def _alter(connection: Connection, table: Target) -> None:
     except pymysql.err.Error as error:
         if error.args and error.args[0] in _IN_USE:
             changed = ", ".join(one.column.name for one in table.widened) or None
-            raise unsupported(
+            raise refusals.unsupported(
                 table.stream,
                 changed,
                 str(error.args[1]),

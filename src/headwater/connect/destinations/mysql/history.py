@@ -19,7 +19,8 @@ from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO
 from headwater.connect.destinations.mysql import alter, replace, rows
 from headwater.connect.destinations.mysql.called import PREFIX, quote
 from headwater.connect.destinations.mysql.connection import Connection, DuplicateKeyError, UnfitError
-from headwater.connect.destinations.mysql.tables import KEY, KEY_HASH, LOADED_AT, Column, Held, Target, inspect
+from headwater.connect.destinations.mysql.live import Held, inspect
+from headwater.connect.destinations.mysql.tables import KEY, KEY_HASH, LOADED_AT, Column, Target
 from headwater.connect.staging import VERSION
 
 _LATEST = f"{PREFIX}latest"

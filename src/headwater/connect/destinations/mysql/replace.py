@@ -22,7 +22,8 @@ from headwater.connect.destinations.bookkeeping import Entry
 from headwater.connect.destinations.mysql import books
 from headwater.connect.destinations.mysql.called import PREFIX, quote
 from headwater.connect.destinations.mysql.connection import Connection, lock_name
-from headwater.connect.destinations.mysql.tables import Held, Target, inspect
+from headwater.connect.destinations.mysql.live import Held, inspect
+from headwater.connect.destinations.mysql.tables import Target
 
 
 def aside(connection: Connection, entry: Entry, table: Target, version: int | None) -> Held | None:

@@ -13,7 +13,18 @@ from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, Str
 from headwater.connect.destinations import deletes
 from headwater.connect.destinations.bookkeeping import Entry, Standing
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.destinations.mysql import alter, books, history, outdated, replace, rows, tables, versions
+from headwater.connect.destinations.mysql import (
+    alter,
+    books,
+    history,
+    live,
+    outdated,
+    refusals,
+    replace,
+    rows,
+    tables,
+    versions,
+)
 from headwater.connect.destinations.mysql.called import identifiers
 from headwater.connect.destinations.mysql.connection import Connection, end, hold_pipeline
 from headwater.connect.destinations.mysql.settings import Settings
@@ -82,7 +93,7 @@ class MySQLWriter:
 
     def check(self, stream: StagedStream) -> None:
         self._steadily(
-            lambda at: self._target(tables.look(at, stream.name), stream, replaced=stream.is_replaced),
+            lambda at: self._target(live.look(at, stream.name), stream, replaced=stream.is_replaced),
             doing="read the tables",
         )
 
@@ -141,12 +152,12 @@ class MySQLWriter:
         replace.finish(connection, entry.pipeline)
         if (durable := already_durable(books, connection, commit)) is not None:
             return durable
-        with connection.locked(tables.look(connection, stream).table for stream in sorted(commit.touched())):
+        with connection.locked(live.look(connection, stream).table for stream in sorted(commit.touched())):
             changes: list[Change] = []
             ready = [self._ready(connection, entry, part, changes) for part in commit.streams]
             if not self._settings.hard_delete:
                 for activation in commit.activations:
-                    versions.make_room(connection, tables.look(connection, activation.stream))
+                    versions.make_room(connection, live.look(connection, activation.stream))
             moment = now()
             with connection.transaction():
                 receipts: dict[str, StreamReceipt] = {}
@@ -155,7 +166,7 @@ class MySQLWriter:
                     if taken.rows_in:
                         receipts[one.part.stream.name] = taken
                 for activation in commit.activations:
-                    held = tables.look(connection, activation.stream)
+                    held = live.look(connection, activation.stream)
                     changes.append(versions.activate(connection, held, activation, self._rules, moment))
                 receipt = enter(books, connection, commit, receipts, changes)
                 connection.run("commit")
@@ -172,7 +183,7 @@ class MySQLWriter:
             return self._ready_for_history(connection, entry, part, changes)
         stream = part.stream
         is_replaced = stream.is_replaced
-        held = tables.look(connection, stream.name)
+        held = live.look(connection, stream.name)
         table = self._exactly(connection, held, stream, replaced=is_replaced)
         had = (held.keys or held.unique.get("PRIMARY", ())) if held.live else table.keys
         changes += alter.reach(connection, table, notes_keys=had if is_replaced else table.keys)
@@ -188,14 +199,14 @@ class MySQLWriter:
             replace.note(connection, entry, aside, table.table, stream.version)
         is_bound = replace.is_bound(connection, table)
         if is_bound and had != table.keys:
-            raise tables.unsupported(
+            raise refusals.unsupported(
                 table.stream,
                 None,
                 f"triggers or foreign keys hang on `{table.schema}.{table.table}`, and its key changes",
                 "drop them, or move the table out of the way and load it anew",
             )
         if is_bound and aside.is_hashed and not table.is_hashed:
-            table = self._exactly(connection, tables.look(connection, stream.name), stream)
+            table = self._exactly(connection, live.look(connection, stream.name), stream)
             changes += alter.reach(connection, table, notes_keys=table.keys)
         return _Ready(part, table, aside, is_bound)
 
@@ -203,17 +214,17 @@ class MySQLWriter:
         self, connection: Connection, entry: Entry, part: StreamPart, changes: list[Change]
     ) -> _Ready:
         stream = part.stream
-        table = self._exactly(connection, tables.look(connection, stream.name), stream)
+        table = self._exactly(connection, live.look(connection, stream.name), stream)
         if table.starts_history:
             changes.append(history.start(connection, table, now()))
-            table = self._exactly(connection, tables.look(connection, stream.name), stream)
+            table = self._exactly(connection, live.look(connection, stream.name), stream)
         changes += alter.reach(connection, table, notes_keys=table.keys)
         if not stream.is_replaced:
             return _Ready(part, table, None, is_bound=True)
         collected = replace.aside(connection, entry, table, stream.version)
         is_fresh = collected is None
         if collected is None:
-            table = self._exactly(connection, tables.look(connection, stream.name), stream)
+            table = self._exactly(connection, live.look(connection, stream.name), stream)
             collected = history.begin(connection, entry, table)
         aside = self._exactly(connection, collected, stream, keeps_history=False)
         alter.reach(connection, aside, notes_keys=None)
@@ -223,7 +234,7 @@ class MySQLWriter:
 
     def _target(
         self,
-        held: tables.Held,
+        held: live.Held,
         stream: StagedStream,
         *,
         replaced: bool = False,
@@ -245,7 +256,7 @@ class MySQLWriter:
     def _exactly(
         self,
         connection: Connection,
-        held: tables.Held,
+        held: live.Held,
         stream: StagedStream,
         *,
         replaced: bool = False,

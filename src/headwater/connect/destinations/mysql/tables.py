@@ -8,7 +8,6 @@ refused before a row is loaded. `target` works everything out from `Held`, so th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import pyarrow as pa
 from msgspec import Struct
@@ -19,14 +18,13 @@ from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import VALID_FROM, VALID_TO
-from headwater.connect.destinations.mysql import books
+from headwater.connect.destinations.mysql import refusals
 from headwater.connect.destinations.mysql.called import identifiers, quote
-from headwater.connect.destinations.mysql.connection import Connection
+from headwater.connect.destinations.mysql.live import Held, LiveColumn
 from headwater.connect.destinations.mysql.sql_types import (
     Conversion,
     conversion,
     field_of,
-    normal,
     reached_sql,
     sql_type,
 )
@@ -46,37 +44,6 @@ RESERVED = frozenset((*_OURS, ORDINAL, SENT))
 _MOST_COLUMNS = 1017
 # An index of InnoDB holds 3,072 bytes, and a character has up to 4.
 _MOST_KEY_CHARACTERS = 700
-
-
-class LiveColumn(Struct, frozen=True, kw_only=True):
-    """A column as it is in the database. `is_required` ones have to be sent: NOT NULL without a default. Those that are
-    `is_generated` can't be written."""
-
-    name: str
-    sql_type: str
-    charset: str | None
-    collation: str | None
-    is_nullable: bool
-    is_required: bool
-    is_generated: bool
-    comment: str
-
-
-class Held(Struct, frozen=True, kw_only=True):
-    """What the database holds for one stream. `kind` is the table's type in information_schema, None when there is
-    none. `unique` has the columns of each unique index by its name; those of an index on parts of columns are left
-    out, so it matches no key. `noted` and `keys` are the books' words; `keys` is None for a table not in the books."""
-
-    schema: str
-    stream: str
-    table: str
-    collation: str
-    kind: str | None
-    engine: str | None
-    live: dict[str, LiveColumn]
-    unique: dict[str, tuple[str, ...]]
-    noted: dict[str, NamedColumn]
-    keys: tuple[str, ...] | None
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -147,84 +114,6 @@ class Target(Struct, frozen=True, kw_only=True):
         return [column.name for column in self.columns] + ([VERSION] if self.is_versioned else [])
 
 
-def look(connection: Connection, stream: str) -> Held:
-    """What the database holds for a stream now."""
-    has_books = books.exist(connection)
-    streams = books.streams(connection) if has_books else {}
-    # A table made by others is met by its name; those of our other streams are avoided.
-    known = {name: table for name, (table, _) in streams.items()}
-    folds = connection.server.folds_case
-    table = identifiers([stream], fold_case=folds, reserved=books.NAMES, known=known)[stream]
-    noted = books.columns(connection, table) if has_books else []
-    return inspect(
-        connection,
-        table,
-        stream=stream,
-        keys=streams[stream][1] if stream in streams else None,
-        noted={source: NamedColumn(name=column, declared=declared) for source, column, declared in noted},
-    )
-
-
-def inspect(
-    connection: Connection, table: str, *, stream: str, keys: tuple[str, ...] | None, noted: dict[str, NamedColumn]
-) -> Held:
-    """A table by its name. information_schema compares names its own way, so the answers are sifted here."""
-    folds = connection.server.folds_case
-    place = [connection.schema, table]
-
-    def is_it(found: str) -> bool:
-        return found == table or (folds and found.casefold() == table.casefold())
-
-    kinds = connection.rows(
-        "select table_name, table_type, engine from information_schema.tables "
-        "where table_schema = %s and table_name = %s",
-        place,
-    )
-    columns = connection.rows(
-        "select table_name, column_name, column_type, character_set_name, collation_name, is_nullable, column_default, "
-        "extra, column_comment from information_schema.columns where table_schema = %s and table_name = %s "
-        "order by ordinal_position",
-        place,
-    )
-    indexes = connection.rows(
-        "select table_name, index_name, column_name, sub_part from information_schema.statistics "
-        "where table_schema = %s and table_name = %s and non_unique = 0 order by index_name, seq_in_index",
-        place,
-    )
-    unique: dict[str, tuple[str, ...]] = {}
-    for found, index, column, part in indexes:
-        if is_it(found):
-            unique[index] = (*unique.get(index, ()), f"{column}({part})" if part else column or "?")
-    kind = next((one for one in kinds if is_it(one[0])), (None, None, None))
-    return Held(
-        schema=connection.schema,
-        stream=stream,
-        table=table,
-        collation=connection.server.collation,
-        kind=kind[1],
-        engine=kind[2],
-        live={one[1]: _live(one) for one in columns if is_it(one[0])},
-        unique=unique,
-        noted=noted,
-        keys=keys,
-    )
-
-
-def _live(found: tuple[Any, ...]) -> LiveColumn:
-    _, name, sql, charset, collation, nullable, default, extra, comment = found
-    is_filled = default is not None or any(word in extra.lower() for word in ("auto_increment", "generated"))
-    return LiveColumn(
-        name=name,
-        sql_type=normal(sql),
-        charset=charset,
-        collation=collation,
-        is_nullable=nullable == "YES",
-        is_required=nullable == "NO" and not is_filled,
-        is_generated=any(word in extra.lower() for word in ("virtual", "stored", "persistent", "auto_increment")),
-        comment=comment,
-    )
-
-
 def target(
     held: Held,
     columns: Mapping[str, pa.Field],
@@ -243,7 +132,7 @@ def target(
     InputError (`unsupported-change`, `too-many-columns`) for what can't be reached without loss.
     """
     stream, live = held.stream, held.live
-    _refuse_kind(held)
+    refusals.kind(held)
     called = _called(columns, held)
     key_names = tuple(called[key] for key in keys)
     is_other_key = bool(live) and held.keys is not None and held.keys != key_names
@@ -261,7 +150,7 @@ def target(
             column = Column(source=source, name=called[source], type=wanted, sql_type=sql_type(wanted, limit))
             added.append((column.name, column.sql_type))
         else:
-            _refuse_charset(held, source, existing)
+            refusals.charset(held, source, existing)
             noted_as = held.noted.get(source)
             column, widening = _reach(
                 stream, source, existing, wanted, noted_as, limit, is_long_key=is_hashed and source in keys
@@ -270,20 +159,20 @@ def target(
                 widened.append(widening)
         reached.append(column)
     mine = {column.name for column in reached}
-    _refuse_required(held, [one for name, one in live.items() if name not in mine and name not in _OURS])
+    refusals.required(held, [one for name, one in live.items() if name not in mine and name not in _OURS])
     own_index = _key_index(held, key_names)
     if VALID_FROM in live and not keeps_history:
         raise history.other_method(f"{held.schema}.{held.table}", stream)
     starts_history = keeps_history and bool(live) and (VALID_FROM not in live or own_index is not None)
     if starts_history:
-        _refuse_history(held, key_names, own_index)
+        refusals.history(held, key_names, own_index)
     elif keeps_history and live:
         own_index = _key_index(held, key_names, VALID_FROM)
     old_key, new_key = None, bool(keys) and not live
     if is_other_key and rekey:
         old_key, new_key = _key_index(held, held.keys or ()), bool(keys)
     elif live and not replaced:
-        _refuse_key(held, key_names, own_index, is_other_key=is_other_key, is_hashed=is_hashed)
+        refusals.key(held, key_names, own_index, is_other_key=is_other_key, is_hashed=is_hashed)
         new_key = is_hashed and KEY_HASH not in live
         old_key = own_index if new_key else None
     if len(live) + len(added) + len(_OURS) > _MOST_COLUMNS:
@@ -376,7 +265,7 @@ def _reach(
         held = wanted  # text is what JSON is here
     reached = None if held is None else grown(held, noted.declared if noted else None, wanted)
     if held is None or reached is None:
-        raise unsupported(
+        raise refusals.unsupported(
             stream,
             source,
             f"the column is {existing.sql_type} and the source now sends {sql_type(wanted)}",
@@ -388,103 +277,3 @@ def _reach(
         return column, None
     how = conversion(quote(existing.name), existing.sql_type, reached)
     return column, Widening(column=existing, after=after, how=how)
-
-
-def _refuse_kind(held: Held) -> None:
-    place = f"{held.schema}.{held.table}"
-    if held.kind not in (None, "BASE TABLE", "SYSTEM VERSIONED"):
-        raise unsupported(
-            held.stream,
-            None,
-            f"`{place}` is a {(held.kind or '').lower()}",
-            "rename it, or load into another `default_target_schema`",
-        )
-    if held.kind is not None and (held.engine or "").lower() != "innodb":
-        raise unsupported(
-            held.stream,
-            None,
-            f"`{place}` is a table of {held.engine}, which has no transactions",
-            f"alter table {quote(held.schema)}.{quote(held.table)} engine = InnoDB",
-        )
-
-
-def _refuse_charset(held: Held, source: str, existing: LiveColumn) -> None:
-    if existing.charset not in (None, "utf8mb4") and existing.collation is not None:
-        raise unsupported(
-            held.stream,
-            source,
-            f"its character set {existing.charset} can't hold every text",
-            f"alter table {quote(held.schema)}.{quote(held.table)} "
-            f"convert to character set utf8mb4 collate {held.collation}",
-        )
-
-
-def _refuse_required(held: Held, others: list[LiveColumn]) -> None:
-    for one in others:
-        if one.is_required:
-            at = f"{quote(held.schema)}.{quote(held.table)}"
-            raise unsupported(
-                held.stream,
-                one.name,
-                "the column is NOT NULL and the source does not send it",
-                f"allow nulls: alter table {at} modify {quote(one.name)} {one.sql_type} null",
-            )
-
-
-def _refuse_key(held: Held, keys: tuple[str, ...], index: str | None, *, is_other_key: bool, is_hashed: bool) -> None:
-    """Another key than before, one without an index, one that takes different texts for the same, and other unique
-    indexes: each would make rows overwrite others."""
-    place, at = f"{held.schema}.{held.table}", f"{quote(held.schema)}.{quote(held.table)}"
-    if is_other_key:
-        raise unsupported(
-            held.stream,
-            None,
-            f"the key was ({', '.join(held.keys or ()) or 'none'}) and is now ({', '.join(keys) or 'none'})",
-            f"move `{place}` out of the way and load it anew, or set `load_method` to `overwrite`",
-        )
-    if not keys:
-        return
-    if index is None:
-        listed = ", ".join(map(quote, [*keys, *([VALID_FROM] if VALID_FROM in held.live else [])]))
-        raise unsupported(
-            held.stream,
-            None,
-            f"`{place}` has no unique index on ({listed})",
-            f"alter table {at} add unique key ({listed})",
-        )
-    for one in [] if is_hashed else [held.live[name] for name in keys]:
-        if one.collation not in (None, "binary", held.collation):
-            raise unsupported(
-                held.stream,
-                one.name,
-                f"it is a key, and its collation {one.collation} takes different texts for the same",
-                f"alter table {at} modify {quote(one.name)} {one.sql_type} "
-                f"character set utf8mb4 collate {held.collation} not null",
-            )
-    others = [name for name in held.unique if name != index]
-    if others:
-        raise unsupported(
-            held.stream,
-            None,
-            f"`{place}` has a second unique index, `{others[0]}`, so an upsert could overwrite rows of other keys",
-            f"make it an ordinary one: alter table {at} drop index {quote(others[0])}, add index …",
-        )
-
-
-def _refuse_history(held: Held, keys: tuple[str, ...], index: str | None) -> None:
-    place, listed = f"{held.schema}.{held.table}", ", ".join(keys)
-    if held.keys != keys:
-        raise history.not_convertible(place, held.stream, f"`{place}` was not loaded with the key ({listed})")
-    others = [name for name in held.unique if name != index]
-    if index is None or others:
-        raise history.not_convertible(
-            place,
-            held.stream,
-            f"`{place}` has other unique indexes than one on ({listed}), so a key can't have two versions",
-            "drop those indexes, or move the table out of the way and load it anew",
-        )
-
-
-def unsupported(stream: str, column: str | None, why: str, hint: str) -> InputError:
-    what = f"stream `{stream}`" if column is None else f"column `{column}` of stream `{stream}`"
-    return InputError("unsupported-change", f"{what} can't be loaded into the table that is there", why=why, hint=hint)

@@ -14,7 +14,7 @@ from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import VALID_TO
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.connection import Connection
-from headwater.connect.destinations.mysql.tables import Held
+from headwater.connect.destinations.mysql.live import Held
 from headwater.connect.staging import VERSION
 
 
