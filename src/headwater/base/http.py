@@ -1,4 +1,4 @@
-"""HTTP for small answers: bounded in bytes and seconds, over verified TLS. The only module that knows the library.
+"""HTTP for small answers: bounded in bytes and seconds, over verified TLS. `http_calls` is for APIs.
 
 Importing it costs 0.1 s: import it where a server is asked.
 """
@@ -61,9 +61,9 @@ class Client:
                 answer = self._follow(url, limit, headers, credentials or {}, deadline)
             except (httpx2.ReadError, httpx2.RemoteProtocolError) as error:
                 if last:
-                    raise NoAnswerError(_why(error)) from error
+                    raise NoAnswerError(why(error)) from error
             except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as error:
-                raise NoAnswerError(_why(error)) from error
+                raise NoAnswerError(why(error)) from error
             else:
                 if last or answer.status not in _BUSY:
                     return answer
@@ -83,7 +83,7 @@ class Client:
         self, url: str, limit: int, headers: Mapping[str, str], credentials: Mapping[str, str], deadline: float
     ) -> Answer:
         place = httpx2.URL(url)
-        _refuse_scheme(place)
+        refuse_scheme(place)
         for _ in range(_REDIRECTS + 1):
             with self._client.stream("GET", place, headers={**headers, **credentials}) as response:
                 to = response.headers.get("location") if response.is_redirect else None
@@ -92,7 +92,7 @@ class Client:
                     etag = response.headers.get("etag")
                     return Answer(url=str(place), status=response.status_code, etag=etag, body=body)
             target = place.join(to)
-            _refuse_scheme(target)
+            refuse_scheme(target)
             if place.scheme == "https" and target.scheme != "https":
                 raise NoAnswerError("it sends on from https to http")
             if not same_origin(str(place), str(target)):
@@ -111,7 +111,8 @@ def _origin(url: httpx2.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
 
 
-def _refuse_scheme(url: httpx2.URL) -> None:
+def refuse_scheme(url: httpx2.URL) -> None:
+    """Raises NoAnswerError for what is no address of a web server."""
     if url.scheme not in ("http", "https") or not url.host:
         raise NoAnswerError(f"`{url.scheme or 'no scheme'}` is neither http nor https")
 
@@ -127,7 +128,7 @@ def _read(response: httpx2.Response, limit: int, deadline: float) -> bytes:
     return bytes(parts)
 
 
-def _why(error: Exception) -> str:
+def why(error: Exception) -> str:
     """The innermost reason: libraries wrap it several times."""
     if isinstance(error, httpx2.TimeoutException):
         return "it takes too long"
