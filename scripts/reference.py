@@ -126,6 +126,7 @@ def errors() -> str:
         "| code | when |\n|---|---|",
         *(f"| {code.value} | {words} |" for code, words in EXITS.items()),
         "",
+        "In a project whose file is `meltano.yml` they are [Meltano's](../guides/meltano.md#exit-codes).\n",
         "| reference | exit | says | raised in |\n|---|---|---|---|",
     ]
     for reference, (kind, text, module) in sorted(found_errors().items()):

@@ -120,8 +120,6 @@ def answer(case: Case, played: Played) -> dict[str, Any]:
     return {aspect: neutral(ASPECTS[aspect](played), played) for aspect in case.compare}
 
 
-# Why most exit codes differ.
-WRONG = "what you wrote is wrong: exit code 2, which a script can tell from the 1 of a run that failed"
 # Variables of a plugin's environment in which the programs differ, in every case, and why.
 VARIABLES = {
     "MELTANO_DATABASE_URI": "may hold a password, and is no plugin's business",

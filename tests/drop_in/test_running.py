@@ -101,7 +101,6 @@ plugins:
       value: hello
 """
 LATER = {"TAP_NOTES_FAIL_AFTER": "notes"}
-CODE = "what is written wrong ends with 2, what fails with 1"
 
 
 def run(name, says, *script, compare=RAN, command="run", **more):
@@ -338,7 +337,6 @@ DUMPS = [
         "`--dump state` without one",
         f"el {PAIR} --state-id m --dump state",
         compare=("exit",),
-        differs={"exit": CODE},
         command="el",
     ),
     run(
@@ -346,7 +344,6 @@ DUMPS = [
         "a plugin that is not there",
         "el tap-nope target-lines",
         compare=("exit",),
-        differs={"exit": CODE},
         command="el",
     ),
     run("el-usage", "an argument too few", "el tap-notes", compare=("exit",), command="el"),
@@ -507,9 +504,7 @@ BLOCKS = [
     run("run-job-and-blocks", "jobs and blocks", "run notes say:hi", compare=("exit", "loaded")),
     run("run-command", "a command of a plugin", "run say:hi", compare=("exit", "arguments")),
     run("run-command-fails", "a command that fails ends the run", f"run say:fail {PAIR}", compare=("exit", "loaded")),
-    run(
-        "run-command-unknown", "a command that is not there", "run say:nope", compare=("exit",), differs={"exit": CODE}
-    ),
+    run("run-command-unknown", "a command that is not there", "run say:nope", compare=("exit",)),
     run(
         "run-tap-fails",
         "a tap that fails at once",
@@ -529,22 +524,19 @@ BLOCKS = [
         "a block that is not there: nothing runs",
         f"run {PAIR} tap-nope target-lines",
         compare=("exit", "loaded"),
-        differs={"exit": CODE},
     ),
     run(
         "run-no-loader",
         "a tap without a target: nothing runs",
         f"run {PAIR} tap-more",
         compare=("exit", "loaded"),
-        differs={"exit": CODE},
     ),
-    run("run-loader-first", "a target without a tap", "run target-lines", compare=("exit",), differs={"exit": CODE}),
+    run("run-loader-first", "a target without a tap", "run target-lines", compare=("exit",)),
     run(
         "run-mapper-name",
         "a mapper by its own name",
         "run tap-notes map-text target-lines",
         compare=("exit",),
-        differs={"exit": CODE},
     ),
     run(
         "run-nothing",

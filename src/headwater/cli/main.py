@@ -10,6 +10,7 @@ import click
 
 from headwater import __version__
 from headwater.base.errors import ExitCode, HeadwaterError
+from headwater.cli import exits
 from headwater.cli.lazy import LazyGroup
 from headwater.cli.settings import Settings
 
@@ -56,16 +57,18 @@ class _Root(LazyGroup):
     def invoke(self, ctx: click.Context) -> int:
         try:
             result = super().invoke(ctx)
-        except (click.ClickException, click.exceptions.Exit, click.Abort):
+        except (click.ClickException, click.exceptions.Exit):
             raise
         except HeadwaterError as error:
             from headwater.cli import output  # only a failing command needs it, here and below
 
             output.print_error(error, ctx.obj)
-            return int(error.exit_code)
+            return exits.spelled(error.exit_code, ctx.obj, error.reference)
+        except click.Abort:
+            return exits.spelled(_aborted(), ctx.obj)
         except KeyboardInterrupt:
             click.echo("interrupted", err=True)
-            return int(ExitCode.INTERRUPTED)
+            return exits.spelled(ExitCode.INTERRUPTED, ctx.obj)
         except BrokenPipeError:
             _forget_stdout()
             return int(ExitCode.DONE)
@@ -74,7 +77,18 @@ class _Root(LazyGroup):
 
             output.print_bug(error, ctx.obj, ctx.invoked_subcommand)
             return int(ExitCode.FAILED)
+        if isinstance(result, ExitCode):  # a plain number is that of a plugin's program
+            return exits.spelled(result, ctx.obj)
         return int(result) if isinstance(result, int) else int(ExitCode.DONE)
+
+
+def _aborted() -> ExitCode:
+    """Somebody answered a question with Ctrl-C or no, or nobody was there to answer."""
+    if sys.stdin.isatty():
+        click.echo("aborted", err=True)
+        return ExitCode.INTERRUPTED
+    click.echo("error: there is nobody to ask; give the answer as an option (--force or --yes)", err=True)
+    return ExitCode.INPUT
 
 
 def _forget_stdout() -> None:
@@ -163,9 +177,3 @@ def run(arguments: list[str]) -> int:
 
         output.print_error(output.usage_error(error))
         return int(ExitCode.INPUT)
-    except click.Abort:
-        if not sys.stdin.isatty():
-            click.echo("error: there is nobody to ask; give the answer as an option (--force or --yes)", err=True)
-            return int(ExitCode.INPUT)
-        click.echo("aborted", err=True)
-        return int(ExitCode.INTERRUPTED)

@@ -15,7 +15,7 @@ import msgspec
 
 from headwater.base import clock
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.cli import chart
+from headwater.cli import chart, exits
 from headwater.cli.settings import Settings
 from headwater.model.event import Problem
 
@@ -24,7 +24,7 @@ def print_error(error: HeadwaterError | Problem, settings: Settings | None = Non
     """An error, or the problem that came with an event, on stderr; a JSON line where the log is one of JSON lines."""
     with unheard(sys.stderr):
         if settings is not None and settings.log_format == "json":
-            click.echo(_json_line(error), err=True)
+            click.echo(_json_line(error, settings), err=True)
             return
         from headwater.ops.workspace import environment_variables  # loaded when something went wrong
 
@@ -42,7 +42,7 @@ def unheard(stream: TextIO) -> Iterator[None]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def _json_line(error: HeadwaterError | Problem) -> str:
+def _json_line(error: HeadwaterError | Problem, settings: Settings) -> str:
     line = {
         "timestamp": clock.iso(clock.now()),
         "level": "error",
@@ -51,7 +51,7 @@ def _json_line(error: HeadwaterError | Problem) -> str:
         "where": str(error.where) if error.where else None,
         "why": error.why,
         "hint": error.hint,
-        "exit_code": int(error.exit_code),
+        "exit_code": exits.spelled(error.exit_code, settings, error.reference),
     }
     return msgspec.json.encode(line).decode()
 

@@ -90,10 +90,10 @@ class Result(Struct, frozen=True, kw_only=True):
     problem: Problem | None = None
 
     @property
-    def exit_code(self) -> int:
+    def exit_code(self) -> ExitCode:
         if self.outcome is Outcome.SUCCESS:
-            return int(ExitCode.DONE)
-        return self.problem.exit_code if self.problem else int(ExitCode.FAILED)
+            return ExitCode.DONE
+        return ExitCode(self.problem.exit_code) if self.problem else ExitCode.FAILED
 
 
 def describe(workspace: Workspace, request: Request) -> dict[str, Any]:

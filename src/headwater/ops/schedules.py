@@ -36,7 +36,7 @@ class Wanted(Struct, frozen=True, kw_only=True):
 def add(workspace: Workspace, name: str, wanted: Wanted) -> bool:
     """Add a schedule of a job, or of an extractor and a loader. False when just that schedule is there already.
 
-    Raises InputError: `bad-interval`, `bad-schedule`, `duplicate-name` for another one of that name.
+    Raises InputError: `bad-interval`, `bad-schedule`, `missing-option`, `duplicate-name` for another one of that name.
     """
     assert wanted.interval is not None
     intervals.check(wanted.interval)
@@ -44,7 +44,7 @@ def add(workspace: Workspace, name: str, wanted: Wanted) -> bool:
     if wanted.job is None and not (wanted.extractor and wanted.loader):
         missing = "--loader" if wanted.extractor else "--job, or --extractor with --loader"
         raise InputError(
-            "bad-schedule",
+            "missing-option",
             f"schedule `{name}` says nothing of what to run: missing {missing}",
             hint=f"headwater schedule add {name} --job JOB --interval {wanted.interval}",
         )

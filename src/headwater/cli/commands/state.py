@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from headwater.base.errors import InputError
 from headwater.cli.options import JSON
 from headwater.cli.output import print_json, print_table
 from headwater.cli.settings import Settings
@@ -80,7 +81,7 @@ def set_(
     from headwater.ops import states
 
     if (value is None) == (input_file is None):
-        raise click.UsageError("give the state as VALUE or with --input-file")
+        raise InputError("bad-usage", "give the state as VALUE or with --input-file", hint="headwater state set --help")
     text = input_file.read_text() if input_file is not None else value or ""
     _confirm(f"overwrite the state of `{state_id}`?", force)
     states.set_value(_workspace(settings), state_id, text, validate=not no_validate)
