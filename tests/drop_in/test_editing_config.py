@@ -245,6 +245,19 @@ CHANGED = [
         compare=(*SET, "json"),
     ),
     Case(
+        name="config-set-store-db-project",
+        command="config set",
+        says="`--store db` for the project itself",
+        script=(
+            "config set meltano --store db auto_install false",
+            "config list meltano",
+            "config unset meltano --store db auto_install",
+            "config set meltano auto_install false --store db",
+        ),
+        env={"MELTANO_PROJECT_READONLY": "true"},
+        compare=SET,
+    ),
+    Case(
         name="config-set-extra",
         command="config set",
         says="extras, with their underscore",

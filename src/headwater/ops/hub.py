@@ -134,7 +134,11 @@ def site(workspace: Workspace | None, *, offline: bool = False) -> Site:
     project = workspace.project if workspace else Project(root="", file="")
     dotenv = workspace.dotenv if workspace else {}
     values = project_settings(
-        project, env=environ, dotenv=dotenv, environment=workspace.environment if workspace else None
+        project,
+        env=environ,
+        dotenv=dotenv,
+        environment=workspace.environment if workspace else None,
+        database=workspace.stored_settings if workspace else None,
     )
     api_root, url, auth = (values[name] for name in ("hub_api_root", "hub_url", "hub_url_auth"))
     variables = {**dotenv, **environ}

@@ -15,6 +15,7 @@ from headwater.base.redact import without_credentials
 from headwater.model.run import RunRecord
 from headwater.ops import states
 from headwater.ops.workspace import Workspace
+from headwater.plan.project_settings import STORED_AS, may_be_stored
 from headwater.store import meltano_db
 from headwater.store.meltano_db import Theirs
 from headwater.store.state_backends import is_postgres, sqlite_file
@@ -94,11 +95,13 @@ def _source(workspace: Workspace) -> _Source | None:
 
 def _take(workspace: Workspace, db: SystemDb, source: _Source, *, only_if_none: bool) -> Taken:
     theirs = source.read()
+    settings_of = {key: value for key, value in theirs.settings.items() if key[0] != STORED_AS or may_be_stored(key[1])}
+    left = [f"{plugin} {name}" for plugin, name in theirs.settings if (plugin, name) not in settings_of]
     count, kept, unread = _states(workspace, db, theirs, only_if_none=only_if_none)
     with db.transaction() as connection:
         settings = connection.executemany(
             "insert or ignore into plugin_settings values (?, ?, ?)",
-            [(plugin, name, msgspec.json.encode(value).decode()) for (plugin, name), value in theirs.settings.items()],
+            [(plugin, name, msgspec.json.encode(value).decode()) for (plugin, name), value in settings_of.items()],
         ).rowcount
         runs = connection.executemany(
             "insert or ignore into runs (run_id, name, outcome, started_at, ended_at, seconds, trigger_by, "
@@ -113,7 +116,7 @@ def _take(workspace: Workspace, db: SystemDb, source: _Source, *, only_if_none: 
         runs=max(0, runs),
         settings=max(0, settings),
         kept=tuple(kept),
-        unread=(*unread, *theirs.unread),
+        unread=(*unread, *left, *theirs.unread),
     )
 
 

@@ -42,7 +42,12 @@ def facts(workspace: Workspace) -> build.Facts:
 def settings(workspace: Workspace, more: Sequence[Setting] = ()) -> dict[str, Value]:
     """The project's own settings, resolved; `more` are declared elsewhere."""
     return project_settings(
-        workspace.project, env=workspace.environ, dotenv=workspace.dotenv, environment=workspace.environment, more=more
+        workspace.project,
+        env=workspace.environ,
+        dotenv=workspace.dotenv,
+        environment=workspace.environment,
+        database=workspace.stored_settings,
+        more=more,
     )
 
 

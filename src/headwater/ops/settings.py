@@ -20,7 +20,7 @@ from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.plan.cast import WrongTypeError, cast
 from headwater.plan.nested import put, split
-from headwater.plan.project_settings import project_variables
+from headwater.plan.project_settings import STORED_AS, may_be_stored, project_variables
 from headwater.plan.sensitive import is_secret as is_secret_value
 from headwater.plan.settings import missing_required
 from headwater.plan.variables import exports, read_names, text
@@ -210,12 +210,17 @@ def _set_of_project(workspace: Workspace, name: str, value: Any, given: str, sto
     setting = known.setting if known is not None and known.setting is not None else Setting(name=name)
     value = _checked(PROJECT_NAMES[0], setting, value, given)
     own = setting.is_secret or setting.env_specific
+    if store == "auto" and workspace.project.readonly and may_be_stored(name):
+        store = "db"
     if store == "db":
-        raise InputError(
-            "bad-store",
-            "the system database keeps settings of plugins, not of the project",
-            hint=f"headwater config set headwater {name} VALUE --store dotenv",
-        )
+        if not may_be_stored(name):
+            raise InputError(
+                "bad-store",
+                f"`{name}` is not kept in the system database: it counts before that is opened",
+                hint=f"headwater config set headwater {name} VALUE --store dotenv",
+            )
+        plugin_settings.write(workspace.home, STORED_AS, name, value)
+        return Changed(place="the system database", outdone_by=_stronger_for_project(workspace, name))
     if store == "dotenv" or (store == "auto" and own):
         variable_name = env_name("meltano", name)
         dotenv.set_value(workspace.dotenv_path, variable_name, text(value), lock=_dotenv_lock(workspace))
@@ -252,6 +257,12 @@ def _stronger(workspace: Workspace, name: str, kind: PluginKind, setting: str, w
     order = list(Origin)  # strongest first
     is_stronger = found is not None and order.index(found.origin) < order.index(written)
     return found.source if found is not None and is_stronger else None
+
+
+def _stronger_for_project(workspace: Workspace, name: str) -> str | None:
+    """What keeps a setting of the project in the system database from counting."""
+    found = planning.settings(workspace.again())[name]
+    return None if found.origin is Origin.DATABASE else found.source
 
 
 def _keys(workspace: Workspace, ready: build.Ready, setting: Setting, path: Sequence[str]) -> tuple[str, ...]:
@@ -334,6 +345,8 @@ def _unset_of_project(workspace: Workspace, name: str, store: str) -> list[str]:
             if variable_name in workspace.dotenv:
                 dotenv.unset_value(workspace.dotenv_path, variable_name, lock=_dotenv_lock(workspace))
                 places = [workspace.dotenv_path.name]
+    if store in ("auto", "db") and plugin_settings.remove(workspace.home, STORED_AS, name):
+        places.append("the system database")
     if store not in ("dotenv", "db"):
         with _nothing_to_remove():
             project_edit.unset_setting(workspace.project, (name,), workspace.environment_name)

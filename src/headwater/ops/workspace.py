@@ -58,7 +58,7 @@ class Workspace:
 
     @cached_property
     def stored_settings(self) -> dict[str, dict[str, Any]]:
-        """The settings of plugins that are kept in the system database."""
+        """The settings that are kept in the system database, by plugin; those of the project under `meltano`."""
         return plugin_settings.read(self.home)
 
     def again(self) -> Workspace:

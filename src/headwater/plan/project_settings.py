@@ -15,6 +15,15 @@ from headwater.plan.sensitive import is_secret
 from headwater.plan.variables import inferred_kind, text
 
 PREFIXES = ("headwater", "meltano")
+# Under which name the system database keeps settings of the project, beside those of its plugins.
+STORED_AS = "meltano"
+# Never there: what says where the database and the states are, or counts before anything is opened.
+_NEVER_STORED = ("database_", "state_backend.", "cli.", "default_environment", "project_readonly")
+
+
+def may_be_stored(name: str) -> bool:
+    """Whether the system database may keep this setting of the project."""
+    return not name.startswith(_NEVER_STORED)
 
 
 def _options(*values: str) -> tuple[Option, ...]:
@@ -110,15 +119,18 @@ def project_settings(
     dotenv: Mapping[str, str],
     flags: Mapping[str, Any] | None = None,
     environment: Environment | None = None,
+    database: Mapping[str, Mapping[str, Any]] | None = None,
     more: Sequence[Setting] = (),
 ) -> dict[str, Value]:
-    """All project settings by name, those in `more` and those the file alone knows too. Strongest first: flag,
-    variable, `.env`, file, default; within variables `HEADWATER_X` beats `MELTANO_X`.
+    """All project settings by name, those in `more` and those the file or the system database alone knows too.
+    Strongest first: flag, variable, `.env`, file, system database (`database` is all it keeps), default; within
+    variables `HEADWATER_X` beats `MELTANO_X`.
 
     Raises InputError (`wrong-setting-type`).
     """
     known = {setting.name: setting for setting in (*PROJECT_SETTINGS, *more)}
-    for name, value in project.settings.items():
+    stored = (database or {}).get(STORED_AS, {})
+    for name, value in (*project.settings.items(), *stored.items()):
         known.setdefault(name, Setting(name=name, kind=inferred_kind(value)))
     scope = {**dotenv, **env}
     given = {
@@ -127,7 +139,9 @@ def project_settings(
         **project.settings,
     }
     return {
-        name: _value(project, setting, _found(project, setting, env, dotenv, flags or {}, environment, given), scope)
+        name: _value(
+            project, setting, _found(project, setting, env, dotenv, flags or {}, environment, given, stored), scope
+        )
         for name, setting in known.items()
     }
 
@@ -147,7 +161,7 @@ def alone(
     Raises InputError (`wrong-setting-type`).
     """
     setting = next(item for item in PROJECT_SETTINGS if item.name == name)
-    found = _found(project, setting, env, dotenv, {}, environment, project.settings)
+    found = _found(project, setting, env, dotenv, {}, environment, project.settings, {})
     return _value(project, setting, found, {**dotenv, **env})
 
 
@@ -173,6 +187,7 @@ def _found(
     flags: Mapping[str, Any],
     environment: Environment | None,
     given: Mapping[str, Any],
+    stored: Mapping[str, Any],
 ) -> list[tuple[Origin, str, Any]]:
     names = [env_name(prefix, setting.name) for prefix in PREFIXES]
     found: list[tuple[Origin, str, Any]] = [(Origin.FLAG, "command line", flags.get(setting.name))]
@@ -182,6 +197,7 @@ def _found(
         place = str(Where(environment.file, environment.line))
         found.append((Origin.ENVIRONMENT, place, environment.settings.get(setting.name)))
     found.append((Origin.PROJECT, str(_place(project, setting)), given.get(setting.name)))
+    found.append((Origin.DATABASE, "the system database", stored.get(setting.name)))
     found.append((Origin.DEFAULT, "default", setting.value))
     return [item for item in found if item[2] is not None and (item[2] != "" or setting.kind is None)]
 

@@ -29,7 +29,7 @@ Rows = Callable[[str], list[tuple[Any, ...]]]
 
 class Theirs(Struct, frozen=True, kw_only=True):
     """`states` are JSON texts by id, completed and partial. `runs` are the newest that have ended. `settings` are by
-    plugin and name. `unread` are names of settings that we have no place for, or that hold no plain value."""
+    plugin and name. `unread` are names of settings that hold no plain value."""
 
     states: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
     runs: list[RunRecord] = field(default_factory=list)
@@ -130,16 +130,16 @@ def _instant(moment: datetime) -> str:
 
 
 def _setting(found: Theirs, name: str, namespace: str, value: Any) -> None:
-    """A namespace is `extractors.tap-x.default`; that of the project's own settings is `meltano`."""
-    plugin = namespace.partition(".")[2].rpartition(".")[0]
+    """A namespace is `extractors.tap-x.default`; that of the project's own settings is `meltano`, as here."""
+    plugin = namespace.partition(".")[2].rpartition(".")[0] or namespace
     try:
         plain = _Plain(io.BytesIO(bytes(value))).load()
     except (pickle.UnpicklingError, ValueError, TypeError, EOFError, IndexError, KeyError, AttributeError):
         plain = None
-    if plugin and plain is not None:
+    if plain is not None:
         found.settings[plugin, name] = plain
     else:
-        found.unread.append(f"{plugin or namespace} {name}")
+        found.unread.append(f"{plugin} {name}")
 
 
 class _Plain(pickle.Unpickler):

@@ -11,7 +11,7 @@ from headwater.store.system_db import SystemDb, file
 
 
 def read(home: Path) -> dict[str, dict[str, Any]]:
-    """All of them, by plugin and setting. Makes no database where there is none."""
+    """All of them, by plugin (`meltano`: the project itself) and setting. Makes no database where there is none."""
     if not file(home).exists():
         return {}
     db = SystemDb(home)

@@ -12,7 +12,7 @@ import pytest
 
 from headwater.base.errors import EnvironmentProblemError, InputError
 from headwater.cli.main import run
-from headwater.ops import logs, meltano_import, states
+from headwater.ops import logs, meltano_import, planning, states
 from headwater.ops.workspace import find
 from headwater.store import states as kept
 
@@ -32,6 +32,7 @@ def settings():
     """Rows of `plugin_settings`: name, namespace, value."""
     yield from ((name, "extractors.tap-numbers.default", bytes.fromhex(text)) for name, text in PICKLES.items())
     yield "project_readonly", "meltano", pickle.dumps(True)
+    yield "python", "meltano", pickle.dumps("3.12")
     yield "evil", "extractors.tap-numbers.default", pickle.dumps(Evil())
 
 
@@ -52,7 +53,7 @@ def workspace(tmp_path):
 
 PLUGIN = "plugins: {extractors: [{name: tap-numbers, namespace: n, executable: x, settings: [{name: limit}]}]}\n"
 LINE = (
-    "took 3 states, 3 settings and 2 runs over from `.meltano/meltano.db`; not taken: "
+    "took 3 states, 4 settings and 2 runs over from `.meltano/meltano.db`; not taken: "
     "meltano project_readonly and tap-numbers evil"
 )
 
@@ -72,7 +73,12 @@ def test_the_first_command_takes_all_and_says_so_in_one_line(workspace):
         "odd": '{"bookmarks": 1}',
         "only-partial": '{"singer_state":{"k": [1]}}',
     }
-    assert workspace.stored_settings == {"tap-numbers": {"token": "devtok", "limit": 7, "deep.er": {"a": 1}}}
+    assert workspace.stored_settings == {
+        "tap-numbers": {"token": "devtok", "limit": 7, "deep.er": {"a": 1}},
+        "meltano": {"python": "3.12"},
+    }
+    python = planning.settings(workspace)["python"]
+    assert (python.value, python.source) == ("3.12", "the system database")
     runs = logs.listing(workspace, 9)
     assert [(run.name, run.outcome.value, run.seconds) for run in runs] == [
         ("dev:tap-other-to-target-lines", "failed", 1.0),

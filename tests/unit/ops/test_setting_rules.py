@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.errors import InputError
-from headwater.ops import doctor, planning, settings
+from headwater.ops import doctor, hub, planning, settings
 from headwater.ops.workspace import find
 
 PROJECT = """\
@@ -62,3 +62,22 @@ def test_a_setting_in_the_system_database_is_weaker_than_the_project_file(tmp_pa
     (tmp_path / "headwater.yml").write_text(PROJECT)
     assert settings.unset(find(tmp_path), "tap-x", None, ("page",)) == ["the system database"]
     assert settings.effective(find(tmp_path), "tap-x") == {}
+
+
+def test_the_system_database_keeps_settings_of_the_project_below_its_file(tmp_path):
+    (tmp_path / "headwater.yml").write_text("version: 1\n")
+    changed = settings.set_value(find(tmp_path), "headwater", None, ("hub_url",), "https://hub.example", store="db")
+    assert (changed.place, changed.outdone_by) == ("the system database", None)
+    value = planning.settings(find(tmp_path))["hub_url"]
+    assert (value.value, value.source) == ("https://hub.example", "the system database")
+    assert hub.site(find(tmp_path)).root == "https://hub.example/meltano/api/v1"
+    (tmp_path / "headwater.yml").write_text("hub_url: https://other.example\n")
+    assert planning.settings(find(tmp_path))["hub_url"].value == "https://other.example"
+    assert settings.unset(find(tmp_path), "headwater", None, ("hub_url",), store="db") == ["the system database"]
+
+
+def test_what_says_where_the_system_database_is_is_not_kept_in_it(tmp_path):
+    (tmp_path / "headwater.yml").write_text("version: 1\n")
+    with pytest.raises(InputError) as caught:
+        settings.set_value(find(tmp_path), "headwater", None, ("state_backend.uri",), "file:///s", store="db")
+    assert caught.value.reference == "bad-store"
