@@ -138,6 +138,19 @@ def move(workspace: Workspace, source: str, destination: str) -> None:
         states.move_state(backend, source, destination)
 
 
+def history(workspace: Workspace, state_id: str) -> list[State | None]:
+    """The state that stands and those before it, newest first; None for what is damaged."""
+    with opened(workspace) as backend:
+        return backend.generations(state_id)
+
+
+def restore(workspace: Workspace, state_id: str, back: int) -> State:
+    """Set the state of `back` generations before; answers with it. The next run starts from it, whatever checkpoint
+    stands with the data. Raises InputError (`no-such-generation`, `state-changed`)."""
+    with opened(workspace) as backend:
+        return states.restore_state(backend, state_id, back)
+
+
 def exported(workspace: Workspace, *, warn: Warn) -> str:
     """All states as `{id: {"completed": …, "partial": …}}`. Raises EnvironmentProblemError (`damaged-state`)."""
     with opened(workspace, warn=warn) as backend:

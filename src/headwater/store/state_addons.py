@@ -89,6 +89,11 @@ class AddonStates:
             found = self._made.get(state_id)
         return None if found is None else self._state(state_id, found)
 
+    def generations(self, state_id: str) -> list[State | None]:
+        """Only the one that stands: a class like that keeps no other."""
+        state = self.read(state_id)
+        return [] if state is None else [state]
+
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         with self._asked(), self._made.acquire_lock(state_id, retry_seconds=1):
             found = self._made.get(state_id)

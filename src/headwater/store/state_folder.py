@@ -31,14 +31,11 @@ class FolderStates:
         damaged = False
         for generation in range(GENERATIONS):
             path = _generation(file, generation)
-            try:
-                text = path.read_bytes()
-            except FileNotFoundError:
+            text = _bytes(path)
+            if text is None:
                 if generation == 0:
                     return None
                 continue
-            except OSError as error:
-                raise cannot_write(path, error) from error
             try:
                 return state_form.read(state_id, text)[0]
             except ValueError:
@@ -47,6 +44,11 @@ class FolderStates:
         if damaged:
             raise none_left(state_id, f"`{file.parent}`")
         return None
+
+    def generations(self, state_id: str) -> list[State | None]:
+        file = self._file(state_id)
+        texts = [_bytes(_generation(file, number)) for number in range(GENERATIONS)]
+        return state_form.generations(state_id, texts[0], [text for text in texts[1:] if text is not None])
 
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         file = self._file(state_id)
@@ -80,6 +82,15 @@ class FolderStates:
 
 def _generation(file: Path, number: int) -> Path:
     return file if number == 0 else file.with_name(f"{file.name}.{number}")
+
+
+def _bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise cannot_write(path, error) from error
 
 
 def _shift(file: Path) -> None:

@@ -7,6 +7,7 @@ keep. Meltano does not look at it, and leaves it out when it writes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
@@ -57,6 +58,21 @@ def read(state_id: str, text: bytes) -> tuple[State, int]:
     if form.headwater is not None and kept.digest != digest(state):
         raise ValueError("the digest is that of another state")
     return state, kept.generation
+
+
+def generations(state_id: str, standing: bytes | None, older: Iterable[bytes]) -> list[State | None]:
+    """Texts as states, None for what is damaged. One that was removed while others are left was cleared."""
+    found = [_or_none(state_id, text) for text in older]
+    if standing is not None:
+        return [_or_none(state_id, standing), *found]
+    return [State(state_id=state_id, value=None), *found] if found else []
+
+
+def _or_none(state_id: str, text: bytes) -> State | None:
+    try:
+        return read(state_id, text)[0]
+    except ValueError:
+        return None
 
 
 def written(state: State, generation: int = 0) -> bytes:

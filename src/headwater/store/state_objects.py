@@ -59,6 +59,11 @@ class ObjectStates:
         text, _ = self._get(self._path(state_id))
         return None if text is None else self._state(state_id, text)[0]
 
+    def generations(self, state_id: str) -> list[State | None]:
+        older = (self._get(path)[0] for _, path in self._older(state_id))
+        standing = self._get(self._path(state_id))[0]
+        return state_form.generations(state_id, standing, (text for text in older if text is not None))
+
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         path = self._path(state_id)
         for attempt in range(_TRIES):

@@ -13,7 +13,7 @@ from headwater.base.errors import EnvironmentProblemError
 from headwater.base.redact import without_credentials
 from headwater.model.run import State
 from headwater.store.state_form import GENERATIONS
-from headwater.store.state_system_db import COLUMNS, from_row, newest, next_generation, to_row
+from headwater.store.state_system_db import COLUMNS, from_row, newest, next_generation, readable, to_row
 
 _TABLE = """
 create table if not exists headwater_states (
@@ -79,13 +79,19 @@ class PostgresStates:
         self._session: Connection | None = None
 
     def read(self, state_id: str) -> State | None:
-        rows = self._asked(
+        return newest(state_id, self._rows(state_id), f"`{self._address.shown}`", self._warn)
+
+    def generations(self, state_id: str) -> list[State | None]:
+        return [readable(state_id, row) for row in self._rows(state_id)]
+
+    def _rows(self, state_id: str) -> list[tuple[Any, ...]]:
+        """Newest first."""
+        return self._asked(
             lambda session: session.execute(
                 f"select {COLUMNS} from headwater_states where state_id = %s order by generation desc",  # noqa: S608 - own constant
                 (state_id,),
             ).fetchall()
         )
-        return newest(state_id, rows, f"`{self._address.shown}`", self._warn)
 
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         def write(session: Connection) -> State | None:

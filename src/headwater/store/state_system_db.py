@@ -28,6 +28,10 @@ class SystemDbStates:
         rows = self._db.rows(f"{_SELECT} where state_id = ? order by generation desc", state_id)
         return newest(state_id, rows, f"`{self._db.path}`", self._warn)
 
+    def generations(self, state_id: str) -> list[State | None]:
+        rows = self._db.rows(f"{_SELECT} where state_id = ? order by generation desc", state_id)
+        return [readable(state_id, row) for row in rows]
+
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         with self._db.transaction() as connection:
             row = connection.execute(
@@ -71,13 +75,19 @@ _INSERT = f"insert or replace into states (state_id, {COLUMNS}) values ({', '.jo
 def newest(state_id: str, rows: list[tuple[Any, ...]], place: str, warn: Callable[[str], None]) -> State | None:
     """The first row, newest first, whose digest is right. Raises EnvironmentProblemError (`damaged-state`)."""
     for row in rows:
-        state = from_row(state_id, row)
-        if row[7] in (None, digest(state)):  # those of former releases have none
+        state = readable(state_id, row)
+        if state is not None:
             return state
         warn(damaged_text(f"the state of `{state_id}` in {place}"))
     if rows:
         raise none_left(state_id, place)
     return None
+
+
+def readable(state_id: str, row: tuple[Any, ...]) -> State | None:
+    """The state of a row, None when its digest is that of another one."""
+    state = from_row(state_id, row)
+    return state if row[7] in (None, digest(state)) else None  # those of former releases have none
 
 
 def next_generation(generation: int, old: State | None, new: State) -> int:

@@ -30,6 +30,10 @@ class StateBackend(Protocol):
 
     def read(self, state_id: str) -> State | None: ...
 
+    def generations(self, state_id: str) -> list[State | None]:
+        """The one that stands (cleared, when there is none any more) and those before it; None for what is damaged."""
+        ...
+
     def update(self, state_id: str, change: Callable[[State | None], State | None]) -> State | None:
         """Returns what was written, None when nothing was."""
         ...
@@ -157,11 +161,7 @@ def replace_state(backend: StateBackend, state_id: str, text: str, *, instead_of
 
     def change(old: State | None) -> State:
         if shown(old) != instead_of and not (old is not None and old.by_user and old.value == value):
-            raise InputError(
-                "state-changed",
-                f"the state of `{state_id}` has changed meanwhile: it is left as it is",
-                hint=f"headwater state edit '{state_id}'",
-            )
+            raise _changed(state_id)
         return _now(State(state_id=state_id, value=value, by_user=True))
 
     backend.update(state_id, change)
@@ -215,6 +215,28 @@ def move_state(backend: StateBackend, source: str, target: str) -> None:
     copy_state(backend, source, target)
     if source != target:
         clear_state(backend, source)
+
+
+def restore_state(backend: StateBackend, state_id: str, back: int = 1) -> State:
+    """Set the state that stood `back` generations before, as a person's word; that one is a generation of its own.
+    Raises InputError (`no-such-generation`, `state-changed`)."""
+    found = backend.generations(state_id)
+    wanted = found[back] if 0 < back < len(found) else None
+    if wanted is None:
+        raise InputError(
+            "no-such-generation",
+            f"there is no readable state of `{state_id}` from {back} generation{'' if back == 1 else 's'} before",
+            hint=f"headwater state history '{state_id}'",
+        )
+    standing = found[0]
+
+    def change(old: State | None) -> State:
+        if old is not None and standing is not None and old.updated_at != standing.updated_at:
+            raise _changed(state_id)
+        return _now(msgspec.structs.replace(wanted, by_user=True, with_data=False, run_id=None))
+
+    backend.update(state_id, change)
+    return wanted
 
 
 def import_states(
@@ -273,6 +295,14 @@ def _unwrapped(text: str) -> InputError:
         "the state has no `singer_state`",
         why=text[:80],
         hint="""wrap it as {"singer_state": {…}}, or set it as it is: headwater state set --no-validate ID JSON""",
+    )
+
+
+def _changed(state_id: str) -> InputError:
+    return InputError(
+        "state-changed",
+        f"the state of `{state_id}` has changed meanwhile: it is left as it is",
+        hint=f"headwater state get '{state_id}'",
     )
 
 

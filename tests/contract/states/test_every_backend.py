@@ -74,6 +74,26 @@ def test_a_state_that_has_changed_meanwhile_is_not_replaced(backend):
     assert json.loads(states.merged(backend.read(ID))) == {"n": 2}
 
 
+def test_what_stood_before_can_be_set_again(backend):
+    for n in range(3):
+        states.save(backend, ID, f'{{"n":{n}}}', run_id=f"r{n}")
+    states.clear_state(backend, ID)
+    if backend.label == "Attic":  # a package keeps one
+        assert [states.is_cleared(state) for state in backend.generations(ID)] == [True]
+        with pytest.raises(InputError, match="no readable state"):
+            states.restore_state(backend, ID)
+        return
+    assert [states.merged(state) for state in backend.generations(ID)] == [None, '{"n":2}', '{"n":1}', '{"n":0}']
+    states.restore_state(backend, ID)
+    assert (states.merged(backend.read(ID)), backend.read(ID).by_user) == ('{"n":2}', True)
+    states.restore_state(backend, ID, 4)
+    assert [states.merged(state) for state in backend.generations(ID)][:3] == ['{"n":0}', '{"n":2}', None]
+    assert backend.generations("nothing") == []
+    with pytest.raises(InputError) as caught:
+        states.restore_state(backend, ID, 5)
+    assert caught.value.reference == "no-such-generation"
+
+
 @pytest.mark.parametrize("kind", ["postgres", "folder", "elsewhere"])
 def test_a_pipeline_is_held_for_all_machines_where_the_place_has_locks(kind, place, opened):
     where = place(kind)

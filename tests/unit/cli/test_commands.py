@@ -279,6 +279,12 @@ def test_states(hw):
     hw.ok("state", "clear", name, "--force")
     assert hw.ok("state", "get", name).out == "{}\n"
     assert hw.ok("state", "list", "--pattern", "prod:*").out == "prod:moved\n"
+    rows = hw.ok("state", "history", name, "--json").json
+    assert [(row["back"], row["state"]) for row in rows] == [(0, "cleared"), (1, "valid"), (2, "valid")]
+    hw.ok("state", "restore", name, "2", "--force")
+    assert hw.ok("state", "get", name).json == {"singer_state": {"bookmarks": {"numbers": {"id": 3}}}}
+    assert "the state of `nope`" not in hw("state", "restore", "nope", "--force").out
+    assert "back" in hw.ok("state", "history", name).out
 
 
 def test_the_warehouse_is_read(hw):

@@ -178,6 +178,50 @@ def move(settings: Settings, source: str, destination: str, force: bool) -> None
     _say(f"state of `{source}` moved to `{destination}`")
 
 
+@command.command("history")
+@click.argument("state_id")
+@JSON
+@click.pass_obj
+def history(settings: Settings, state_id: str, as_json: bool) -> None:
+    """The states of an id that are kept, newest first: the one that stands is 0, the one before it 1."""
+    import msgspec
+
+    from headwater.ops import states
+    from headwater.store.states import Listed, shown
+
+    rows = [Listed(state_id, state) for state in states.history(_workspace(settings), state_id)]
+    if as_json:
+        print_json(
+            [
+                {"back": back, **_as_json(row), "value": msgspec.Raw(shown(row.state).encode())}
+                for back, row in enumerate(rows)
+            ]
+        )
+        return
+    print_table(
+        ("back", "state", "updated at", "set by", "run"),
+        [
+            (str(back), _verdict(row), *_origin(row), (row.state and row.state.run_id) or "")
+            for back, row in enumerate(rows)
+        ],
+        empty=f"no state of `{state_id}` is kept; next: headwater state list",
+    )
+
+
+@command.command("restore")
+@click.argument("state_id")
+@click.argument("back", type=click.IntRange(min=1), default=1)
+@_FORCE
+@click.pass_obj
+def restore(settings: Settings, state_id: str, back: int, force: bool) -> None:
+    """Set the state that stood before, or BACK before that, as `history` numbers them. What stands is kept, too."""
+    from headwater.ops import states
+
+    _confirm(f"overwrite the state of `{state_id}`?", force)
+    state = states.restore(_workspace(settings), state_id, back)
+    _say(f"state of `{state_id}` set to that of {state.updated_at or 'before'}")
+
+
 @command.command("export")
 @click.pass_obj
 def export(settings: Settings) -> None:
@@ -226,10 +270,12 @@ def _formatted(text: str, form: str) -> str:
 
 
 def _verdict(row: Listed) -> str:
-    from headwater.store.states import is_empty, is_valid, merged
+    from headwater.store.states import is_cleared, is_empty, is_valid, merged
 
     if row.state is None:
         return "damaged"
+    if is_cleared(row.state):
+        return "cleared"
     if not is_valid(row.state):
         return "invalid"
     return "empty" if is_empty(merged(row.state)) else "valid"
