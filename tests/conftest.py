@@ -23,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .azurite import Azurite
+    from .stand_in_api import Api
 
 PASSWORD = "pg-canary-8fQ2xLm"
 TESTS = Path(__file__).parent
@@ -329,3 +330,12 @@ def azurite() -> Iterator[Azurite]:
     from .azurite import running
 
     yield from running()
+
+
+@pytest.fixture
+def api() -> Iterator[Api]:
+    """A stand-in for a web API."""
+    from .stand_in_api import serving
+
+    with serving() as found:
+        yield found

@@ -108,6 +108,11 @@ def is_public(address: str) -> bool:
     return ip.is_global and not ip.is_multicast
 
 
+def is_link_local(address: str) -> bool:
+    """Whether an IP address is one where clouds keep their machines' secrets."""
+    return _plain(address).is_link_local
+
+
 def _plain(address: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
     """The IPv4 address that an IPv6 address stands for, where it does."""
     ip = ipaddress.ip_address(address.partition("%")[0])
@@ -132,7 +137,7 @@ def _pinned(place: httpx2.URL, *, is_from_outside: bool) -> tuple[httpx2.URL, bo
     except (OSError, UnicodeError) as error:
         raise NoAnswerError(f"`{place.host}` has no address") from error
     every = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-    if any(_plain(one).is_link_local for one in every):
+    if any(map(is_link_local, every)):
         raise NoAnswerError(f"`{place.host}` is a link-local address, which is never asked")
     is_outside = all(map(is_public, every))
     if is_from_outside and not is_outside:

@@ -13,6 +13,7 @@ SOURCES = {
     "files": "headwater.connect.sources.files",
     "postgres": "headwater.connect.sources.postgres",
     "python": "headwater.connect.sources.python",
+    "rest": "headwater.connect.sources.rest",
 }
 
 DESTINATIONS = {

@@ -52,6 +52,10 @@ def lookup(root: Path) -> DefinitionOf:
             from headwater.connect.sources import python_definition  # noqa: PLC0415 - see above
 
             return python_definition.definition(root, name)
+        if kind is PluginKind.EXTRACTOR and name.endswith((".yml", ".yaml")):
+            from headwater.connect.sources import rest_definition  # noqa: PLC0415 - likewise
+
+            return rest_definition.definition(root, name)
         return lock_files.read(root, kind, name, variant) or known(kind, name, variant)
 
     return definition_of

@@ -16,7 +16,7 @@ import pytest
 
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources import files, postgres, python
+from headwater.connect.sources import files, mysql, postgres, python, rest
 from headwater.connect.sources.files_settings import StreamSettings
 from headwater.connect.types import is_json
 from headwater.model.catalog import Catalog, Metadata
@@ -97,6 +97,23 @@ def _postgres(server: Any) -> Source:
     return Source(postgres, settings, stream="public-orders", empty="public-nothing", is_inclusive=True)
 
 
+def _mysql(server: Any) -> Source:
+    server.sql("drop database if exists contract")
+    server.sql("create database contract")
+    for name in ("orders", "nothing"):
+        server.sql(f"create table {name} (id int primary key, name text, amount double)", "contract")
+    server.sql(f"insert into orders select seq, concat('name, ', seq), seq / 4 from seq_0_to_{ROWS - 1}", "contract")
+    settings = mysql.Settings(
+        host=server.host,
+        port=server.port,
+        user=server.user,
+        password=server.password,
+        database="contract",
+        replication_keys={"contract-orders": "id"},
+    )
+    return Source(mysql, settings, stream="contract-orders", empty="contract-nothing", is_inclusive=True)
+
+
 _OWN_CODE = """
 from headwater.sources import stream
 
@@ -117,6 +134,33 @@ def _own(root: Path) -> Source:
     return Source(python, settings, is_inclusive=True)
 
 
+_REST = """
+base_url: {url}
+pagination: {{type: page, size: 500}}
+streams:
+  orders:
+    path: /orders
+    records: data
+    keys: id
+    parameters: {{after: "{{{{ start }}}}"}}
+    incremental: {{cursor: id, ordered: true, start: 0}}
+  nothing:
+    path: /nothing
+    records: data
+"""
+
+
+def _rest(root: Path, api: Any) -> Source:
+    def answer(asked: Any) -> dict[str, Any]:
+        first = int(asked.query.get("after", 0)) + (int(asked.query["page"]) - 1) * 500
+        numbers = range(first, min(ROWS, first + 500)) if asked.path == "/orders" else ()
+        return {"data": [{"id": n, "name": f"name, {n}", "amount": n / 4} for n in numbers]}
+
+    api.answer = answer
+    (root / "shop.yml").write_text(_REST.format(url=api.url))
+    return Source(rest, rest.Settings(source="shop.yml", root=str(root)), is_inclusive=True)
+
+
 SOURCES: dict[str, Callable[[Path], Source]] = {
     "csv": lambda root: _files(root, "csv", lambda path, rows: path.write_bytes(_csv(rows))),
     "tsv": lambda root: _files(root, "tsv", lambda path, rows: path.write_bytes(_csv(rows, "\t"))),
@@ -129,12 +173,16 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
 }
 
 
-@pytest.fixture(params=[*SOURCES, "postgres"])
+@pytest.fixture(params=[*SOURCES, "mysql", "postgres", "rest"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     if request.param == "postgres":
         return _postgres(request.getfixturevalue("postgres"))
+    if request.param == "mysql":
+        return _mysql(request.getfixturevalue("mariadb"))
     root = tmp_path / "data"
     root.mkdir()
+    if request.param == "rest":
+        return _rest(root, request.getfixturevalue("api"))
     return SOURCES[request.param](root)
 
 

@@ -18,15 +18,14 @@ from msgspec import Struct, field
 
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
-from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
-from headwater.connect.singer.schema import json_schema
+from headwater.connect.sources import catalog_entry
 from headwater.connect.sources.python import process
 from headwater.connect.sources.python.columns import Columns
 from headwater.connect.sources.python.stream import Reading, StreamState
 from headwater.connect.sources.source_state import decoded
 from headwater.connect.stages.select import Taken, table_keys, taken
-from headwater.model.catalog import Catalog, CatalogStream, Metadata
+from headwater.model.catalog import Catalog, CatalogStream
 from headwater.sources.rows import MISSING
 
 __all__ = ["Settings", "discover", "read", "signature"]
@@ -173,45 +172,14 @@ def _described(settings: Settings) -> dict[str, _Found]:
 
 
 def _catalog_stream(name: str, found: _Found) -> CatalogStream:
-    about, schema = found.about, found.columns.schema
-    keys, cursor = about["keys"], about["cursor"]
-    for column in (*keys, *([cursor] if cursor else ())):
-        if len(schema) and column not in schema.names:
-            near = did_you_mean(column, schema.names)
-            raise InputError(
-                "unknown-column",
-                f"the {'cursor' if column == cursor else 'key'} `{column}` is not a column of stream `{name}`",
-                hint=f"did you mean `{near}`?" if near else f"the columns are {listed(schema.names)}",
-            )
-    is_incremental = bool(cursor or about["takes_bookmark"])
-    top: dict[str, Any] = {
-        "inclusion": "available",
-        "selected-by-default": True,
-        "table-key-properties": keys,
-        "forced-replication-method": "INCREMENTAL" if is_incremental else "FULL_TABLE",
-        _ORDERED: about["ordered"],
-        _TAKES_BOOKMARK: about["takes_bookmark"],
-    }
-    if cursor:
-        top["valid-replication-keys"] = [cursor]
-    automatic = {*keys, cursor}
-    return CatalogStream(
-        tap_stream_id=name,
-        stream=name,
-        schema=json_schema(schema),
-        metadata=[
-            Metadata(breadcrumb=[], metadata=top),
-            *(
-                Metadata(
-                    breadcrumb=["properties", column],
-                    metadata={"inclusion": "automatic" if column in automatic else "available"},
-                )
-                for column in schema.names
-            ),
-        ],
-        key_properties=keys,
-        replication_method=top["forced-replication-method"],
-        replication_key=cursor,
+    about = found.about
+    return catalog_entry.entry(
+        name,
+        found.columns.schema,
+        keys=about["keys"],
+        cursor=about["cursor"],
+        is_incremental=bool(about["cursor"] or about["takes_bookmark"]),
+        marks={_ORDERED: about["ordered"], _TAKES_BOOKMARK: about["takes_bookmark"]},
     )
 
 
@@ -222,9 +190,8 @@ _TAKES_BOOKMARK = "takes-bookmark"
 
 def _reading(entry: CatalogStream, part: Taken, state: State) -> Reading:
     top: dict[str, Any] = next((mark.metadata for mark in entry.metadata if not mark.breadcrumb), {})
-    method = top.get("replication-method") or top.get("forced-replication-method") or entry.replication_method
     before = state.streams.get(entry.name, StreamState())
-    is_full = method == "FULL_TABLE"
+    is_full = catalog_entry.is_full(entry)
     if is_full:
         before = StreamState(columns=before.columns)
     return Reading(

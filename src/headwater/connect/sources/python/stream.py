@@ -24,7 +24,8 @@ class StreamState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reading:
-    """`filters`: the code knows nothing of the bookmark, so rows from before it are left out here."""
+    """`filters`: the code knows nothing of the bookmark, so rows from before it are left out here. `marks`: the
+    bookmark is what `mark` says and nothing else; `highest` tells how far the rows went."""
 
     def __init__(
         self,
@@ -37,6 +38,7 @@ class Reading:
         filters: bool,
         takes: Callable[[str], bool],
         state: StreamState,
+        marks: bool = False,
     ) -> None:
         self.name = name
         self.is_full = is_full
@@ -44,11 +46,12 @@ class Reading:
         self._keys = keys
         self._cursor = cursor
         self._is_ordered = is_ordered
+        self._marks = marks
         self._filters = filters and cursor is not None and state.bookmark is not None
         self._takes = takes
         self._columns = Columns(name, state.columns)
         self._shown: pa.Schema | None = None
-        self._highest: Any = None if cursor is None or state.bookmark is None else from_json(state.bookmark)
+        self.highest: Any = None if cursor is None or state.bookmark is None or marks else from_json(state.bookmark)
         self._last: Any = None
         self._noted: Any = UNSET
         self._is_due = False
@@ -102,8 +105,8 @@ class Reading:
         if self._shown is None and len(self._selected()):
             yield from self._described()
         self._is_due = True
-        if self._cursor is not None and self._noted is UNSET and self._highest is not None:
-            self._noted = to_json(self._highest)
+        if self._cursor is not None and not self._marks and self._noted is UNSET and self.highest is not None:
+            self._noted = to_json(self.highest)
 
     def noted(self) -> StreamState | None:
         """What covers all rows so far; None when nothing new does."""
@@ -123,7 +126,7 @@ class Reading:
                 raise RunFailedError(
                     "key-missing",
                     f"the rows of stream `{self.name}` have no `{name}`, which is to be their key",
-                    hint="correct `keys`, or yield that column",
+                    hint="correct `keys`, or send that column",
                 )
         self._shown = columns
         cursor = self._cursor if self._cursor in columns.names else None
@@ -135,7 +138,7 @@ class Reading:
                 raise RunFailedError(
                     "cursor-missing",
                     f"the rows of stream `{self.name}` have no `{self._cursor}`, which is to be their cursor",
-                    hint="correct `cursor`, or yield that column",
+                    hint="correct `cursor`, or send that column",
                 )
             return batch.column(self._cursor)
 
@@ -146,7 +149,7 @@ class Reading:
         highest = pc.max(values)
         if not highest.is_valid:
             return
-        before = None if self._highest is None else self._scalar(values, self._highest)
+        before = None if self.highest is None else self._scalar(values, self.highest)
         if self._is_ordered:
             present = values.drop_null()
             falls = pc.any(pc.less(present.slice(1), present.slice(0, len(present) - 1))).as_py()
@@ -156,14 +159,14 @@ class Reading:
                 raise RunFailedError(
                     "rows-out-of-order",
                     f"the rows of stream `{self.name}` do not come by rising `{self._cursor}`",
-                    hint="sort them, or leave out `ordered=True`: the bookmark is then noted at the end",
+                    hint="sort them, or do not call them ordered: the bookmark is then noted at the end",
                 )
             self._last = highest.as_py()
-            self._is_due = True
+            self._is_due = self._is_due or not self._marks
         if before is None or pc.greater(highest, before).as_py():
-            self._highest = highest.as_py()
-        if self._is_ordered:
-            self._noted = to_json(self._highest)
+            self.highest = highest.as_py()
+        if self._is_ordered and not self._marks:
+            self._noted = to_json(self.highest)
 
     def _scalar(self, values: pa.Array, value: Any) -> pa.Scalar:
         try:
@@ -172,7 +175,7 @@ class Reading:
             raise RunFailedError(
                 "cursor-changed-type",
                 f"`{self._cursor}` of stream `{self.name}` is now {values.type}, the bookmark is `{value}`",
-                hint="let the source yield one type, then run once with --full-refresh",
+                hint="let the source send one type, then run once with --full-refresh",
             ) from error
 
     def _lacking(self, batch: pa.RecordBatch, missing: pa.Array | None, whole: pa.RecordBatch) -> pa.Array | None:
