@@ -75,7 +75,7 @@ class Postgres(NamedTuple):
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """Fails, never skips, when no server can be started."""
-    yield from _first_that_starts([*_programs_of_the_wheel(), *_programs_of_the_system()])
+    yield from _first_that_starts([*_programs_of_the_wheel(), *_programs_of_the_system()], "-c", "wal_level=logical")
 
 
 @pytest.fixture(scope="session")
@@ -91,7 +91,7 @@ def older_postgres(postgres: Postgres) -> Iterator[Postgres]:
         yield server
 
 
-def _first_that_starts(places: list[Path]) -> Iterator[Postgres]:
+def _first_that_starts(places: list[Path], *settings: str) -> Iterator[Postgres]:
     # Not under tmp_path: a socket's path may have 107 bytes, and the server's own user has to get there.
     with tempfile.TemporaryDirectory(prefix="pg-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
@@ -99,7 +99,7 @@ def _first_that_starts(places: list[Path]) -> Iterator[Postgres]:
         failures = []
         for programs in places:
             try:
-                with _server(_reachable(programs, folder), folder) as server:
+                with _server(_reachable(programs, folder), folder, *settings) as server:
                     yield server
                     return
             except (OSError, subprocess.SubprocessError, RuntimeError) as error:
@@ -139,7 +139,7 @@ def _reachable(programs: Path, folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _server(programs: Path, folder: Path) -> Iterator[Postgres]:
+def _server(programs: Path, folder: Path, *settings: str) -> Iterator[Postgres]:
     data = Path(tempfile.mkdtemp(prefix="data-", dir=folder))
     if os.geteuid() == 0:
         shutil.chown(data, "nobody")
@@ -164,7 +164,7 @@ def _server(programs: Path, folder: Path) -> Iterator[Postgres]:
         process = subprocess.Popen(
             [
                 *(programs / "postgres", "-D", data, "-h", server.host, "-p", str(server.port), "-k", data),
-                *("-c", "fsync=off", "-c", "timezone=UTC"),
+                *("-c", "fsync=off", "-c", "timezone=UTC", *settings),
             ],
             cwd=folder,
             stdout=out,

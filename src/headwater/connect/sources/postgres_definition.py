@@ -23,7 +23,7 @@ _ADDRESS = {
 }
 
 _NO_TUNNEL = "For projects that set it: without `ssh_tunnel.enable` it changes nothing."
-_NO_LOG = "For projects that set it: there is no log-based replication here."
+_NO_LOG = "For projects that set it: a read of the log ends where the log ended when it began."
 
 
 def _unused(name: str, kind: SettingKind, label: str, description: str, *, secret: bool = False) -> Setting:
@@ -57,7 +57,9 @@ POSTGRES = Definition(
             options=(
                 Option(value="FULL_TABLE", label="All rows, every time"),
                 Option(value="INCREMENTAL", label="Rows whose replication key is not below the last one seen"),
-                Option(value="LOG_BASED", label="Not here"),
+                Option(
+                    value="LOG_BASED", label="Rows that the server's log says have changed, also those that are gone"
+                ),
             ),
         ),
         Setting(
@@ -66,6 +68,21 @@ POSTGRES = Definition(
             label="Replication keys",
             description="Stream name to the column by which its new rows are found; such streams are incremental.",
             placeholder='{"public-orders": "updated_at"}',
+        ),
+        Setting(
+            name="replication_slot_name",
+            kind=SettingKind.STRING,
+            value="headwater",
+            label="Replication slot",
+            description="The slot by which the server keeps its log for LOG_BASED streams. It is made when it is missing; "
+            "each pipeline needs one of its own.",
+        ),
+        Setting(
+            name="replication_publication_name",
+            kind=SettingKind.STRING,
+            label="Publication",
+            description="The publication that names the tables of LOG_BASED streams. It is made when it is missing, and "
+            "tables are added to it. Without this setting it has the name of the slot.",
         ),
         Setting(
             name="lookback_seconds",
@@ -151,7 +168,6 @@ POSTGRES = Definition(
         *(
             _unused(name, kind, "Log-based replication", _NO_LOG)
             for name, kind in {
-                "replication_slot_name": SettingKind.STRING,
                 "replication_max_run_seconds": SettingKind.INTEGER,
                 "replication_idle_exit_seconds": SettingKind.INTEGER,
                 "log_based_single_connection": SettingKind.BOOLEAN,

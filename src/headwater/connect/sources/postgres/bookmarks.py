@@ -40,6 +40,9 @@ class Bookmarks:
     def of(self, stream: str) -> Json:
         return self._streams.get(stream, {})
 
+    def all(self) -> dict[str, Json]:
+        return self._streams
+
     def take(self, note: Note) -> None:
         if note.bookmark is None:
             self._streams.pop(note.stream, None)

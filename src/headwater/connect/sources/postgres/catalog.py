@@ -26,15 +26,20 @@ where c.relkind in ('r', 'p', 'v', 'm', 'f') and not c.relispartition
   and n.nspname not in ('pg_catalog', 'information_schema', '_headwater') and n.nspname not like 'pg\\_%%'
   and (cardinality(%(schemas)s::text[]) = 0 or n.nspname = any(%(schemas)s::text[]))
 """
-_COLUMNS = f"""
+# What each type is made of, domains of domains too.
+DOMAINS = """
 with recursive domains as (
   select oid, oid as of_type, -1 as modifier from pg_type where typtype <> 'd'
   union all
   select t.oid, d.of_type, greatest(t.typtypmod, d.modifier)
   from pg_type t join domains d on t.typbasetype = d.oid where t.typtype = 'd'
 )
-select n.nspname, c.relname, c.relkind::text, a.attname, b.typname, b.typtype::text,
-  b.typcategory = 'A' and b.typelem <> 0 and b.typlen = -1, greatest(a.atttypmod, d.modifier), a.attnotnull,
+"""
+# An array, but not one of the fixed length that the server's own catalog has.
+IS_ARRAY = "b.typcategory = 'A' and b.typelem <> 0 and b.typlen = -1"
+_COLUMNS = f"""
+{DOMAINS}select n.nspname, c.relname, c.relkind::text, a.attname, b.typname, b.typtype::text,
+  {IS_ARRAY}, greatest(a.atttypmod, d.modifier), a.attnotnull,
   coalesce(array_position(i.indkey::int[], a.attnum::int) + 1, 0) -- an int2vector counts from 0
 from pg_class c join pg_namespace n on n.oid = c.relnamespace
 join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
@@ -114,12 +119,12 @@ def _tables(connection: Connection, settings: Settings) -> Iterator[Table]:
             schema=schema,
             name=name,
             is_view=_IS_VIEW.get(kind, False),
-            columns=tuple(_source(*row[3:9]) for row in members),
+            columns=tuple(source(*row[3:9]) for row in members),
             keys=tuple(column for _, column in keyed),
         )
 
 
-def _source(name: str, base: str, kind: str, is_array: bool, modifier: int, not_null: bool) -> Source:
+def source(name: str, base: str, kind: str, is_array: bool, modifier: int, not_null: bool) -> Source:
     precision, scale = columns.type_modifier(modifier) if base == "numeric" else (None, None)
     return Source(
         name=name, base=base, kind=kind, is_array=is_array, precision=precision, scale=scale, not_null=not_null

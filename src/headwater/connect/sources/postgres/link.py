@@ -198,6 +198,16 @@ def _database(address: Address, name: str) -> adbc.AdbcDatabase:
     )
 
 
+def value_refused(stream: str, column: str) -> RunFailedError:
+    """A value in a key that no type of a stream holds."""
+    return RunFailedError(
+        "value-rejected",
+        f"`{column}` of stream `{stream}` holds a value beyond the years 1 to 9999, or no number",
+        why="it is a key or the replication key, and those are never repaired",
+        hint="correct it at the source, or choose another key",
+    )
+
+
 def lost(address: Address, error: Exception) -> EnvironmentProblemError:
     return EnvironmentProblemError(
         "connection-lost",

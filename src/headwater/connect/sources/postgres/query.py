@@ -29,7 +29,10 @@ _MOMENTS = frozenset(("date", "timestamp", "timestamptz"))
 class Query(Struct, frozen=True, kw_only=True):
     """What is asked of one stream. `cursor` is the column that its rows are ordered by, if any: with `is_full` that is
     the key of a full table, read on behind `after`; else the replication key, read on from `after` (inclusive) less
-    `lookback`, which is SQL. `nulls` says whether rows without a replication key are read too."""
+    `lookback`, which is SQL. `nulls` says whether rows without a replication key are read too.
+
+    A stream that `is_logged` is read in full once, and goes on from the server's log; `mark` is the bookmark with which
+    it does. `is_anew` says that the rows take the place of all that was loaded."""
 
     table: catalog.Table
     columns: tuple[columns.Column, ...]
@@ -39,6 +42,9 @@ class Query(Struct, frozen=True, kw_only=True):
     after: str | None = None
     lookback: str = ""
     nulls: bool = False
+    is_logged: bool = False
+    mark: dict[str, Any] | None = None
+    is_anew: bool = False
 
     @property
     def stream(self) -> str:
@@ -47,7 +53,7 @@ class Query(Struct, frozen=True, kw_only=True):
     @property
     def replaces(self) -> bool:
         """Without a key a row can't be told from one that came before: the stream's whole content is replaced."""
-        return self.is_full and not self.keys
+        return self.is_full and (not self.keys or self.is_anew)
 
     def statements(self) -> Iterator[str]:
         """Rows without a replication key come first: no bookmark can say that they came, so until one is set a read
@@ -105,16 +111,9 @@ def _query(
     method = top.get("forced-replication-method") or top.get("replication-method") or entry.replication_method
     cursor = top.get("replication-key") or entry.replication_key
     keys = tuple(table_keys(entry) or ())
-    if method == "LOG_BASED":
-        raise InputError(
-            "no-log-based",
-            f"stream `{table.stream}` asks for LOG_BASED replication, which this source does not have",
-            hint=f"set its replication-method to INCREMENTAL or FULL_TABLE: headwater config set tap-postgres "
-            f"_metadata.{table.stream}.replication-method FULL_TABLE",
-        )
     by = _fitting(table, cursor) if method == "INCREMENTAL" else None
     wanted = [one for one in table.columns if selection.takes(one.name) or one.name in (*keys, by)]
-    asked = Query(table=table, columns=tuple(map(columns.column, wanted)), keys=keys)
+    asked = Query(table=table, columns=tuple(map(columns.column, wanted)), keys=keys, is_logged=method == "LOG_BASED")
     if by is None:
         if not lies_in_order or keys != table.keys:
             return asked

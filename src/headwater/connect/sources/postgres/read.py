@@ -17,7 +17,7 @@ from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, S
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import cannot_connect, connect, literal, trouble
 from headwater.connect.destinations.postgres.patient import patience
-from headwater.connect.sources.postgres import columns, link
+from headwater.connect.sources.postgres import columns, link, replicate
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.postgres.query import Query, queries
 from headwater.connect.sources.postgres.settings import Settings
@@ -41,10 +41,17 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
         holder = connect(address, application="headwater: snapshot", idle_seconds=request.idle_seconds)
     except psycopg.OperationalError as error:
         raise cannot_connect(address, error) from error
-    with contextlib.closing(holder):
+    with contextlib.ExitStack() as opened:
+        opened.enter_context(contextlib.closing(holder))
         try:
             asked = queries(request.catalog.streams, holder, bookmarks, settings)
+        except psycopg.Error as error:
+            raise trouble(address, error, doing="look at its tables") from error
+        log = opened.enter_context(replicate.opened(asked, address, bookmarks, settings, request))
+        try:
             snapshot = link.snapshot(holder)
+            if log is not None:
+                asked = log.copies(asked, holder)
             sessions = link.Sessions(address, snapshot)
             # Its transaction is open, so it stays what answers us; nothing more is asked of it but its end.
             watch = patience(
@@ -63,6 +70,9 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
                 return
             except SessionLostError as error:
                 raise link.lost(address, error) from error
+        if log is not None and not request.should_stop():
+            holder.close()  # while the log is read, dead rows need not be kept for us
+            yield from log.changed()
 
 
 class _StuckError(Exception):
@@ -172,20 +182,11 @@ def _rows(query: Query, shown: tuple[columns.Column, ...], batch: pa.RecordBatch
         array, lost = columns.converted(one, values)
         arrays.append(array)
         if lost and one.name in (*query.keys, query.cursor):
-            raise _rejected(query, one.name)
+            raise link.value_refused(query.stream, one.name)
         if lost:
             repaired[one.name] = lost
     whole = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([one.field for one in shown]))
     return Rows(stream=query.stream, batch=whole, repaired=repaired, size=batch.nbytes)
-
-
-def _rejected(query: Query, column: str) -> RunFailedError:
-    return RunFailedError(
-        "value-rejected",
-        f"`{column}` of stream `{query.stream}` holds a value beyond the years 1 to 9999, or no number",
-        why="it is a key or the replication key, and those are never repaired",
-        hint="correct it at the source, or choose another key",
-    )
 
 
 def _last(query: Query, batch: pa.RecordBatch) -> str | None:
@@ -195,11 +196,13 @@ def _last(query: Query, batch: pa.RecordBatch) -> str | None:
     values = batch.column(query.cursor)
     text: str = types.cast(values.slice(len(values) - 1), types.STRING)[0].as_py()
     if pa.types.is_floating(values.type) and text in _NO_NUMBERS:
-        raise _rejected(query, query.cursor)
+        raise link.value_refused(query.stream, query.cursor)
     return text
 
 
 def _bookmark(query: Query, last: str | None, *, is_done: bool) -> Json | None:
+    if query.mark is not None:
+        return query.mark if is_done else {**query.mark, "full_table_key": query.cursor, "full_table_after": last}
     if not query.is_full:
         return None if last is None else {"replication_key": query.cursor, "replication_key_value": last}
     return None if is_done else {"full_table_key": query.cursor, "full_table_after": last}

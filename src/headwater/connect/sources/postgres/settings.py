@@ -20,6 +20,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     filter_schemas: list[str] = field(default_factory=list)
     default_replication_method: Literal["FULL_TABLE", "INCREMENTAL", "LOG_BASED"] = "FULL_TABLE"
     replication_keys: dict[str, str] = field(default_factory=dict)
+    replication_slot_name: str = "headwater"
+    replication_publication_name: str | None = None
     lookback_seconds: _Distance = 0
     lookback_units: _Distance = 0
     null_replication_keys: Literal["once", "always", "never"] = "once"
@@ -37,7 +39,6 @@ class Settings(Struct, frozen=True, kw_only=True):
     use_singer_decimal: bool = False
     stream_options: dict[str, Any] = field(default_factory=dict)
     ssl_storage_directory: str | None = None
-    replication_slot_name: str | None = None
     replication_max_run_seconds: int | None = None
     replication_idle_exit_seconds: int | None = None
     log_based_single_connection: bool = False
