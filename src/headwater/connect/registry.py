@@ -11,6 +11,7 @@ from headwater.connect.rejects import QuarantineModule
 
 SOURCES = {
     "files": "headwater.connect.sources.files",
+    "mysql": "headwater.connect.sources.mysql",
     "postgres": "headwater.connect.sources.postgres",
     "python": "headwater.connect.sources.python",
     "rest": "headwater.connect.sources.rest",

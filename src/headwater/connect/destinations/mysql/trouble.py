@@ -47,23 +47,23 @@ def address(settings: Settings) -> str:
     return settings.unix_socket or f"{settings.host}:{settings.port}"
 
 
-def cannot_connect(settings: Settings, error: Exception) -> HeadwaterError:
-    """A connection that did not come about."""
-    where, text, code = address(settings), _one_line(settings, error), code_of(error)
+def cannot_connect(settings: Settings, error: Exception, plugin: str = "target-mysql") -> HeadwaterError:
+    """A connection that did not come about. `plugin` is who has the settings."""
+    where, text, code = address(settings), one_line(settings, error), code_of(error)
     what = f"cannot connect to MySQL at {where}"
     if isinstance(error, socket.gaierror):
         return EnvironmentProblemError(
             "unknown-host",
             f"the host of {where} is not known",
             why=text,
-            hint="headwater config set target-mysql host <name>",
+            hint=f"headwater config set {plugin} host <name>",
         )
     if code in (1045, 1698, 1862):
         return EnvironmentProblemError(
             "wrong-password",
             f"MySQL at {where} refuses the password of `{settings.user}`",
             why=text,
-            hint="headwater config set target-mysql password --store dotenv",
+            hint=f"headwater config set {plugin} password --store dotenv",
         )
     if code in _LOCKED:
         return EnvironmentProblemError(
@@ -75,7 +75,7 @@ def cannot_connect(settings: Settings, error: Exception) -> HeadwaterError:
     if isinstance(error, RuntimeError) or code == 2061:
         # How the password is to be sent: PyMySQL asks for the package `cryptography`, or the server for clear text.
         return EnvironmentProblemError(
-            "tls-refused", what, why=text, hint="encrypt the connection: headwater config set target-mysql ssl true"
+            "tls-refused", what, why=text, hint=f"encrypt the connection: headwater config set {plugin} ssl true"
         )
     if isinstance(error, FileNotFoundError) and not settings.unix_socket:
         files = ", ".join(f"`{name}`" for name in (settings.ssl_ca, settings.ssl_cert, settings.ssl_key) if name)
@@ -91,7 +91,7 @@ def cannot_connect(settings: Settings, error: Exception) -> HeadwaterError:
 
 def trouble(settings: Settings, error: Exception, *, schema: str, doing: str) -> HeadwaterError:
     """What an error of a statement says. `doing` ends the sentence "cannot …"."""
-    where, text, code = address(settings), _one_line(settings, error), code_of(error)
+    where, text, code = address(settings), one_line(settings, error), code_of(error)
     if code in _DISK_FULL or "errno: 28" in text.lower() or "no space left" in text.lower():
         return EnvironmentProblemError(
             "disk-full",
@@ -144,7 +144,7 @@ def trouble(settings: Settings, error: Exception, *, schema: str, doing: str) ->
     return RunFailedError("database-error", f"cannot {doing}", why=f"{text} (error {code})")
 
 
-def _one_line(settings: Settings, error: Exception) -> str:
+def one_line(settings: Settings, error: Exception) -> str:
     text = str(error.args[1]) if len(error.args) > 1 else str(error)
     line = next(iter(text.strip().splitlines()), type(error).__name__)
     # The server does not repeat a password; a short one could stand in any word.

@@ -8,10 +8,11 @@ import io
 import socket
 import ssl
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import pymysql
-from pymysql.constants import CLIENT, CR
+from pymysql.constants import CLIENT, COMMAND, CR
+from pymysql.protocol import FieldDescriptorPacket
 
 from headwater.connect.alive import Patience, SessionLostError, Sign
 from headwater.connect.destinations.mysql.settings import Settings
@@ -26,10 +27,18 @@ _PACKET_BYTES = 1 << 20
 _THIS_SERVER = "concat_ws(':', @@hostname, @@port, @@server_id)"
 
 
+class Watch(Protocol):
+    """As `Patience`: told when a wait begins or anything arrives, and of every moment in which nothing does."""
+
+    def begin(self) -> None: ...
+
+    def tick(self) -> None: ...
+
+
 class _Patient(io.RawIOBase):
     """What comes through a socket that has a time limit: a limit that passes is told to `watch`."""
 
-    def __init__(self, sock: socket.socket, watch: Patience) -> None:
+    def __init__(self, sock: socket.socket, watch: Watch) -> None:
         self._sock = sock
         self._watch = watch
 
@@ -45,7 +54,7 @@ class _Patient(io.RawIOBase):
                 _tick(self._watch)
 
 
-def _tick(watch: Patience) -> None:
+def _tick(watch: Watch) -> None:
     try:
         watch.tick()
     except SessionLostError as error:
@@ -57,9 +66,9 @@ class Wire(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL has
     gets is `outgoing`, whatever it asks for, and only while there is something."""
 
     outgoing: Iterable[bytes | memoryview] | None = None
-    _watch: Patience | None = None
+    _watch: Watch | None = None
 
-    def watch_with(self, watch: Patience) -> None:
+    def watch_with(self, watch: Watch) -> None:
         """From now on; nothing may be under way. What `watch` raises ends the connection."""
         if self._rfile:  # its own, whose time limit would be an error
             self._rfile.close()
@@ -67,6 +76,34 @@ class Wire(pymysql.connections.Connection):  # type: ignore[misc]  # PyMySQL has
         self._sock.settimeout(_TICK_SECONDS)
         self._read_timeout = self._write_timeout = self._current_timeout = _TICK_SECONDS
         self._watch = watch
+
+    def execute_prepared(self, query: str) -> list[int]:
+        """Run a query whose rows come as the server holds them, not as text. The types of its columns by number, as
+        `pymysql.constants.FIELD_TYPE` has them; the rows' packets are what `arrived` brings next."""
+        self._execute_command(COMMAND.COM_STMT_PREPARE, query.encode())
+        answer = self._read_packet()
+        answer.advance(1)
+        number, columns = answer.read(4), answer.read_uint16()
+        self._read_columns(columns)
+        self._execute_command(COMMAND.COM_STMT_EXECUTE, number + b"\0\1\0\0\0")  # once, and without a cursor
+        types = self._read_columns(self._read_packet().read_length_encoded_integer())
+        self._prepared = number
+        return types
+
+    def _read_columns(self, count: int) -> list[int]:
+        types = [int(self._read_packet(FieldDescriptorPacket).type_code) for _ in range(count)]
+        self._read_packet()  # the end of the list
+        return types
+
+    def arrived(self, most: int) -> bytes:
+        """What has come from the server since the last look, up to `most` bytes; waits for at least one. b"" when the
+        connection has ended."""
+        found: bytes = self._rfile.read1(most)
+        return found
+
+    def close_prepared(self) -> None:
+        """When all of its rows have been taken."""
+        self._execute_command(COMMAND.COM_STMT_CLOSE, self._prepared)  # not answered
 
     def _write_bytes(self, data: bytes | memoryview) -> None:
         if self._watch is None:
