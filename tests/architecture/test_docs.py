@@ -14,9 +14,10 @@ import click
 import pytest
 
 from headwater.base.errors import ExitCode
+from headwater.cli.exits import spelled
 from headwater.cli.log_file import FileLog
 from headwater.cli.main import root
-from headwater.cli.settings import LogFile
+from headwater.cli.settings import LogFile, Settings
 from headwater.connect import names, types
 from headwater.connect.destinations.duckdb.tables import LONGEST_NAME, RESERVED
 from headwater.quality.read import read_checks
@@ -270,11 +271,23 @@ def test_names_become_what_the_page_says() -> None:
     ]
 
 
-@pytest.mark.parametrize("page", ["guides/meltano.md", "concepts/runs.md"])
-def test_exit_codes_are_those_of_the_code(page: str) -> None:
-    text = (ROOT / "docs" / page).read_text()
+def test_exit_codes_are_those_of_the_code() -> None:
+    text = (ROOT / "docs" / "concepts" / "runs.md").read_text()
     rows = re.findall(r"^\| (\d+) \| [^|]+ \|$", text, re.MULTILINE)
     assert [int(code) for code in rows] == [code.value for code in ExitCode]
+
+
+def test_exit_codes_beside_those_of_meltano_are_those_of_the_code(tmp_path: Path) -> None:
+    (tmp_path / "meltano.yml").touch()
+    here = Settings(
+        cwd=tmp_path, environment=None, no_environment=False, env_file=None, log_level="info", log_format="plain"
+    )
+    rows = rows_below("guides/meltano.md", "In a project whose file is `meltano.yml` they are Meltano's.")
+    errors = {row[0]: "meltano-too-new" if "requires_meltano" in row[0] else "" for row in rows}
+    errors[rows[2][0]] = "missing-option"
+    for words, theirs, ours in rows:
+        assert spelled(int(ours), here, errors[words]) == int(theirs)
+    assert {int(row[2]) for row in rows} == {code.value for code in ExitCode}
 
 
 def test_reference_pages_are_in_step_with_the_code() -> None:
