@@ -8,6 +8,7 @@ from typing import cast
 from headwater.connect.contract import DestinationModule, SourceModule
 from headwater.connect.digest import DestinationDigests, SourceDigests
 from headwater.connect.rejects import QuarantineModule
+from headwater.connect.warehouses import WarehouseModule
 
 SOURCES = {
     "files": "headwater.connect.sources.files",
@@ -43,6 +44,9 @@ DESTINATION_DIGESTS = {
     **{name: f"{DESTINATIONS[name]}.digest" for name in ("duckdb", "mysql", "postgres")},
 }
 
+# Where models are built and checks asked.
+WAREHOUSES = {name: f"{DESTINATIONS[name]}.warehouse" for name in ("duckdb", "postgres")}
+
 
 def source(name: str) -> SourceModule:
     """The source module of that name. Raises KeyError for a name that is not in `SOURCES`."""
@@ -67,3 +71,8 @@ def source_digests(name: str) -> SourceDigests:
 def destination_digests(name: str) -> DestinationDigests:
     """Raises KeyError for a name that is not in `DESTINATION_DIGESTS`."""
     return cast("DestinationDigests", importlib.import_module(DESTINATION_DIGESTS[name]))
+
+
+def warehouse(name: str) -> WarehouseModule:
+    """Raises KeyError for a name that is not in `WAREHOUSES`."""
+    return cast("WarehouseModule", importlib.import_module(WAREHOUSES[name]))

@@ -95,13 +95,14 @@ class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
 
 
 class Build(Struct, frozen=True, kw_only=True, tag="build"):
-    """Build (and check) the SQL models of a folder in the warehouse of a native loader."""
+    """Build (and check) the models of a folder in the warehouse of a native loader; `full_refresh` makes all anew."""
 
     name: str
     block: Block
     verb: str  # `build`, `check`
     folder: str
     warehouse: Block
+    full_refresh: bool = False
     retries: int = 0
 
 

@@ -270,9 +270,9 @@ def _build(step: Build, run: Run) -> tuple[StreamFigures, ...]:
         from headwater.quality import step as checks  # noqa: PLC0415 - see above
 
         return checks.execute(step, run)
-    from headwater.transform import step as models  # noqa: PLC0415 - see above
+    from headwater.ops import models  # noqa: PLC0415 - see above
 
-    return models.execute(step, run)
+    return models.build(step, run)
 
 
 @contextmanager

@@ -25,6 +25,8 @@ from headwater.plan.project_settings import project_secret_names, project_settin
 # Native transformers and their commands; everything else with a command is a program.
 MODELS = "models"
 MODEL_VERBS = ("build", "check")
+# Databases in which models are built.
+_BUILT_IN = ("duckdb", "postgres")
 _CATALOG_SECONDS = 3600  # how long a discovery holds when the extractor does not say (ADR 6)
 
 
@@ -380,7 +382,7 @@ def alone(facts: Facts, group: blocks.Alone, options: Options, upstream: Sequenc
     _check(facts, plugin)
     retries = _retries(plugin, group.retries, options)
     if plugin.resolved.native == MODELS:
-        return replace(_models(facts, plugin, word), retries=retries)
+        return replace(_models(facts, plugin, word), retries=retries, full_refresh=options.full_refresh)
     made = block(facts, plugin, upstream=upstream)
     argv = invocation(facts, plugin, made, word.command, ())
     return Invoke(
@@ -459,22 +461,22 @@ def _models(facts: Facts, plugin: Ready, word: blocks.Word) -> Build:
 
 
 def _warehouse(facts: Facts, plugin: Ready) -> Ready:
-    found = warehouses(facts, plugin.config.get("loader"))
+    found = warehouses(facts, plugin.config.get("loader"), of=_BUILT_IN)
     if len(found) == 1:
         return found[0]
     names = ", ".join(f"`{item.plugin.name}`" for item in found)
     raise InputError(
         "no-warehouse",
-        f"`{plugin.plugin.name}` needs one native DuckDB loader to build in, found {names or 'none'}",
+        f"`{plugin.plugin.name}` needs one native loader of DuckDB or PostgreSQL to build in, found {names or 'none'}",
         where=Where(plugin.plugin.file, plugin.plugin.line),
         hint=f"headwater config set {plugin.plugin.name} loader NAME" if found else "headwater add target-duckdb",
     )
 
 
-def warehouses(facts: Facts, name: str | None = None) -> list[Ready]:
-    """The native DuckDB loaders of the project, or the one that is named: where models live and queries read."""
+def warehouses(facts: Facts, name: str | None = None, *, of: tuple[str, ...] = ("duckdb",)) -> list[Ready]:
+    """The native loaders of the project for these databases, or the one that is named: where models live."""
     loaders = [item for item in facts.project.plugins if item.kind is PluginKind.LOADER and name in (None, item.name)]
-    return [found for loader in loaders if (found := ready(facts, loader)).resolved.native == "duckdb"]
+    return [found for loader in loaders if (found := ready(facts, loader)).resolved.native in of]
 
 
 def invocation(

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
-from typing import TypeAlias
-
-import duckdb
 
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError, RunFailedError
 from headwater.base.text import did_you_mean, listed
-from headwater.connect import engine
+from headwater.connect.warehouses import Session, SqlError
 from headwater.model.event import Checked, Emit, Outcome
 from headwater.quality.checks import Check, Relation, count, sample, says
 from headwater.run.cancel import Cancel
 
-Connection: TypeAlias = duckdb.DuckDBPyConnection
-
 
 def run_checks(
-    connection: Connection,
+    session: Session,
     checks: Sequence[Check],
     *,
     step: str,
@@ -30,31 +25,37 @@ def run_checks(
     """Run all checks, also behind one that fails.
 
     Raises InputError (`unknown-table`, `unknown-column`) before the first one runs, `bad-check` for a query that
-    DuckDB refuses, and at the end RunFailedError (`checks-failed`) when a check of severity `error` failed.
+    the warehouse refuses, and at the end RunFailedError (`checks-failed`) when a check of severity `error` failed.
     """
-    columns = _columns(connection)
+    columns = known_columns(session)
     for check in checks:
-        _check_names(check, columns)
+        check_names(check, columns)
     failed: list[tuple[Check, int]] = []
     for check in checks:
-        cancel.check()
-        started = monotonic()
-        failing = _failing(connection, check, cancel)
-        emit(
-            Checked(
-                step=step,
-                check=check.name,
-                outcome=Outcome.FAILED if failing else Outcome.SUCCESS,
-                severity=check.severity,
-                failing=failing,
-                seconds=monotonic() - started,
-                message=says(check, failing) if failing else None,
-            )
-        )
+        failing = ask(session, check, step=step, emit=emit, cancel=cancel)
         if failing and check.severity == "error":
             failed.append((check, failing))
     if failed:
         raise _failed(failed, len(checks))
+
+
+def ask(session: Session, check: Check, *, step: str, emit: Emit, cancel: Cancel) -> int:
+    """How many rows break the check, told as an event. Raises InputError (`bad-check`)."""
+    cancel.check()
+    started = monotonic()
+    failing = _failing(session, check, cancel)
+    emit(
+        Checked(
+            step=step,
+            check=check.name,
+            outcome=Outcome.FAILED if failing else Outcome.SUCCESS,
+            severity=check.severity,
+            failing=failing,
+            seconds=monotonic() - started,
+            message=says(check, failing) if failing else None,
+        )
+    )
+    return failing
 
 
 def see(check: Check) -> str:
@@ -62,18 +63,15 @@ def see(check: Check) -> str:
     return f"headwater query {shlex.quote(sample(check))}"
 
 
-def _failing(connection: Connection, check: Check, cancel: Cancel) -> int:
+def _failing(session: Session, check: Check, cancel: Cancel) -> int:
     try:
-        row = connection.execute(count(check)).fetchone()
-    except duckdb.Error as error:
+        ((number,),) = session.rows(count(check))
+    except SqlError as error:
         cancel.check()
-        if not isinstance(error, duckdb.ProgrammingError | duckdb.DataError):
-            raise
-        why, _ = engine.words(error)
         raise InputError(
-            "bad-check", f"the check `{check.name}` can't be asked", where=check.where, why=why, hint=see(check)
+            "bad-check", f"the check `{check.name}` can't be asked", where=check.where, why=str(error), hint=see(check)
         ) from error
-    return int(row[0]) if row else 0
+    return int(number)
 
 
 def _failed(failed: Sequence[tuple[Check, int]], total: int) -> RunFailedError:
@@ -87,16 +85,20 @@ def _failed(failed: Sequence[tuple[Check, int]], total: int) -> RunFailedError:
     )
 
 
-def _columns(connection: Connection) -> dict[tuple[str, str], list[str]]:
+def known_columns(session: Session) -> dict[tuple[str, str], list[str]]:
     """Columns by (schema, table) in small letters."""
-    rows = connection.execute(
-        "select schema_name, table_name, list(column_name order by column_index) from duckdb_columns() "
-        "where database_name = current_database() group by all"
-    ).fetchall()
-    return {(schema.casefold(), table.casefold()): names for schema, table, names in rows}
+    rows = session.rows(
+        "select table_schema, table_name, column_name from information_schema.columns "
+        "where table_catalog = current_database() order by ordinal_position"
+    )
+    found: dict[tuple[str, str], list[str]] = {}
+    for schema, table, column in rows:
+        found.setdefault((schema.casefold(), table.casefold()), []).append(column)
+    return found
 
 
-def _check_names(check: Check, columns: dict[tuple[str, str], list[str]]) -> None:
+def check_names(check: Check, columns: dict[tuple[str, str], list[str]]) -> None:
+    """Raises InputError (`unknown-table`, `unknown-column`)."""
     wanted: list[tuple[Relation, str | None]] = [(check.relation, None)]
     wanted += [(check.relation, column) for column in check.columns]
     if check.kind == "relationship":

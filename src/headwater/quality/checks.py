@@ -66,15 +66,16 @@ def failing_rows(check: Check) -> str:
                 f"(select 1 from {parent.sql} as parent where parent.{quote(given['field'])} = child.{columns[0]})"
             )
         case "row_count":
-            return f'select * from (select count(*) as "rows" from {table}) where {_outside(quote("rows"), given)}'
+            counted = f'(select count(*) as "rows" from {table}) as counted'
+            return f"select * from {counted} where {_outside(quote('rows'), given)}"
         case _:
-            return f"select * from (\n{given['query'].strip().rstrip(';')}\n)"
+            return f"select * from (\n{given['query'].strip().rstrip(';')}\n) as found"
 
 
 def count(check: Check) -> str:
     """A SELECT of one number: how many rows break the check."""
     counted = 'coalesce(sum("rows"), 0)::bigint' if check.kind == "unique" else "count(*)"
-    return f"select {counted} from ({failing_rows(check)})"
+    return f"select {counted} from ({failing_rows(check)}) as failing"
 
 
 def sample(check: Check, most: int = 20) -> str:

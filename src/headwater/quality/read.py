@@ -34,6 +34,9 @@ from headwater.base.files import files_below
 from headwater.base.text import did_you_mean, listed
 from headwater.quality.checks import Check, Relation
 
+# Whatever stands in these mappings: what is not a check is read with the models.
+SEED_KEYS = ("name", "description", "columns", "checks")
+MODEL_KEYS = (*SEED_KEYS, "materialized", "unique_key", "updated_at", "keep_deleted")
 _OPTIONS = ("name", "severity")
 _SEVERITIES = ("error", "warn")
 
@@ -89,10 +92,11 @@ class _Reader:
         self._schema = schema
 
     def checks(self) -> Iterator[Check]:
-        root = self._mapping((), ("version", "models", "sources"))
-        for at in self._items(root, ("models",)):
-            model = self._mapping(at, ("name", "description", "materialized", "columns", "checks"))
-            yield from self._of_table(Relation(self._schema, self._name(at, model)), at, model)
+        root = self._mapping((), ("version", "models", "seeds", "sources"))
+        for section, keys in (("models", MODEL_KEYS), ("seeds", SEED_KEYS)):
+            for at in self._items(root, (section,)):
+                model = self._mapping(at, keys)
+                yield from self._of_table(Relation(self._schema, self._name(at, model)), at, model)
         for at in self._items(root, ("sources",)):
             source = self._mapping(at, ("name", "description", "tables"))
             name = self._name(at, source)
@@ -102,7 +106,7 @@ class _Reader:
 
     def _of_table(self, relation: Relation, at: tuple[Any, ...], table: dict[str, Any]) -> Iterator[Check]:
         for column_at in self._items(table, (*at, "columns")):
-            column = self._mapping(column_at, ("name", "description", "checks"))
+            column = self._mapping(column_at, ("name", "description", "type", "checks"))
             name = self._name(column_at, column)
             for check_at in self._items(column, (*column_at, "checks")):
                 yield self._check(relation, (name,), check_at)

@@ -17,6 +17,7 @@ from headwater.connect.contract import Message, OpenRequest, ReadRequest, Sessio
 from headwater.connect.digest import Tables
 from headwater.connect.rejects import Quarantine
 from headwater.connect.settings import decode
+from headwater.connect.warehouses import Warehouse
 from headwater.model.catalog import Catalog, CatalogChange
 from headwater.model.plan import Block
 from headwater.plan import drift
@@ -108,6 +109,13 @@ def loaded_tables(
     return registry.destination_digests(name).open(
         settings, source=source, pipeline=pipeline, folder=folder, on_wait=on_wait
     )
+
+
+def warehouse(block: Block, *, root: Path, who: str, on_wait: Callable[[str], None]) -> Warehouse:
+    """The database of a loader, to build models in. `who` is what others are told who wait for it."""
+    name = _known(block, registry.WAREHOUSES)
+    settings = decode(registry.destination(name), block.config, name=block.name, root=root, venv=block.venv)
+    return registry.warehouse(name).open(settings, who=who, plugin=block.name, on_wait=on_wait)
 
 
 def _settings(source: SourceModule, block: Block, root: Path) -> msgspec.Struct:

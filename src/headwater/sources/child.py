@@ -80,6 +80,9 @@ def _serve(request: dict[str, Any], out: _Outlet) -> None:
     from headwater.sources import declared  # noqa: PLC0415 - only now can it be found
 
     module = _loaded(request["file"])
+    if request["do"] == "model":
+        _make(module, request, out)
+        return
     offered = declared.streams(module)
     if request["do"] == "describe":
         for one in offered:
@@ -93,6 +96,32 @@ def _serve(request: dict[str, Any], out: _Outlet) -> None:
         out.send("begin", stream=one.name)
         _deliver(one, wanted, request, out)
         out.send("end", stream=one.name)
+
+
+def _make(module: ModuleType, request: dict[str, Any], out: _Outlet) -> None:
+    """What the function `model` makes of tables that lie in files: an Arrow table, a data frame, or a list of rows."""
+    import pyarrow as pa  # noqa: PLC0415 - only now can it be found
+
+    from headwater.sources import rows  # noqa: PLC0415 - likewise
+
+    tables = {}
+    for name, path in request["inputs"].items():
+        with pa.memory_map(path) as file, pa.ipc.open_stream(file) as reader:
+            tables[name] = reader.read_all()
+    found = module.model(**tables)
+    if hasattr(found, "__arrow_c_stream__") or hasattr(found, "__arrow_c_array__"):
+        table = pa.table(found)
+    elif isinstance(found, list | tuple):
+        table = pa.table(rows.batch_of(found) if found else {})
+    else:
+        given = type(found).__name__
+        raise rows.RowError(f"`model` returns a `{given}`, and not a table, a data frame or a list of rows")
+    pace = rows.Pace(request["batch_bytes"])
+    # A batch without rows tells the columns of a table that has none.
+    out.send("rows", _stream_of(pa.RecordBatch.from_pylist([], schema=table.schema)))
+    for batch in table.to_batches():
+        for part in pace.parts(batch):
+            out.send("rows", _stream_of(part))
 
 
 def _loaded(file: str) -> ModuleType:

@@ -1,35 +1,49 @@
-"""Build what is out of date, in dependency order, one transaction a model."""
+"""Build what is out of date, in dependency order and several at a time, one transaction a model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
-from typing import TypeAlias
+import queue
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
-import duckdb
 from msgspec import Struct
 
 from headwater.base.clock import iso, monotonic, now
 from headwater.base.errors import HeadwaterError, InputError, RunFailedError, Where
-from headwater.base.text import did_you_mean
-from headwater.connect import engine
-from headwater.connect.names import quote
-from headwater.model.event import Emit, ModelBuilt, Outcome
+from headwater.connect.warehouses import Session, SqlError, Warehouse
+from headwater.model.event import Emit, Event, ModelBuilt, Outcome
 from headwater.run.cancel import Cancel
-from headwater.transform.built import Built, inputs, record, recorded, relations
+from headwater.transform import gates as of_gates
+from headwater.transform import graph
+from headwater.transform.built import Built, inputs, note_checked, prepare, record
+from headwater.transform.gates import Gate, Place
+from headwater.transform.graph import Look
+from headwater.transform.make import Order, make
 from headwater.transform.models import Model
-from headwater.transform.references import Reference
+from headwater.transform.python_models import Place as PythonPlace
 
-Connection: TypeAlias = duckdb.DuckDBPyConnection
-Connect: TypeAlias = Callable[[], AbstractContextManager[Connection]]
+_Key = str | Place  # a model's name; the place of a loaded table that has checks
 
 
 class Target(Struct, frozen=True, kw_only=True):
-    """Where models are built: two ways to open the warehouse, and the schema."""
+    """Where models are built: the schema of a warehouse. Up to `jobs` are built at a time; `python` is where the code
+    of Python models runs."""
 
-    reading: Connect
-    writing: Connect
+    warehouse: Warehouse
     schema: str
+    python: PythonPlace
+    jobs: int = 4
+
+
+class _Done(Struct, frozen=True, kw_only=True):
+    """How one model, or the checks of one table, ended. `trouble` is what ends the whole step."""
+
+    key: _Key
+    built: Built | None = None
+    seconds: float = 0.0
+    error: HeadwaterError | None = None
+    checks_failed: bool = False
+    trouble: BaseException | None = None
 
 
 def build(
@@ -40,161 +54,274 @@ def build(
     emit: Emit,
     cancel: Cancel,
     full_refresh: bool = False,
+    gates: Sequence[Gate] = (),
 ) -> None:
     """Build every model that is out of date; `models` stand in dependency order.
 
     A model is out of date when its code, a model it reads or the rows of a table it reads changed since it was
-    built, or when its table is gone; `full_refresh` takes all as such. Each is one transaction under one lease:
-    readers see the old table or the new one, and nobody waits for more than one model. When nothing is out of
-    date nothing is written.
+    built, or when its table is gone; `full_refresh` takes all as such. Each is one transaction: readers see the old
+    table or the new one. When nothing is out of date nothing is written.
 
-    A model that fails keeps its old table; what reads it is left as it is; all others are built. Then
-    RunFailedError (`model-failed`) is raised. InputError (`unknown-table`) is raised before anything is built.
-    A cancelled run raises its reason; the model that was being built keeps its old table.
+    The checks of a loaded table are asked before it is read, those of a model when it was built, or has not passed them
+    since. A model that fails keeps its old table; what reads it, or a table that fails a check, is left as it is; all
+    others are built. Then RunFailedError (`model-failed`, `checks-failed`) is raised. InputError (`unknown-table`) is
+    raised before anything is built. A cancelled run raises its reason; models that were being built keep their old
+    tables.
     """
-    with target.reading() as connection:
-        present = relations(connection)
-        for model in models:
-            for source in model.sources:
-                _check_source(source, model, models, present, target.schema)
-        before = recorded(connection, target.schema)
-        out_of_date = _out_of_date(connection, models, before, target.schema, full_refresh=full_refresh)
-    failed: dict[str, HeadwaterError] = {}
-    behind: dict[str, str] = {}  # a model that can't be built now → the failed model it needs
-    for model in models:
-        cancel.check()
-        needed = next((behind.get(name, name) for name in model.parents if name in failed or name in behind), None)
-        if needed is not None:
-            behind[model.name] = needed
-            message = f"it needs `{needed}`, which failed"
-            emit(ModelBuilt(step=step, model=model.name, outcome=Outcome.CANCELLED, message=message))
-        elif model.name not in out_of_date:
-            rows = before[model.name].rows
-            emit(ModelBuilt(step=step, model=model.name, outcome=Outcome.SUCCESS, rows=rows, skipped=True))
-        else:
-            error = _build_one(model, target, step, emit, cancel)
-            if error is not None:
-                failed[model.name] = error
-    if failed:
-        raise _first(failed, behind)
+    warehouse = target.warehouse
+    with (warehouse.reading if warehouse.exists() else warehouse.writing)(target.schema) as session:
+        look = graph.look(session, models, target.schema, warehouse.main)
+    emit(graph.lineage(step, models, target.schema, of_gates.by_place(gates)))
+    _Pass(models, target, look, gates, step=step, emit=emit, cancel=cancel, full_refresh=full_refresh).run()
 
 
-def _out_of_date(
-    connection: Connection, models: Sequence[Model], before: dict[str, Built], schema: str, *, full_refresh: bool
-) -> set[str]:
-    present = relations(connection)
-    versions: dict[str, str] = {}
-    found: set[str] = set()
-    for model in models:
-        built = before.get(model.name)
-        if (
-            full_refresh
-            or built is None
-            or model.unsteady
-            or model.code != built.code
-            or present.get((schema.casefold(), model.name.casefold())) != built.materialized
-            or any(name in found for name in model.parents)
-            or _inputs_now(connection, model, before, versions) != built.inputs
-        ):
-            found.add(model.name)
-    return found
+class _Pass:
+    """One pass over the models. Only the thread that made it changes its state; others get what they need."""
 
+    def __init__(
+        self,
+        models: Sequence[Model],
+        target: Target,
+        look: Look,
+        gates: Sequence[Gate],
+        *,
+        step: str,
+        emit: Emit,
+        cancel: Cancel,
+        full_refresh: bool,
+    ) -> None:
+        self._models = {model.name: model for model in models}
+        self._target = target
+        self._look = look
+        self._step, self._emit, self._cancel, self._full_refresh = step, emit, cancel, full_refresh
+        self._built = dict(look.before)
+        self._out_of_date = graph.out_of_date(models, look, target.schema, full_refresh=full_refresh)
+        self._gates = of_gates.by_place(gates)
+        self._early = of_gates.early(self._gates, graph.made_before(models, target.schema))
+        self._failed: dict[_Key, HeadwaterError] = {}
+        self._behind: dict[str, _Key] = {}  # a model that can't be built now, and the failure that it waits for
+        self._inbox: queue.SimpleQueue[Event | _Done] = queue.SimpleQueue()
+        self._moment = iso(now())
+        self._ours = frozenset((*self._models, *look.before))
 
-def _inputs_now(connection: Connection, model: Model, before: dict[str, Built], versions: dict[str, str]) -> str | None:
-    """None when a source can't be read, such as a view that lost its table: building will say so, with the line."""
-    try:
-        return inputs(connection, model, before, versions)
-    except duckdb.Error:
-        return None
+    def run(self) -> None:
+        waits = self._waits()
+        if self._out_of_date or any(self._is_work(name) for name in self._models):
+            with self._target.warehouse.writing(self._target.schema) as session:
+                prepare(session, self._target.schema)
+        children: dict[_Key, list[_Key]] = {}
+        for key, needed in waits.items():
+            for one in needed:
+                children.setdefault(one, []).append(key)
+        ready = [key for key, needed in waits.items() if not needed]
+        running = 0
+        with ThreadPoolExecutor(self._target.jobs, thread_name_prefix="model") as pool:
+            try:
+                while ready or running:
+                    for key in ready if not self._cancel.is_set() else ():
+                        work = self._begun(key)
+                        if work is None:
+                            self._inbox.put(_Done(key=key))
+                        else:
+                            pool.submit(self._told, key, work)
+                        running += 1
+                    ready = []
+                    if not running:
+                        break
+                    done = self._next()
+                    running -= 1
+                    self._settle(done)
+                    for child in children.get(done.key, ()):
+                        waits[child].discard(done.key)
+                        if not waits[child]:
+                            ready.append(child)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+        self._cancel.check()
+        self._ask_late()
+        if self._failed:
+            raise _first(self._failed, self._behind)
 
+    def _waits(self) -> dict[_Key, set[_Key]]:
+        """What each model waits for: those that it reads, and the checks of loaded tables that it reads."""
+        asked: dict[_Key, set[_Key]] = {}
+        waits: dict[_Key, set[_Key]] = {}
+        for model in self._models.values():
+            places = {graph.place_of(source, self._target.warehouse.main) for source in model.sources}
+            gated = {place for place in places if self._early.get(place)} if model.name in self._out_of_date else set()
+            asked |= {place: set() for place in gated}
+            waits[model.name] = {*model.parents, *gated}
+        return {**asked, **waits}
 
-def _build_one(model: Model, target: Target, step: str, emit: Emit, cancel: Cancel) -> HeadwaterError | None:
-    """Build and tell; the error is returned, so that models that don't need this one go on."""
-    started = monotonic()
-    try:
-        # DuckDB's errors are caught outside: those about disk and file have become errors of ours by then, and
-        # end the step, since no other model could be built either.
-        with target.writing() as connection, cancel.watched(connection.interrupt, connection.interrupt):
-            rows = _replace(connection, model, target.schema, cancel)
-    except duckdb.Error as error:
-        cancel.check()
-        why, line = engine.words(error)
-        problem: HeadwaterError = RunFailedError(
-            "model-failed",
-            f"the model `{model.name}` can't be built",
-            where=Where(model.file, line),
-            why=why,
-            hint="put it right and run it again; what was built before is still there",
+    def _next(self) -> _Done:
+        while not isinstance(found := self._inbox.get(), _Done):
+            self._emit(found)
+        if found.trouble is not None:
+            raise found.trouble
+        return found
+
+    def _told(self, key: _Key, work: Callable[[], _Done]) -> None:
+        try:
+            self._inbox.put(work())
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            self._inbox.put(_Done(key=key, trouble=error))
+
+    def _is_work(self, name: str) -> bool:
+        passed = of_gates.code(self._gates.get(self._place(name), ()))
+        before = self._built.get(name)
+        return name in self._out_of_date or bool(passed and (before is None or before.checked != passed))
+
+    def _begun(self, key: _Key) -> Callable[[], _Done] | None:
+        """What is to be done of a model or table whose needs are settled; None when there is nothing to do."""
+        if isinstance(key, tuple):
+            return lambda: self._ask(key)
+        model = self._models[key]
+        needed: list[_Key] = [*model.parents]
+        needed += [graph.place_of(source, self._target.warehouse.main) for source in model.sources]
+        for one in needed:
+            if one in self._failed:
+                self._behind[key] = one
+                return None
+            if isinstance(one, str) and one in self._behind:
+                self._behind[key] = self._behind[one]
+                return None
+        if not self._is_work(key):
+            return None
+        if key not in self._out_of_date:
+            before = self._built[key]
+            return lambda: self._ask(key, before)
+        order = Order(
+            model=model,
+            schema=self._target.schema,
+            standing=self._look.present.get(self._place(key)),
+            ours=self._ours,
+            moment=self._moment,
+            place=self._target.python,
+            full_refresh=self._full_refresh,
         )
-    except InputError as error:
-        problem = error
-    else:
-        emit(ModelBuilt(step=step, model=model.name, outcome=Outcome.SUCCESS, rows=rows, seconds=monotonic() - started))
-        return None
-    message = f"{problem.where}: {problem.why}"
-    seconds = monotonic() - started
-    emit(ModelBuilt(step=step, model=model.name, outcome=Outcome.FAILED, seconds=seconds, message=message))
-    return problem
+        read = inputs(model, self._built, self._look.versions)
+        return lambda: self._make(order, read)
+
+    def _make(self, order: Order, read: str) -> _Done:
+        """In a thread of its own."""
+        started = monotonic()
+        model = order.model
+        refuse_foreign(order, self._look.before)
+        try:
+            with self._target.warehouse.writing(order.schema) as session:
+                with self._cancel.watched(session.interrupt, session.interrupt):
+                    session.rows("begin")
+                    self._cancel.check()
+                    rows = make(session, order, self._cancel)
+                    built = Built(model.materialized, model.code, read, iso(now()), rows)
+                    record(session, order.schema, model.name, built)
+                    session.rows("commit")
+                    seconds = monotonic() - started
+                    asked = self._asked(session, model.name, built)
+                return _Done(key=model.name, built=built, seconds=seconds, error=asked, checks_failed=asked is not None)
+        except SqlError as error:
+            self._cancel.check()
+            problem: HeadwaterError = RunFailedError(
+                "model-failed",
+                f"the model `{model.name}` can't be built",
+                where=Where(model.file, error.line),
+                why=str(error),
+                hint="put it right and run it again; what was built before is still there",
+            )
+        except (InputError, RunFailedError) as error:
+            self._cancel.check()
+            problem = error
+        return _Done(key=model.name, seconds=monotonic() - started, error=problem)
+
+    def _ask(self, key: _Key, built: Built | None = None) -> _Done:
+        """In a thread of its own: the checks of a table that stands."""
+        with self._target.warehouse.writing(self._target.schema) as session:
+            error = self._asked(session, key, built)
+        return _Done(key=key, error=error, checks_failed=error is not None)
+
+    def _asked(self, session: Session, key: _Key, built: Built | None) -> HeadwaterError | None:
+        place = self._place(key) if isinstance(key, str) else key
+        gates = self._early.get(place, [])
+        errors = [error for gate in gates if (error := gate.ask(session, self._inbox.put)) is not None]
+        if built is not None and gates and not errors and len(gates) == len(self._gates[place]):
+            note_checked(session, self._target.schema, str(key), of_gates.code(gates))
+        return _together(errors)
+
+    def _settle(self, done: _Done) -> None:
+        if done.error is not None:
+            self._failed[done.key] = done.error
+        if not isinstance(done.key, str):
+            return
+        name = done.key
+        if name in self._behind:
+            message = f"it needs `{_said(self._behind[name])}`, which failed"
+            self._emit(ModelBuilt(step=self._step, model=name, outcome=Outcome.CANCELLED, message=message))
+        elif done.built is not None:
+            self._built[name] = done.built
+            built = ModelBuilt(
+                step=self._step, model=name, outcome=Outcome.SUCCESS, rows=done.built.rows, seconds=done.seconds
+            )
+            self._emit(built)
+        elif done.error is not None and not done.checks_failed:
+            message = f"{done.error.where}: {done.error.why or done.error.what}"
+            failed = ModelBuilt(
+                step=self._step, model=name, outcome=Outcome.FAILED, seconds=done.seconds, message=message
+            )
+            self._emit(failed)
+        else:
+            rows = self._built[name].rows
+            self._emit(ModelBuilt(step=self._step, model=name, outcome=Outcome.SUCCESS, rows=rows, skipped=True))
+
+    def _ask_late(self) -> None:
+        """Checks that look at tables which were made after their own."""
+        names = {self._place(name): name for name in self._models}
+        missing = {self._place(one) for one in (*self._behind, *self._failed) if isinstance(one, str)}
+        for place, every in self._gates.items():
+            late = [gate for gate in every if gate not in self._early[place] and not gate.needs & missing]
+            if not any(self._is_work(names[one]) for gate in late for one in gate.needs if one in names):
+                continue
+            with self._target.warehouse.writing(self._target.schema) as session:
+                errors = [error for gate in late if (error := gate.ask(session, self._emit)) is not None]
+                if not errors and place in names and place not in missing:
+                    note_checked(session, self._target.schema, names[place], of_gates.code(every))
+            if (problem := _together(errors)) is not None:
+                self._failed[names.get(place, place)] = problem
+
+    def _place(self, name: str) -> Place:
+        return self._target.schema.casefold(), name.casefold()
 
 
-def _replace(connection: Connection, model: Model, schema: str, cancel: Cancel) -> int | None:
-    """Swap the model's table or view for a new one, with its record. What it reads is looked at in the same
-    transaction, so the record is true even when somebody loads meanwhile. Returns the rows of a table."""
-    connection.execute("begin")
-    connection.execute(f"create schema if not exists {quote(schema)}")
-    # Models are found by their bare names; what is no model is looked for in the default schema.
-    connection.execute("set search_path = ?", [f"{quote(schema)},main"])
-    before = recorded(connection, schema)
-    standing = relations(connection).get((schema.casefold(), model.name.casefold()))
-    if standing is not None and model.name not in before:
+def refuse_foreign(order: Order, before: Mapping[str, Built]) -> None:
+    """A model replaces only what a model made. Raises InputError (`not-ours`)."""
+    if order.standing is not None and order.model.name not in before:
         raise InputError(
             "not-ours",
-            f"`{schema}.{model.name}` stands in the warehouse already and was not built from a model",
-            where=Where(model.file),
+            f"`{order.schema}.{order.model.name}` stands in the warehouse already and was not built from a model",
+            where=Where(order.model.file),
             why="a model replaces only what a model made",
-            hint=f"rename the model, drop the {standing}, or set another `schema`",
+            hint=f"rename the model, drop the {order.standing}, or set another `schema`",
         )
-    name = f"{quote(schema)}.{quote(model.name)}"
-    if standing is not None:
-        connection.execute(f"drop {standing} {name}")
-    cancel.check()
-    # No line break before the SELECT: the lines in DuckDB's messages are then those of the file.
-    connection.execute(f"create {model.materialized} {name} as {model.sql}")
-    rows = None
-    if model.materialized == "table":
-        row = connection.execute(f"select count(*) from {name}").fetchone()  # noqa: S608 - quoted
-        rows = row[0] if row else 0
-    read_from = inputs(connection, model, before, {})
-    record(connection, schema, model.name, Built(model.materialized, model.code, read_from, iso(now()), rows))
-    connection.execute("commit")
-    return rows
 
 
-def _check_source(
-    source: Reference, model: Model, models: Sequence[Model], present: dict[tuple[str, str], str], schema: str
-) -> None:
-    """Refuse a table that is neither a model nor in the warehouse, before anything is built."""
-    if source.catalog or source.schema.casefold() == "information_schema":
-        return  # an attached database, a view of the system: DuckDB will say
-    if ((source.schema or "main").casefold(), source.table.casefold()) in present:
-        return
-    names = [item.name for item in models]
-    loaded = [f"{place}.{name}" for place, name in present if place not in ("_headwater", schema.casefold())]
-    same_name = [words for words in loaded if words.endswith(f".{source.table.casefold()}")]
-    guess = same_name[0] if same_name else did_you_mean(source.words, [*names, *loaded])
-    raise InputError(
-        "unknown-table",
-        f"`{source.words}` is neither a model nor a table in the warehouse",
-        where=Where(model.file, source.line),
-        hint=f"did you mean `{guess}`?" if guess else "load it first, or correct the name",
-    )
+def _said(key: _Key) -> str:
+    return key if isinstance(key, str) else ".".join(key)
 
 
-def _first(failed: dict[str, HeadwaterError], behind: dict[str, str]) -> HeadwaterError:
+def _together(errors: Sequence[HeadwaterError]) -> HeadwaterError | None:
+    if len(errors) < 2:
+        return errors[0] if errors else None
+    first, *others = errors
+    why = "\n".join([first.why or "", *(f"{other.what}: {other.why} ({other.where})" for other in others)])
+    return type(first)(first.reference, first.what, where=first.where, why=why, hint=first.hint)
+
+
+def _first(failed: Mapping[_Key, HeadwaterError], behind: Mapping[str, _Key]) -> HeadwaterError:
     """The first failure, with what else went wrong in its `why`."""
     first, *others = failed
     error = failed[first]
-    lines = [error.why or "", *(f"`{name}` failed too: {failed[name].where}: {failed[name].why}" for name in others)]
+    lines = [error.why or ""]
+    lines += [f"`{_said(name)}` failed too: {failed[name].where}: {failed[name].why}" for name in others]
     if behind:
         lines.append(f"not built, because they need it: {', '.join(behind)}")
     return type(error)(error.reference, error.what, where=error.where, why="\n".join(lines), hint=error.hint)

@@ -8,11 +8,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 
-import duckdb
 from msgspec import Struct
 
-from headwater.connect.destinations.duckdb import books
 from headwater.connect.names import quote
+from headwater.connect.warehouses import Session, SqlError
 from headwater.transform.models import Model
 from headwater.transform.references import Reference
 
@@ -25,80 +24,96 @@ create table if not exists _headwater.models (
   inputs_hash varchar not null,
   built_at varchar not null,
   "rows" bigint,
+  checked varchar,
   primary key (schema_name, name)
 )
 """
 
 
 class Built(Struct, frozen=True):
-    """A model as it was last built here. `built_at` is RFC 3339 in UTC; `rows` is None for a view."""
+    """A model as it was last built here. `built_at` is RFC 3339 in UTC; `rows` is None for a view, and what was written
+    last for a table that grows. `checked` identifies the checks that it has passed since, None when one failed."""
 
     materialized: str
     code: str
     inputs: str
     built_at: str
     rows: int | None
+    checked: str | None = None
+
+    @property
+    def relation(self) -> str:
+        return "view" if self.materialized == "view" else "table"
 
 
-def recorded(connection: duckdb.DuckDBPyConnection, schema: str) -> dict[str, Built]:
+def recorded(session: Session, schema: str) -> dict[str, Built]:
     """Every model built in `schema`, by name; also those whose file is gone."""
-    if ("_headwater", "models") not in relations(connection):
+    if ("_headwater", "models") not in session.relations():
         return {}
-    rows = connection.execute(
-        'select name, materialized, code_hash, inputs_hash, built_at, "rows" '
-        "from _headwater.models where schema_name = ?",
-        [schema],
-    ).fetchall()
+    checked = "checked" if "checked" in session.columns("select * from _headwater.models") else "null"
+    rows = session.rows(
+        f'select name, materialized, code_hash, inputs_hash, built_at, "rows", {checked} '  # noqa: S608 - of ours
+        f"from _headwater.models where schema_name = {literal(schema)}"
+    )
     return {row[0]: Built(*row[1:]) for row in rows}
 
 
-def record(connection: duckdb.DuckDBPyConnection, schema: str, name: str, built: Built) -> None:
+def prepare(session: Session, schema: str) -> None:
+    """Make what building needs, in one transaction: the schema of the models, and the table of what was built."""
+    session.rows("begin")
+    session.make_books()
+    session.rows(f"create schema if not exists {quote(schema)}")
+    session.rows(_TABLE)
+    session.rows("alter table _headwater.models add column if not exists checked varchar")
+    session.rows("commit")
+
+
+def record(session: Session, schema: str, name: str, built: Built) -> None:
     """Replace the model's row, in the transaction that is open."""
-    books.make(connection)
-    connection.execute(_TABLE)
-    connection.execute(
-        "insert or replace into _headwater.models values (?, ?, ?, ?, ?, ?, ?)",
-        [schema, name, built.materialized, built.code, built.inputs, built.built_at, built.rows],
+    where = f"schema_name = {literal(schema)} and name = {literal(name)}"
+    values = [schema, name, built.materialized, built.code, built.inputs, built.built_at, built.rows, built.checked]
+    session.rows(f"delete from _headwater.models where {where}")  # noqa: S608 - literals
+    names = 'schema_name, name, materialized, code_hash, inputs_hash, built_at, "rows", checked'
+    session.rows(f"insert into _headwater.models ({names}) values ({', '.join(map(_value, values))})")  # noqa: S608 - likewise
+
+
+def note_checked(session: Session, schema: str, name: str, checked: str | None) -> None:
+    session.rows(
+        f"update _headwater.models set checked = {_value(checked)} "  # noqa: S608 - literals
+        f"where schema_name = {literal(schema)} and name = {literal(name)}"
     )
 
 
-def relations(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], str]:
-    """`table` or `view` by (schema, name) in small letters: every relation of this database."""
-    rows = connection.execute(
-        "select schema_name, table_name, 'table' from duckdb_tables() where database_name = current_database() "
-        "union all "
-        "select schema_name, view_name, 'view' from duckdb_views() "
-        "where database_name = current_database() and not internal"
-    ).fetchall()
-    return {(schema.casefold(), name.casefold()): kind for schema, name, kind in rows}
-
-
-def inputs(
-    connection: duckdb.DuckDBPyConnection, model: Model, built: Mapping[str, Built], versions: dict[str, str]
-) -> str:
-    """A hash of what the model would read now. `versions` keeps what was found of source tables, for the next
-    model that reads them in the same session."""
+def inputs(model: Model, built: Mapping[str, Built], versions: Mapping[str, str | None]) -> str:
+    """A hash of what the model reads. `versions` are those of the source tables, by their words; None for one that
+    can't be read, which equals nothing."""
     parts = [f"model {name} {built[name].built_at if name in built else '-'}" for name in sorted(model.parents)]
     for source in sorted(model.sources, key=lambda item: item.words):
-        if source.words not in versions:
-            versions[source.words] = _version(connection, source)
-        parts.append(f"source {source.words} {versions[source.words]}")
+        version = versions.get(source.words)
+        if version is None:
+            return ""
+        parts.append(f"source {source.words} {version}")
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
-def _version(connection: duckdb.DuckDBPyConnection, source: Reference) -> str:
-    """Changes whenever the table's columns or rows do, whoever wrote them.
-
-    A column `__loaded_at` is enough to tell: a row that changed was loaded again, at another instant, and a row
-    that is gone is missing in the sum. Without it whole rows are hashed, at 20 million wide rows a second and core.
-    """
-    columns = connection.execute(f"describe {relation(source)}").fetchall()
-    names = [column[0] for column in columns]
-    hashed = quote("__loaded_at") if "__loaded_at" in names else "t"
-    row = connection.execute(f"select count(*), sum(hash({hashed}))::varchar from {relation(source)} as t").fetchone()  # noqa: S608 - quoted
-    return f"{[column[:2] for column in columns]} {row}"
+def version(session: Session, source: Reference) -> str | None:
+    """None when it can't be read, such as a view that lost its table: building will say so, with the line."""
+    try:
+        return session.version(relation(source))
+    except SqlError:
+        return None
 
 
 def relation(source: Reference) -> str:
     """The table as SQL text."""
     return ".".join(quote(part) for part in (source.catalog, source.schema, source.table) if part)
+
+
+def literal(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"
+
+
+def _value(value: str | int | None) -> str:
+    if value is None:
+        return "null"
+    return str(value) if isinstance(value, int) else literal(value)

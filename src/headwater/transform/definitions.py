@@ -11,15 +11,21 @@ DEFINITIONS: tuple[Definition, ...] = (
         name="models",
         namespace="models",
         variant="headwater",
-        label="SQL models",
+        label="SQL and Python models",
         native="models",
-        description="SELECTs in files become tables and views in the DuckDB warehouse, and their data is checked",
+        description="SELECTs in files become tables and views in the warehouse, and their data is checked",
         settings=(
             Setting(
                 name="folder",
                 kind=SettingKind.FILE,
                 label="Folder",
                 description="Where the models are; `models` in the project folder by default",
+            ),
+            Setting(
+                name="seeds",
+                kind=SettingKind.FILE,
+                label="Seeds",
+                description="Where CSV files are that become tables; `seeds` in the project folder by default",
             ),
             Setting(
                 name="schema",
@@ -32,7 +38,14 @@ DEFINITIONS: tuple[Definition, ...] = (
                 name="loader",
                 kind=SettingKind.STRING,
                 label="Loader",
-                description="The DuckDB loader whose warehouse is used, when the project has more than one",
+                description="The loader whose DuckDB file or PostgreSQL database is used, when there is more than one",
+            ),
+            Setting(
+                name="jobs",
+                kind=SettingKind.INTEGER,
+                value=4,
+                label="Jobs",
+                description="How many models are built at a time",
             ),
             Setting(
                 name="full_refresh",

@@ -9,8 +9,9 @@ from msgspec import Struct
 
 from headwater.base.errors import InputError, Where
 
-# Expressions whose value differs from one run to the next although no table changed (DuckDB's names).
+# Functions whose value differs from one run to the next although no table changed.
 _UNSTEADY = {
+    "clock_timestamp",
     "current_localtime",
     "current_localtimestamp",
     "gen_random_uuid",
@@ -18,7 +19,10 @@ _UNSTEADY = {
     "get_current_timestamp",
     "nextval",
     "now",
+    "random",
     "setseed",
+    "statement_timestamp",
+    "timeofday",
     "today",
     "transaction_timestamp",
     "uuidv4",
@@ -39,19 +43,21 @@ class Reference(Struct, frozen=True):
         return ".".join(part for part in (self.catalog, self.schema, self.table) if part)
 
 
-class Reads(Struct, frozen=True):
+class Reads(Struct, frozen=True, kw_only=True):
     """`tables` in order of appearance, each once. `unsteady` is true when the SELECT also reads what no table
-    shows: the clock, a random number, a file."""
+    shows: the clock, a random number, a file. `places` says where in the text each stands, first and last character,
+    by its words in small letters."""
 
     tables: tuple[Reference, ...]
     unsteady: bool
+    places: dict[str, list[tuple[int, int]]]
 
 
-def read(sql: str, file: str) -> Reads:
-    """The tables that `sql` reads; names of CTEs are not among them.
+def read(sql: str, file: str, dialect: str = "duckdb") -> Reads:
+    """The tables that `sql` reads; names of CTEs are not among them. `dialect` is sqlglot's name for one.
 
     Raises InputError: `bad-sql` with the line when the text can't be read, `not-a-select` when it is anything but
-    one SELECT.
+    one SELECT, `no-columns` for one of nothing.
     """
     import sqlglot  # noqa: PLC0415 - 70 ms that only projects with models should pay
     from sqlglot import exp  # noqa: PLC0415 - likewise
@@ -60,10 +66,10 @@ def read(sql: str, file: str) -> Reads:
     try:
         # A comment behind the last `;` counts as a statement.
         statements = [
-            item for item in sqlglot.parse(sql, dialect="duckdb") if item and not isinstance(item, exp.Semicolon)
+            item for item in sqlglot.parse(sql, dialect=dialect) if item and not isinstance(item, exp.Semicolon)
         ]
     except SqlglotError as error:
-        raise _bad_sql(sql, file, error) from error
+        raise _bad_sql(sql, file, dialect, error) from error
     if len(statements) != 1 or not isinstance(statements[0], (exp.Query, exp.Values, exp.Pivot)):
         raise InputError(
             "not-a-select",
@@ -72,7 +78,15 @@ def read(sql: str, file: str) -> Reads:
             hint="a model is one SELECT; what should become of it (table, view) stands in models.yml",
         )
     tree = statements[0]
+    if isinstance(tree, exp.Select) and not tree.expressions:
+        raise InputError(
+            "no-columns",
+            f"`{file}` returns no columns",
+            where=Where(file, 1),
+            hint="name at least one column behind SELECT",
+        )
     found: dict[str, Reference] = {}
+    places: dict[str, list[tuple[int, int]]] = {}
     unsteady = any(_is_unsteady(node, exp) for node in tree.find_all(exp.Func, exp.TableSample))
     for table in sorted(tree.find_all(exp.Table), key=_position):
         if not isinstance(table.this, exp.Identifier):  # a table function, such as read_csv('…')
@@ -82,7 +96,10 @@ def read(sql: str, file: str) -> Reads:
         elif table.db or not _is_cte(table, exp):
             reference = Reference(table.catalog, table.db, table.name, table.this.meta.get("line", 1))
             found.setdefault(reference.words.casefold(), reference)
-    return Reads(tuple(found.values()), unsteady)
+            first = table.args.get("catalog") or table.args.get("db") or table.this
+            place = (int(first.meta.get("start", 0)), int(table.this.meta.get("end", 0)))
+            places.setdefault(reference.words.casefold(), []).append(place)
+    return Reads(tables=tuple(found.values()), unsteady=unsteady, places=places)
 
 
 def _position(table: Any) -> int:
@@ -123,14 +140,16 @@ def _what(statements: list[Any]) -> str:
     return f"{len(statements)} statements" if len(statements) > 1 else f"a `{statements[0].key.upper()}`"
 
 
-def _bad_sql(sql: str, file: str, error: Any) -> InputError:
+def _bad_sql(sql: str, file: str, dialect: str, error: Any) -> InputError:
     """DuckDB's own words where it refuses the text too: it is the one that would run it."""
+    details = (getattr(error, "errors", None) or [{}])[0]
+    line, why = details.get("line", 1), details.get("description") or str(error).splitlines()[0]
+    if dialect != "duckdb":
+        return InputError("bad-sql", f"`{file}` is not valid SQL", where=Where(file, line), why=why)
     import duckdb  # noqa: PLC0415 - only for the words of an error
 
     from headwater.connect import engine  # noqa: PLC0415 - likewise
 
-    details = (getattr(error, "errors", None) or [{}])[0]
-    line, why = details.get("line", 1), details.get("description") or str(error).splitlines()[0]
     try:
         duckdb.extract_statements(sql)
     except duckdb.Error as refusal:

@@ -2,43 +2,52 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
-from headwater.connect import warehouse
-from headwater.model.event import Level, Notice, StreamFigures
+from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import Build
+from headwater.run import native
 from headwater.run.runner import Run
-from headwater.transform.build import Connection, Target, build
+from headwater.transform.build import Target, build
+from headwater.transform.gates import Gate
 from headwater.transform.models import DEFAULT_SCHEMA, plan_models
+from headwater.transform.python_models import Place
+
+SEEDS = "seeds"
+_JOBS = 4
 
 
-def execute(step: Build, run: Run) -> tuple[StreamFigures, ...]:
-    """Build the models of the step's folder in its warehouse, the DuckDB file `filepath` of the loader.
+def execute(step: Build, run: Run, gates: Sequence[Gate] = ()) -> tuple[StreamFigures, ...]:
+    """Build the models of the step's folder in its warehouse, the database of the loader; `gates` are their checks.
 
-    Settings of the block: `schema` (where models are built), `full_refresh`. Raises what `plan_models` and `build`
-    raise. No rows are moved, so none are reported.
+    Settings of the block: `schema` (where models are built), `seeds`, `jobs`, `full_refresh`. Raises what `plan_models`
+    and `build` raise. No rows are moved, so none are reported.
     """
-    schema = str(step.block.config.get("schema") or DEFAULT_SCHEMA)
-    models = plan_models(Path(step.folder), schema=schema)
-    path = Path(step.warehouse.config["filepath"])
+    config, root = step.block.config, Path(run.plan.root)
+    schema = str(config.get("schema") or DEFAULT_SCHEMA)
 
     def tell(holder: str) -> None:
-        run.emit(Notice(step=step.name, level=Level.INFO, text=f"waiting for {holder}, who uses {path.name}"))
+        run.tell(step.name, Level.INFO, f"waiting for {holder}, who uses {warehouse.place}")
 
-    def writing() -> AbstractContextManager[Connection]:
-        return warehouse.writing(path, who=step.name, on_wait=tell, outside_files=True)
-
-    def reading() -> AbstractContextManager[Connection]:
-        # Models need not read loaded tables: without a warehouse there is one after the first build.
-        return warehouse.reading(path, who=step.name, on_wait=tell, outside_files=True) if path.exists() else writing()
-
-    build(
-        models,
-        Target(reading=reading, writing=writing, schema=schema),
-        step=step.name,
-        emit=run.emit,
-        cancel=run.cancel,
-        full_refresh=bool(step.block.config.get("full_refresh")),
-    )
+    warehouse = native.warehouse(step.warehouse, root=root, who=step.name, on_wait=tell)
+    folder = Path(step.folder)
+    seeds = root / str(config.get("seeds") or SEEDS)
+    models = plan_models(folder, schema=schema, seeds=seeds, dialect=warehouse.dialect)
+    with closing(warehouse):
+        build(
+            models,
+            Target(
+                warehouse=warehouse,
+                schema=schema,
+                python=Place(root=root, venv=step.block.venv, env=step.block.env, secrets=step.block.secrets),
+                jobs=max(1, int(config.get("jobs") or _JOBS)),
+            ),
+            step=step.name,
+            emit=run.emit,
+            cancel=run.cancel,
+            full_refresh=step.full_refresh or bool(config.get("full_refresh")),
+            gates=gates,
+        )
     return ()

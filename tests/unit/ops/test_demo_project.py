@@ -1,9 +1,11 @@
+from contextlib import closing
 from pathlib import Path
 
 import duckdb
 import pytest
 from msgspec.structs import replace
 
+from headwater.connect.destinations.duckdb.warehouse import DuckDBSession, DuckDBWarehouse
 from headwater.ops import demo_project
 from headwater.ops.demo_project.answer import Carrier, carriers, conclusion
 from headwater.quality.check import run_checks
@@ -12,6 +14,7 @@ from headwater.run.cancel import Cancel
 from headwater.store import project_file
 from headwater.transform.build import Target, build
 from headwater.transform.models import plan_models
+from headwater.transform.python_models import Place
 
 # Three carriers: one is slow in all weather, one only in bad weather, one flew once and never arrived.
 DATA = """
@@ -55,8 +58,9 @@ def warehouse(project: Path) -> duckdb.DuckDBPyConnection:
         connection.execute("set TimeZone = 'UTC'")
         connection.execute(DATA)
     models = plan_models(project / "models")
-    target = Target(reading=lambda: duckdb.connect(file), writing=lambda: duckdb.connect(file), schema="analytics")
-    build(models, target, step="models:build", emit=lambda _event: None, cancel=Cancel())
+    with closing(DuckDBWarehouse(Path(file), who="test", on_wait=lambda _holder: None)) as place:
+        target = Target(warehouse=place, schema="analytics", python=Place(root=project, venv=None, env={}))
+        build(models, target, step="models:build", emit=lambda _event: None, cancel=Cancel())
     return duckdb.connect(file)
 
 
@@ -104,7 +108,9 @@ def test_an_impossible_wind_is_not_known(warehouse):
 def test_every_check_but_the_number_of_flights_holds_on_any_data(project, warehouse):
     checks = [check for check in read_checks(project / "models", "analytics") if check.kind != "row_count"]
     assert len(checks) >= 10
-    run_checks(warehouse, checks, step="models:check", emit=lambda _event: None, cancel=Cancel())
+    run_checks(
+        DuckDBSession(warehouse, Path("w")), checks, step="models:check", emit=lambda _event: None, cancel=Cancel()
+    )
 
 
 def test_the_answer_ranks_carriers_and_says_whether_it_is_the_weather(warehouse):

@@ -224,7 +224,7 @@ def test_models_may_name_their_loader_and_folder():
     ],
 )
 def test_models_need_exactly_one_warehouse(plugins, found, hint):
-    with pytest.raises(InputError, match="needs one native DuckDB loader to build in") as caught:
+    with pytest.raises(InputError, match="needs one native loader of DuckDB or PostgreSQL to build in") as caught:
         only(facts(plugin("models"), *plugins), "models")
     assert caught.value.what.endswith(f"found {found}")
     assert caught.value.hint == hint

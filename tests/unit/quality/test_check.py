@@ -5,6 +5,7 @@ import duckdb
 import pytest
 
 from headwater.base.errors import InputError, RunFailedError
+from headwater.connect.destinations.duckdb.warehouse import DuckDBSession
 from headwater.model.event import Checked
 from headwater.quality.check import run_checks
 from headwater.quality.read import read_checks
@@ -29,9 +30,8 @@ def run(tmp_path: Path, *, column: str = "id", check: str | None = None, text: s
     run.events = events
     with duckdb.connect(str(tmp_path / "w.duckdb")) as connection:
         connection.execute(DATA)
-        run_checks(
-            connection, read_checks(folder, "analytics"), step="models:check", emit=events.append, cancel=Cancel()
-        )
+        session = DuckDBSession(connection, tmp_path / "w.duckdb")
+        run_checks(session, read_checks(folder, "analytics"), step="models:check", emit=events.append, cancel=Cancel())
     return events
 
 

@@ -69,13 +69,16 @@ TABLE = "models:\n  - name: orders\n    checks:\n      - {}\n"
             TABLE,
             "row_count: {min: 1, max: 10}",
             "analytics.orders.row_count",
-            'select * from (select count(*) as "rows" from "analytics"."orders") where "rows" < 1 or "rows" > 10',
+            (
+                'select * from (select count(*) as "rows" from "analytics"."orders") as counted '
+                'where "rows" < 1 or "rows" > 10'
+            ),
         ),
         (
             TABLE,
             "sql: {name: no gap, query: 'select * from orders where gap -- why;'}",
             "no gap",
-            "select * from (\nselect * from orders where gap -- why\n)",
+            "select * from (\nselect * from orders where gap -- why\n) as found",
         ),
     ],
 )
@@ -90,5 +93,5 @@ def test_rows_are_counted_around_it(tmp_path):
     (check,) = read_checks(tmp_path, "analytics")
     assert count(check) == (
         'select coalesce(sum("rows"), 0)::bigint from (select "id", count(*) as "rows" from "analytics"."orders" '
-        'where "id" is not null group by "id" having count(*) > 1)'
+        'where "id" is not null group by "id" having count(*) > 1) as failing'
     )

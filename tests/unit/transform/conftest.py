@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,10 +8,12 @@ import duckdb
 import pytest
 from msgspec import Struct
 
+from headwater.connect.destinations.duckdb.warehouse import DuckDBWarehouse
 from headwater.model.event import Event, ModelBuilt, Outcome
 from headwater.run.cancel import Cancel
 from headwater.transform.build import Target, build
 from headwater.transform.models import plan_models
+from headwater.transform.python_models import Place
 
 
 class Warehouse(Struct):
@@ -36,13 +39,14 @@ class Warehouse(Struct):
 
     def build(self, *, cancel: Cancel | None = None, full_refresh: bool = False) -> dict[str, str]:
         events: list[Event] = []
+        place = DuckDBWarehouse(Path(self.file), who="test", on_wait=lambda _holder: None)
         try:
             build(
-                plan_models(self.root / "models"),
+                plan_models(self.root / "models", seeds=self.root / "seeds"),
                 Target(
-                    reading=lambda: duckdb.connect(self.file),
-                    writing=lambda: duckdb.connect(self.file),
+                    warehouse=place,
                     schema="analytics",
+                    python=Place(root=self.root, venv=None, env=dict(os.environ)),
                 ),
                 step="models:build",
                 emit=events.append,
@@ -50,6 +54,7 @@ class Warehouse(Struct):
                 full_refresh=full_refresh,
             )
         finally:
+            place.close()
             self.happened = {event.model: _word(event) for event in events if isinstance(event, ModelBuilt)}
         return self.happened
 

@@ -1,0 +1,141 @@
+"""Models behind the checks of what they read."""
+
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from headwater.base.errors import RunFailedError
+from headwater.model.event import Checked, Lineage, ModelBuilt
+from headwater.model.plan import Block, Build, Plan
+from headwater.model.plugin import PluginKind
+from headwater.ops import models
+from headwater.run.cancel import Cancel
+from headwater.run.runner import Run
+
+TEXTS = {
+    "first.sql": "select * from shop.orders",
+    "second.sql": "select * from first",
+    "third.sql": "select * from second",
+    "aside.sql": "select 1 as x",
+}
+
+
+class Project:
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def write(self, **texts: str) -> None:
+        (self.root / "models").mkdir(exist_ok=True)
+        for name, text in {**TEXTS, **{f"{name}.yml": text for name, text in texts.items()}}.items():
+            (self.root / "models" / name).write_text(text)
+
+    def sql(self, text: str) -> list[tuple]:
+        with duckdb.connect(str(self.root / "warehouse.duckdb")) as connection:
+            return connection.execute(text).fetchall()
+
+    def build(self) -> list[str]:
+        """`first`, `-second` (left as it was), `~third` (can't be built), `unique?` and `unique!` of a check."""
+        step = Build(
+            name="models:build",
+            block=block(PluginKind.TRANSFORMER, jobs=1),
+            verb="build",
+            folder=str(self.root / "models"),
+            warehouse=block(PluginKind.LOADER, filepath=str(self.root / "warehouse.duckdb")),
+        )
+        plan = Plan(run_id="r", root=str(self.root), home=str(self.root), environment=None, steps=(step,))
+        self.events: list = []
+        try:
+            models.build(step, Run(plan=plan, emit=self.events.append, cancel=Cancel()))
+        finally:
+            self.told = [_word(event) for event in self.events if isinstance(event, ModelBuilt | Checked)]
+        return self.told
+
+
+def block(kind: PluginKind, **config: object) -> Block:
+    return Block(kind=kind, name="x", namespace="x", variant=None, native="duckdb", argv=(), env={}, config=config)
+
+
+def _word(event: ModelBuilt | Checked) -> str:
+    if isinstance(event, Checked):
+        return event.check.rpartition(".")[2] + ("?" if event.outcome == "success" else "!")
+    return {"cancelled": "~", "failed": "!"}.get(event.outcome, "-" if event.skipped else "") + event.model
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    made = Project(tmp_path)
+    made.sql("create schema shop")
+    made.sql("create table shop.orders as select unnest([1, 2, 2]) as id")
+    return made
+
+
+UNIQUE = "models: [{name: first, columns: [{name: id, checks: [unique]}]}]"
+
+
+def test_a_failing_check_stops_what_is_downstream_until_its_rows_are_mended(project):
+    project.write(models=UNIQUE)
+    with pytest.raises(RunFailedError) as caught:
+        project.build()
+    error = caught.value
+    assert project.told == ["aside", "unique!", "first", "~second", "~third"]
+    assert (error.reference, str(error.where), error.what) == (
+        "checks-failed",
+        "models/models.yml:1",
+        "the check `analytics.first.id.unique` failed",
+    )
+    assert error.why == "2 rows of analytics.first share their `id`\nnot built, because they need it: second, third"
+    assert (error.hint or "").startswith('headwater query \'select "id", count(*)')
+
+    # Nothing changed, and the check is asked again.
+    with pytest.raises(RunFailedError):
+        project.build()
+    assert project.told == ["-aside", "unique!", "-first", "~second", "~third"]
+
+    project.sql("delete from shop.orders where id = 2")
+    assert project.build() == ["-aside", "unique?", "first", "second", "third"]
+    assert project.build() == ["-aside", "-first", "-second", "-third"]
+
+
+def test_a_new_check_is_asked_of_a_table_that_stands(project):
+    project.write()
+    project.build()
+    project.write(models=UNIQUE.replace("unique", "not_null"))
+    assert project.build() == ["-aside", "not_null?", "-first", "-second", "-third"]
+
+
+def test_a_warning_stops_nothing(project):
+    project.write(models=UNIQUE.replace("unique", "unique: {severity: warn}"))
+    assert project.build() == ["aside", "unique!", "first", "second", "third"]
+
+
+def test_the_checks_of_a_loaded_table_come_before_what_reads_it(project):
+    project.write(models="sources: [{name: shop, tables: [{name: orders, columns: [{name: id, checks: [unique]}]}]}]")
+    with pytest.raises(RunFailedError, match=r"shop\.orders\.id\.unique"):
+        project.build()
+    assert (project.told[0], sorted(project.told[1:])) == ("unique!", ["aside", "~first", "~second", "~third"])
+    (lineage,) = (event for event in project.events if isinstance(event, Lineage))
+    assert [(node.key, node.needs) for node in lineage.nodes if node.type == "test"] == [
+        ("test.shop.orders.id.unique", ("source.shop.orders",))
+    ]
+
+
+def test_a_check_that_looks_at_a_later_model_is_asked_when_that_stands(project):
+    project.write(
+        models="models: [{name: first, columns: [{name: id, checks: [relationship: {to: third, field: id}]}]}]"
+    )
+    assert project.build() == ["aside", "first", "second", "third", "relationship?"]
+    assert project.build()[-1] == "-third"
+    project.write(
+        models="models: [{name: first, checks: [sql: {name: same, query: select * from third where id > 1}]}]"
+    )
+    with pytest.raises(RunFailedError, match="`same` failed"):
+        project.build()
+    assert project.told[-1] == "same!"
+
+
+def test_a_check_of_a_column_that_is_not_there_is_said_with_its_line(project):
+    project.write(models="models:\n- name: first\n  columns:\n  - name: idd\n    checks: [unique]")
+    with pytest.raises(Exception, match="has no column `idd`") as caught:
+        project.build()
+    assert (str(caught.value.where), caught.value.hint) == ("models/models.yml:5", "did you mean `id`?")
