@@ -136,10 +136,10 @@ class Plugin(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str | None:
-        """The project's file in which an extractor's own code stands, as `source:` names it."""
+        """The project's file in which an extractor's own code or description stands, as `source:` names it."""
         named = self.extras.get("source") if self.kind is PluginKind.EXTRACTOR else None
         # Projects of others may have an extra of that name.
-        return named if isinstance(named, str) and named.endswith(".py") else None
+        return named if isinstance(named, str) and named.endswith((".py", ".yml", ".yaml")) else None
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
