@@ -33,7 +33,10 @@ class Where(NamedTuple):
 
 
 class HeadwaterError(Exception):
-    """An error with a reference and an exit code. Raise one of its three kinds, not this class."""
+    """An error with a reference and an exit code. Raise one of its three kinds, not this class.
+
+    `program_code` is how the plugin's program that is to blame ended: its exit code, negative for a signal.
+    """
 
     exit_code: ExitCode = ExitCode.FAILED
 
@@ -45,6 +48,7 @@ class HeadwaterError(Exception):
         where: Where | None = None,
         why: str | None = None,
         hint: str | None = None,
+        program_code: int | None = None,
     ) -> None:
         super().__init__(what)
         self.reference = reference
@@ -52,6 +56,7 @@ class HeadwaterError(Exception):
         self.where = where
         self.why = why
         self.hint = hint
+        self.program_code = program_code
 
 
 class RunFailedError(HeadwaterError):

@@ -5,13 +5,17 @@ They are said in projects whose file is `meltano.yml`, where somebody may `grep`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from headwater.base import clock
 from headwater.cli import words
+from headwater.cli.settings import Settings
 from headwater.model import event as e
+
+if TYPE_CHECKING:
+    from headwater.ops.workspace import Workspace
 
 _BLAMED = {
     "extractor-failed": "Extractor failed",
@@ -19,11 +23,33 @@ _BLAMED = {
     "mapper-failed": "Mappers failed",
     "timed-out": "Run timed out",
 }
+_SECTIONS = {"extractor-failed": "extractors", "loader-failed": "loaders", "mapper-failed": "mappers"}
+# What our notices say there, by how they begin; `{}` is the rest of them.
+_NOTICES = {
+    "no state: extracting from the beginning": "No state was found, complete import.",
+    "full refresh: the state is ignored": ("Performing full refresh, ignoring state left behind by any previous runs."),
+    "starting from the state in `": "Found state in {}",
+}
+_PLACES = {"systemdb": "Database", "file": "Local Filesystem", "s3": "AWS S3"}
+_PLACES |= {"gs": "Google Cloud Storage", "azure": "Azure Blob Storage"}
+_INSTALLS = {
+    "started": "Installing {}",
+    "installed": "Installed {}",
+    "skipped": "Skipped installing {}. Requirements have not changed.",
+    "failed": "Installation failed {}",
+}
 
 
-def beside(hear: words.Hear) -> words.Hear:
-    """A listener that hears each event, and with it the lines that belong to it."""
-    speaker = _Speaker()
+def beside(hear: words.Hear, workspace: Workspace, settings: Settings) -> words.Hear:
+    """A listener that hears each event; in a project of Meltano's, off a live display, also the lines that belong to
+    it."""
+    from headwater.ops import planning
+    from headwater.store import project_file
+
+    if workspace.project.file_name != project_file.MELTANO_FILE or settings.log_format == "live":
+        return hear
+    plugins = {plugin.name: plugin.kind.value for plugin in workspace.project.plugins}
+    speaker = _Speaker(plugins, planning.state_uri(workspace).partition(":")[0])
 
     def both(event: words.Heard) -> None:
         hear(event)
@@ -36,7 +62,10 @@ def beside(hear: words.Hear) -> words.Hear:
 class _Speaker:
     """Needs every event: a line names the run and the place of its step in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, plugins: Mapping[str, str], state_scheme: str) -> None:
+        self._plugins = plugins
+        self._state_scheme = state_scheme
+        self._state_ids: dict[str, str] = {}
         self._run_id = ""
         self._steps: tuple[str, ...] = ()
         self._pipelines: set[str] = set()
@@ -45,11 +74,23 @@ class _Speaker:
         match event:
             case e.RunStarted():
                 self._run_id, self._steps = event.run_id, event.steps
+                if event.environment:
+                    yield _line(f"Environment '{event.environment}' is active")
             case e.StepStarted(road=str()):
                 self._pipelines.add(event.step)
                 if event.state_id is not None:
+                    self._state_ids[event.step] = event.state_id
                     text = f"Running job with name '{event.state_id}' and run ID '{self._run_id}'"
                     yield _line(text, step=event.step)
+                    yield from self._state_place(event.step)
+            case e.Progress(phase="discovering"):
+                yield _line("Running catalog discovery", step=event.step)
+            case e.Notice():
+                yield from _notice(event)
+            case e.Install():
+                kind = self._plugins.get(event.plugin, "plugin")
+                level = e.Level.ERROR if event.status == "failed" else e.Level.INFO
+                yield _line(_INSTALLS[event.status].format(f"{kind} '{event.plugin}'"), level)
             case e.CheckpointSaved():
                 yield _line(f"Incremental state has been updated at {now.astimezone(UTC)}.", step=event.step)
             case e.StepFinished():
@@ -65,6 +106,8 @@ class _Speaker:
             blamed = _BLAMED.get(event.problem.reference) if event.problem else None
             if blamed is not None:
                 yield _line(blamed, level, step=event.step)
+            if event.problem and event.problem.reference == "already-running":
+                yield _line(f"Another '{self._state_ids.get(event.step)}' pipeline is already running", level)
             error = blamed or (event.problem.what if event.problem else str(event.outcome))
         yield _line(
             "Block run completed",
@@ -74,8 +117,30 @@ class _Speaker:
             block_type="ExtractLoadBlocks" if event.step in self._pipelines else "InvokerCommand",
             success=error is None,
             err=error,
+            **({} if error is None else {"exit_codes": _exit_codes(event.problem)}),
             duration_seconds=round(event.seconds, 3),
         )
+
+    def _state_place(self, step: str) -> Iterator[words.Line]:
+        if self._state_scheme == "systemdb":
+            yield _line("Using systemdb state backend", step=step)
+        place = _PLACES.get(self._state_scheme)
+        if place is not None:
+            yield _line(f"Reading state from {place}", step=step)
+
+
+def _notice(event: e.Notice) -> Iterator[words.Line]:
+    for ours, theirs in _NOTICES.items():
+        if event.text.startswith(ours):
+            level = e.Level.WARNING if theirs.startswith("No state") else e.Level.INFO
+            yield _line(theirs.format(event.text.removeprefix(ours).rstrip("`")), level, step=event.step)
+
+
+def _exit_codes(problem: e.Problem | None) -> dict[str, int]:
+    """By kind of plugin; of pipelines only, as there."""
+    if problem is None or problem.program_code is None or problem.reference not in _SECTIONS:
+        return {}
+    return {_SECTIONS[problem.reference]: problem.program_code}
 
 
 def _line(text: str, level: e.Level = e.Level.INFO, **fields: Any) -> words.Line:

@@ -32,11 +32,9 @@ def given(options: Mapping[str, Any]) -> dict[str, Any]:
 def start(settings: Settings, workspace: Workspace, request: Request, install: str | None) -> int:
     """Run it, showing what happens; the exit code. `install` as in `options.installing`."""
     from headwater.ops import runs
-    from headwater.store import project_file
 
     with listen.listening(settings) as heard:
-        is_meltano = workspace.project.file_name == project_file.MELTANO_FILE
-        emit = meltano_words.beside(heard) if is_meltano and settings.log_format != "live" else heard
+        emit = meltano_words.beside(heard, workspace, settings)
         if install == "only":
             runs.install(workspace, request, emit=emit)
             return 0

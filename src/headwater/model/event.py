@@ -46,7 +46,8 @@ class StreamFigures(Struct, frozen=True, kw_only=True):
 
 
 class Problem(Struct, frozen=True, kw_only=True):
-    """A HeadwaterError as data."""
+    """A HeadwaterError as data. `program_code` is the exit code of the plugin's program that is to blame, negative for
+    a signal."""
 
     reference: str
     what: str
@@ -54,6 +55,7 @@ class Problem(Struct, frozen=True, kw_only=True):
     why: str | None = None
     hint: str | None = None
     exit_code: int = 1
+    program_code: int | None = None
 
 
 class RunStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="run-started"):

@@ -63,7 +63,7 @@ def _failed(end: End) -> RunFailedError:
         hint = "see whether the machine ran out of memory: dmesg | grep -i oom"
     elif end.kind is PluginKind.LOADER and _is_about_json(end.cause):
         hint = "the extractor may write something else than Singer messages to stdout: look at its first lines"
-    return RunFailedError(f"{end.kind.value}-failed", what, why=end.cause, hint=hint)
+    return RunFailedError(f"{end.kind.value}-failed", what, why=end.cause, hint=hint, program_code=end.code)
 
 
 def _signal_name(number: int) -> str:

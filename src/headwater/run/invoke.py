@@ -51,6 +51,7 @@ def execute(step: Invoke, run: Run) -> tuple[StreamFigures, ...]:
             f"`{step.name}` failed with {what}",
             why=lines.cause(),
             hint=f"headwater invoke {step.name} shows all it says",
+            program_code=code,
         )
     return ()
 

@@ -93,6 +93,7 @@ def problem(error: HeadwaterError) -> Problem:
         why=error.why,
         hint=error.hint,
         exit_code=int(error.exit_code),
+        program_code=error.program_code,
     )
 
 

@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
+
+from headwater.cli.meltano_words import beside
+from headwater.cli.settings import Settings
+from headwater.cli.words import Line
+from headwater.model.event import Install
+from headwater.model.plugin import Plugin, PluginKind
+from headwater.model.project import Project
+from headwater.ops.workspace import Workspace
+
+PLAIN = Settings(cwd=None, environment=None, no_environment=False, env_file=None, log_level="info", log_format="plain")
 
 FAIL = {"TAP_NUMBERS_DIE_AFTER": "1"}
 
@@ -27,6 +38,32 @@ def test_a_run_says_what_is_looked_for(theirs):
     )
     assert any(line.startswith("Incremental state has been updated at 20") for line in lines)
     assert (lines.count("Block run completed"), lines[-1]) == (1, "Run completed")
+
+
+def test_a_run_says_what_it_starts_from(theirs):
+    first = said(theirs.ok("run", "tap-numbers", "target-lines"))
+    wanted = ["Environment 'dev' is active", "Using systemdb state backend", "Reading state from Database"]
+    assert [line for line in first if line in wanted] == wanted
+    assert {"No state was found, complete import.", "Running catalog discovery"} <= set(first)
+    again = said(theirs.ok("run", "--full-refresh", "tap-numbers", "target-lines"))
+    assert "Performing full refresh, ignoring state left behind by any previous runs." in again
+    (theirs.root / "state.json").write_text("{}")
+    found = said(theirs.ok("el", "tap-numbers", "target-lines", "--state", "state.json", "--state-id", "x"))
+    assert f"Found state in {theirs.root / 'state.json'}" in found
+
+
+def test_an_installation_says_of_what():
+    heard = []
+    project = Project(root="", file="/x/meltano.yml", plugins=(Plugin(name="tap-x", kind=PluginKind.EXTRACTOR),))
+    hear = beside(heard.append, Workspace(project, environ={}, dotenv_path=Path(".env"), environment=None), PLAIN)
+    for status in ("started", "installed", "skipped", "failed"):
+        hear(Install(plugin="tap-x", status=status))
+    assert [(line.level.value, line.text) for line in heard if isinstance(line, Line)] == [
+        ("info", "Installing extractor 'tap-x'"),
+        ("info", "Installed extractor 'tap-x'"),
+        ("info", "Skipped installing extractor 'tap-x'. Requirements have not changed."),
+        ("error", "Installation failed extractor 'tap-x'"),
+    ]
 
 
 def test_a_run_that_fails_says_who(theirs, monkeypatch):
@@ -69,6 +106,7 @@ def test_json_lines_of_a_run_that_fails_say_so(theirs, monkeypatch):
     done = theirs("--log-format", "json", "run", "tap-numbers", "target-lines")
     failed = ("Block run completed", "error", "ExtractLoadBlocks", 0, False, "Extractor failed")
     assert records(done, *ENDS) == [failed]
+    assert records(done, "exit_codes", "err") == [({"extractors": 7}, "Extractor failed")]
     told = set(records(done, "name", "string_id", "cmd_type", "job_name"))
     assert told == {("tap-numbers", "tap-numbers", "elb", "dev:tap-numbers-to-target-lines")}
     assert records(done, "event", "status") == [("Run completed", "failure")]

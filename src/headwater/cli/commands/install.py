@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from headwater.cli import listen
+from headwater.cli import listen, meltano_words
 from headwater.cli.kinds import kind_first
 from headwater.cli.options import PLUGIN_KIND
 from headwater.cli.settings import Settings
@@ -33,7 +33,8 @@ def command(
 
     plugins, kind = kind_first(plugins, kind, least=0)
     workspace = settings.workspace(default_environment=False)
-    with listen.listening(settings) as emit:
+    with listen.listening(settings) as heard:
+        emit = meltano_words.beside(heard, workspace, settings)
         ops.install(
             workspace,
             plugins,
