@@ -36,7 +36,7 @@ def load(connection: duckdb.DuckDBPyConnection, table: Target, incoming: rows.In
     """Take the rows as new versions of their keys; answers how many came. A row that equals its current version makes
     none. Raises as `rows.load`."""
     current = f"(from {table.sql} where {CURRENT})"
-    with rows.latest(connection, _without_others(table), incoming.batches, current) as (count, latest):
+    with rows.latest(connection, _without_others(table), incoming.batches(), current) as (count, latest):
         _open(connection, table, latest, incoming.loaded_at)
     return count
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import duckdb
 import pyarrow as pa
@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import names
+from headwater.connect.destinations.duckdb import rising
 from headwater.connect.destinations.duckdb.merge import merge
 from headwater.connect.destinations.duckdb.tables import ABSENT, LOADED_AT, Target
 from headwater.connect.destinations.outgoing import null_key
@@ -22,9 +23,9 @@ _LATEST = "headwater_latest"
 
 
 class Incoming(Struct, frozen=True, kw_only=True):
-    """Rows of one commit, and the moment they are stamped with."""
+    """Rows of one commit, given as often as they are asked for, and the moment they are stamped with."""
 
-    batches: Iterable[pa.RecordBatch]
+    batches: Callable[[], Iterator[pa.RecordBatch]]
     loaded_at: str
 
 
@@ -38,19 +39,20 @@ def load(
     Raises RunFailedError: `null-key` when a key column holds null, `value-rejected` when the table has a rule of its
     own that a value breaks; InexactError for a value that its column's type can't hold exactly.
     """
-    if table.keys:
-        with latest(connection, table, incoming.batches, prior or into) as (count, rows):
+    may_append = not table.others and prior is None
+    if table.keys and not (may_append and rising.are_new(connection, table, into, incoming.batches())):
+        with latest(connection, table, incoming.batches(), prior or into) as (count, rows):
             # Delete and insert: measured on 1M rows into 5M, that takes half the time of MERGE.
             connection.execute(f"delete from {into} t using {rows} i where {same_key(table, 't', 'i')}")
             connection.execute(_insert(table, into, rows, table.others), [incoming.loaded_at])
         return count
-    with _registered(connection, table, incoming.batches, riders=False):
+    with _registered(connection, table, incoming.batches(), riders=False):
         return _count(connection, _insert(table, into, _INCOMING), [incoming.loaded_at])
 
 
 def outdated(connection: duckdb.DuckDBPyConnection, table: Target, incoming: Incoming, newer: str) -> list[int]:
     """The positions of the rows whose key a row `t` of the table has for which the SQL condition `newer` holds."""
-    with _incoming_table(connection, table, incoming.batches):
+    with _incoming_table(connection, table, incoming.batches()):
         found = connection.execute(
             # Rows of an open transaction are numbered from far above 0.
             f"select i.rowid - (select min(rowid) from {_INCOMING}) from {_INCOMING} i where exists "

@@ -89,7 +89,7 @@ class DuckDBWriter:
             if target.starts_history:
                 changes.append(history.start(connection, target, loaded_at))
             self._refuse_outdated(connection, commit, part, target)
-            incoming = rows.Incoming(batches=part.batches(), loaded_at=loaded_at)
+            incoming = rows.Incoming(batches=part.batches, loaded_at=loaded_at)
             with rows.refusals(target):
                 taken = self._take(connection, commit, part, target, place, incoming)
             receipt = part.receipt(taken, f"{target.schema}.{target.table}")
@@ -112,7 +112,7 @@ class DuckDBWriter:
             return
         since = f"timestamptz '{iso(commit.origin.since)}'"
         newer = outdated.newer(since, keeps_history=self._keeps_history, is_marked=table.is_marked)
-        incoming = rows.Incoming(batches=part.batches(), loaded_at="")
+        incoming = rows.Incoming(batches=part.batches, loaded_at="")
         refuse_outdated(part, rows.outdated(connection, table, incoming, newer))
 
     def _take(
