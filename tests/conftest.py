@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -217,6 +217,18 @@ class MariaDB(NamedTuple):
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """Skips where MariaDB is not installed, but never in CI, which installs it."""
+    yield from _mariadb_that_starts("--skip-log-bin")
+
+
+@pytest.fixture(scope="session")
+def logging_mariadb() -> Iterator[MariaDB]:
+    """As `mariadb`, but one that writes a binary log of rows."""
+    yield from _mariadb_that_starts(
+        *("--log-bin=log", "--binlog-format=ROW", "--binlog-row-metadata=FULL", "--server-id=1")
+    )
+
+
+def _mariadb_that_starts(*settings: str) -> Iterator[MariaDB]:
     program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin:/usr/local/sbin")
     if program is None:
         say = pytest.fail if os.environ.get("CI") else pytest.skip
@@ -225,12 +237,12 @@ def mariadb() -> Iterator[MariaDB]:
     with tempfile.TemporaryDirectory(prefix="my-", dir="/tmp", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         folder.chmod(0o755)
-        with _mariadb(program, folder) as server:
+        with _mariadb(program, folder, *settings) as server:
             yield server
 
 
 @contextlib.contextmanager
-def _mariadb(program: str, folder: Path) -> Iterator[MariaDB]:
+def _mariadb(program: str, folder: Path, *settings: str) -> Iterator[MariaDB]:
     data, scratch, log = folder / "data", folder / "tmp", folder / "log"
     # A scratch folder of its own: a server that starts removes what it takes for its leftovers there, and with them the
     # temporary tables of every other server that has the same one.
@@ -254,7 +266,7 @@ def _mariadb(program: str, folder: Path) -> Iterator[MariaDB]:
             [
                 *(program, "--no-defaults", *runner, *places, f"--socket={server.socket}"),
                 *(f"--port={server.port}", "--bind-address=127.0.0.1", "--innodb-flush-log-at-trx-commit=0"),
-                *("--skip-log-bin", "--innodb-buffer-pool-size=256M"),
+                *(*settings, "--innodb-buffer-pool-size=256M"),
             ],
             cwd=folder,
             stdout=out,
@@ -339,3 +351,11 @@ def api() -> Iterator[Api]:
 
     with serving() as found:
         yield found
+
+
+@pytest.fixture
+def workbook() -> Callable[..., None]:
+    """Writes Excel workbooks."""
+    from .workbooks import workbook
+
+    return workbook

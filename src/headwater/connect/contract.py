@@ -98,7 +98,8 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that
     can; what it then has read and not yet yielded should stay below `ahead_bytes`. `may_start_over` allows `read` to
     raise StartOverError. A server that shows no sign of life for `idle_seconds` while it is waited for ends the read
-    (`no-sign-of-life`). `on_line` hears what a program behind the source writes for people to read.
+    (`no-sign-of-life`). `on_line` hears what a program behind the source writes for people to read. `on_bad_record`
+    says what becomes of a record that can't be read: the read fails, or a Rejected is yielded.
     """
 
     catalog: Catalog
@@ -108,6 +109,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     jobs: int = 1
     ahead_bytes: int = 32 << 20
     may_start_over: bool = False
+    on_bad_record: Literal["fail", "quarantine"] = "fail"
     idle_seconds: float = IDLE_SECONDS
     should_stop: Callable[[], bool] = lambda: False
     on_line: Callable[[str], None] = lambda _text: None

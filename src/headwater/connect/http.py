@@ -17,7 +17,7 @@ import httpx2
 
 from headwater.base.http import NoAnswerError, refuse_scheme, same_origin, why
 
-__all__ = ["Client", "NoAnswerError", "is_public"]
+__all__ = ["Client", "NoAnswerError", "answering", "is_link_local", "is_public"]
 
 _REDIRECTS = 5
 _PORTS = {"http": 80, "https": 443}
@@ -50,13 +50,10 @@ class Client:
     ) -> Iterator[httpx2.Response]:
         """The answer of whatever status, its body not read yet; `credentials` are headers. Raises NoAnswerError, also
         when the answer breaks off while the block reads it."""
-        try:
-            with self._followed(
-                method, httpx2.URL(url), {**(headers or {})}, {**(credentials or {})}, content
-            ) as found:
+        with answering():
+            place = httpx2.URL(url)
+            with self._followed(method, place, {**(headers or {})}, {**(credentials or {})}, content) as found:
                 yield found
-        except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
-            raise NoAnswerError(why(error)) from error
 
     @contextlib.contextmanager
     def _followed(
@@ -100,6 +97,15 @@ class Client:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@contextlib.contextmanager
+def answering() -> Iterator[None]:
+    """Raises NoAnswerError for what the library raises in the block: for those who read an answer later."""
+    try:
+        yield
+    except (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError, OSError) as error:
+        raise NoAnswerError(why(error)) from error
 
 
 def is_public(address: str) -> bool:

@@ -23,11 +23,9 @@ _AT_ONCE = 8  # requests
 _CONNECT_SECONDS, _REQUEST_SECONDS = 10, 60
 
 
-class Access(Struct, frozen=True, kw_only=True):
-    """The place, a folder or as `s3://bucket/prefix`, and who asks there. What is None is found by the store's own
-    library: environment, profile, machine role."""
+class Credentials(Struct, frozen=True, kw_only=True):
+    """Who asks an object store. What is None is found by the store's own library: environment, machine role."""
 
-    destination_path: str = "output"
     aws_access_key_id: str | None = None
     aws_secret_access_key: str | None = None
     aws_session_token: str | None = None
@@ -42,6 +40,12 @@ class Access(Struct, frozen=True, kw_only=True):
     azure_client_id: str | None = None
     azure_client_secret: str | None = None
     azure_endpoint_url: str | None = None
+
+
+class Access(Credentials, frozen=True, kw_only=True):
+    """The place, a folder or as `s3://bucket/prefix`, and who asks there."""
+
+    destination_path: str = "output"
 
 
 SECRETS = (

@@ -172,7 +172,9 @@ class _Source:
         is_over = Event()
         if last is None:
             request = _request(step, run, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
-            request = msgspec.structs.replace(request, may_start_over=may_start_over)
+            request = msgspec.structs.replace(
+                request, may_start_over=may_start_over, on_bad_record=step.extractor.extras.get("on_bad_record", "fail")
+            )
             messages = native.read(step.extractor, root=Path(run.plan.root), request=request)
         else:
             messages = _parsed(step, run, road[-1], last)

@@ -17,7 +17,7 @@ import pytest
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources import files, mysql, postgres, python, rest
-from headwater.connect.sources.files_settings import StreamSettings
+from headwater.connect.sources.files_settings import Position, StreamSettings
 from headwater.connect.types import is_json
 from headwater.model.catalog import Catalog, Metadata
 
@@ -78,6 +78,42 @@ def _several(root: Path) -> Source:
 def _jsonl(path: Path, rows: int) -> None:
     record = '{{"id":{0},"name":"name, {0}","amount":{1}}}\n'
     path.write_text("".join(record.format(n, n / 4) for n in range(rows)))
+
+
+def _json(path: Path, rows: int) -> None:
+    record = '{{"id":{0},"name":"name, {0}","amount":{1}}}'
+    path.write_text("[" + ",\n".join(record.format(n, n / 4) for n in range(rows)) + "]")
+
+
+def _xml(root: Path) -> Source:
+    record = '<order id="{0}"><name>name, {0}</name><amount>{1}</amount></order>\n'
+    for name, rows in (("orders", ROWS), ("nothing", 0)):
+        body = "".join(record.format(n, n / 4) for n in range(rows))
+        (root / f"{name}.xml").write_text(f"<orders>{body}</orders>")
+    return Source(files, files.Settings(path="*.xml", records="orders/order", root=str(root)))
+
+
+def _excel(root: Path, workbook: Any) -> Source:
+    for name, rows in (("orders", ROWS), ("nothing", 0)):
+        cells = [[n, f"name, {n}", n / 4] for n in range(rows)]
+        workbook(root / f"{name}.xlsx", [["id", "name", "amount"], *cells])
+    return Source(files, files.Settings(path="*.xlsx", root=str(root)))
+
+
+def _fixed(root: Path) -> Source:
+    for name, rows in (("orders", ROWS), ("nothing", 0)):
+        lines = (f"{n:6}{f'name, {n}':<12}{n / 4:>10}\n" for n in range(rows))
+        (root / f"{name}.txt").write_text("".join(lines))
+    places = [("id", 1, 6), ("name", 7, 12), ("amount", 19, 10)]
+    positions = [Position(name=name, start=start, width=width) for name, start, width in places]
+    return Source(files, files.Settings(path="*.txt", format="fixed", positions=positions, root=str(root)))
+
+
+def _packed(root: Path) -> Source:
+    for name, rows in (("orders", ROWS), ("nothing", 0)):
+        with pa.CompressedOutputStream(str(root / f"{name}.csv.zst"), "zstd") as packed:
+            packed.write(_csv(rows))
+    return Source(files, files.Settings(path="*.zst", root=str(root)))
 
 
 def _postgres(server: Any) -> Source:
@@ -168,12 +204,16 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "csv.zip": lambda root: _files(root, "csv.zip", _zipped),
     "parquet": lambda root: _files(root, "parquet", _parquet),
     "jsonl": lambda root: _files(root, "jsonl", _jsonl),
+    "json": lambda root: _files(root, "json", _json),
+    "xml": _xml,
+    "fixed": _fixed,
+    "csv.zst": _packed,
     "several files": _several,
     "own code": _own,
 }
 
 
-@pytest.fixture(params=[*SOURCES, "mysql", "postgres", "rest"])
+@pytest.fixture(params=[*SOURCES, "excel", "mysql", "postgres", "rest"])
 def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
     if request.param == "postgres":
         return _postgres(request.getfixturevalue("postgres"))
@@ -181,6 +221,8 @@ def source(request: pytest.FixtureRequest, tmp_path: Path) -> Source:
         return _mysql(request.getfixturevalue("mariadb"))
     root = tmp_path / "data"
     root.mkdir()
+    if request.param == "excel":
+        return _excel(root, request.getfixturevalue("workbook"))
     if request.param == "rest":
         return _rest(root, request.getfixturevalue("api"))
     return SOURCES[request.param](root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headwater.connect.store_settings import STORE_SETTINGS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Option, Setting, SettingKind
 
@@ -31,28 +32,6 @@ def _unused(name: str, description: str, kind: SettingKind = SettingKind.STRING,
     return Setting(name=name, kind=kind, value=value, label=label, description=description, hidden=True)
 
 
-_ACCESS = (
-    _text(
-        "aws_access_key_id", "AWS key", "Who asks S3. Without it, the AWS chain: environment, profile, machine role."
-    ),
-    _text("aws_secret_access_key", "AWS secret", "The key's secret.", secret=True),
-    _text("aws_session_token", "AWS session token", "For keys that were lent for a time.", secret=True),
-    _text("aws_region", "AWS region", "The bucket's region, as `eu-west-1`."),
-    _text("aws_endpoint_url", "S3 endpoint", "Another store that speaks S3, as `https://minio.example.com:9000`."),
-    _text(
-        "gcs_access_token", "Google token", "Who asks Google Cloud Storage. Without it, Google's chain.", secret=True
-    ),
-    _text("gcs_endpoint_url", "Google endpoint", "Another address of Google Cloud Storage."),
-    _text("azure_storage_account", "Azure account", "The storage account, when the address does not name it."),
-    _text("azure_storage_key", "Azure key", "The account's key. Without any, Azure's default chain.", secret=True),
-    _text("azure_sas_token", "Azure SAS token", "A shared access signature, instead of the key.", secret=True),
-    _text("azure_tenant_id", "Azure tenant", "Of a service principal."),
-    _text("azure_client_id", "Azure client", "The service principal, or a managed identity."),
-    _text("azure_client_secret", "Azure client secret", "The service principal's secret.", secret=True),
-    _text("azure_endpoint_url", "Azure endpoint", "Another address of Azure Blob Storage."),
-)
-
-
 def _place(*aliases: str) -> tuple[Setting, ...]:
     return (
         Setting(
@@ -65,7 +44,7 @@ def _place(*aliases: str) -> tuple[Setting, ...]:
             "`s3://BUCKET/PREFIX`, `gs://BUCKET/PREFIX`, `abfs://CONTAINER@ACCOUNT.dfs.core.windows.net/PREFIX`. "
             "A folder is made when absent, a bucket is not.",
         ),
-        *_ACCESS,
+        *STORE_SETTINGS,
         Setting(
             name="load_method",
             kind=SettingKind.OPTIONS,

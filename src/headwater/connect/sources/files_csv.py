@@ -1,8 +1,8 @@
 """CSV and TSV: read as text in blocks, typed over the whole file, converted without a change of any value.
 
 The dialect is never guessed. An unquoted empty field is null, a quoted one is an empty text. A row with a wrong
-number of fields, an open quote or text behind a closing quote stops the read and names its line. Blank lines are
-no rows.
+number of fields, an open quote or text behind a closing quote stops the read and names its line; the first of these
+can be set aside instead. Blank lines are no rows.
 """
 
 from __future__ import annotations
@@ -19,9 +19,12 @@ import pyarrow.csv
 
 from headwater.base.errors import InputError, Where
 from headwater.connect.sources import files_csv_faults as faults
-from headwater.connect.sources import text_types
-from headwater.connect.sources.files_find import DataFile, Dialect
-from headwater.connect.sources.files_format import Piece, UnexpectedError
+from headwater.connect.sources import text_types, text_written
+from headwater.connect.sources.files_dialect import Dialect
+from headwater.connect.sources.files_find import DataFile
+from headwater.connect.sources.files_format import Bad, Piece, UnexpectedError
+from headwater.connect.sources.files_lines import utf8, wrong_byte
+from headwater.connect.sources.files_names import distinct
 from headwater.connect.sources.files_open import Unpacked, changed_while_read, opened
 from headwater.connect.sources.text_types import Look
 
@@ -38,11 +41,11 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
     def look(name: str, column: pa.Array) -> None:
         before = seen[name]
         if before.kind is not text_types.Kind.TEXT:
-            seen[name] = text_types.joined(before, text_types.looked_at(column))
+            seen[name] = text_types.joined(before, text_written.looked_at(column, file.dialect))
 
     looked_at = 0
     with ThreadPoolExecutor(pa.cpu_count()) as threads:
-        for batch, size in _texts(file, takes, min(_BLOCK, most or _BLOCK), strict=True):
+        for batch, size, _ in _texts(file, takes, min(_BLOCK, most or _BLOCK), strict=True, tells=False):
             seen = seen or dict.fromkeys(batch.schema.names, text_types.NOTHING)
             list(threads.map(look, batch.schema.names, batch.columns))
             looked_at += size
@@ -54,46 +57,50 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
 def checked(file: DataFile, looks: dict[str, Look], batch_bytes: int) -> Iterator[Piece]:
     """As `batches`, without a look at the whole file before: `looks` are kept up to date. Raises UnexpectedError for a
     batch with which a column would have another type, and the errors of `looks`."""
-    for batch, size in _texts(file, looks.__contains__, min(batch_bytes, _BLOCK), strict=True):
+    for batch, size, bad in _texts(file, looks.__contains__, min(batch_bytes, _BLOCK), strict=True):
         arrays = []
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
-            found = text_types.fitted(values, looks[name])
+            found = text_written.fitted(values, looks[name], file.dialect)
             if found is None:
                 raise UnexpectedError(name)
             looks[name] = found.look
             arrays.append(found.values)
         fields = [text_types.field_of(name, looks[name]) for name in batch.schema.names]
-        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size)
+        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size, bad=bad)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
     """As in `files_format.Format`."""
-    for batch, size in _texts(file, columns.names.__contains__, min(batch_bytes, _BLOCK)):
+    for batch, size, bad in _texts(file, columns.names.__contains__, min(batch_bytes, _BLOCK)):
         fields = [columns.field(name) for name in batch.schema.names]
         arrays = [_converted(file, field, column) for field, column in zip(fields, batch.columns, strict=True)]
-        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size)
+        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size, bad=bad)
 
 
 def _converted(file: DataFile, field: pa.Field, values: pa.Array) -> pa.Array:
     try:
-        return text_types.converted(values, field.type)
+        return text_written.converted(values, field.type, file.dialect)
     except pa.ArrowInvalid as error:
         raise changed_while_read(file, str(error)) from error
 
 
 def _texts(
-    file: DataFile, takes: Callable[[str], bool], block: int, *, strict: bool = False
-) -> Iterator[tuple[pa.RecordBatch, int]]:
-    """Batches of strings. `strict` adds a look for misplaced quotes."""
+    file: DataFile, takes: Callable[[str], bool], block: int, *, strict: bool = False, tells: bool = True
+) -> Iterator[tuple[pa.RecordBatch, int, tuple[Bad, ...]]]:
+    """Batches of strings, and what was set aside among their rows where it `tells`. `strict` adds a look for misplaced
+    quotes."""
     delivered = 0
+    aside = faults.Aside(file, tells=tells)
     while True:
         rows = 0
         try:
-            for batch, size in _blocks(file, takes, block, strict=strict):
+            for batch, size in _blocks(file, takes, block, aside if file.sets_aside else None, strict=strict):
                 rows += batch.num_rows
                 if rows > delivered or not batch.num_rows:
-                    yield batch.slice(max(0, batch.num_rows - (rows - delivered))), size
+                    yield batch.slice(max(0, batch.num_rows - (rows - delivered))), size, aside.before(rows)
                     delivered = max(delivered, rows)
+            if bad := aside.rest():
+                yield batch.slice(0, 0), 0, bad
         except pa.ArrowInvalid as error:
             if "straddling" not in str(error) or block >= faults.LARGEST_ROW:
                 raise faults.explained(file, error, block) from error
@@ -103,8 +110,10 @@ def _texts(
 
 
 def _blocks(
-    file: DataFile, takes: Callable[[str], bool], block: int, *, strict: bool
+    file: DataFile, takes: Callable[[str], bool], block: int, aside: faults.Aside | None, *, strict: bool
 ) -> Iterator[tuple[pa.RecordBatch, int]]:
+    if aside is not None:
+        aside.begin()
     with opened(file) as unpacked:
         text = _Text(unpacked, file, strict=strict)
         names = text.names
@@ -120,6 +129,7 @@ def _blocks(
                 quote_char=dialect.quote or False,
                 escape_char=dialect.escape or False,
                 newlines_in_values=True,
+                invalid_row_handler=aside,
             ),
             convert_options=pyarrow.csv.ConvertOptions(
                 column_types=dict.fromkeys(names, pa.string()),
@@ -147,10 +157,8 @@ class _Text:
     closed = False
 
     def __init__(self, unpacked: Unpacked, file: DataFile, *, strict: bool) -> None:
-        self._unpacked = unpacked
+        self._unpacked = utf8(unpacked, file)
         self._file = file
-        encoding = file.dialect.encoding.lower().replace("_", "-")
-        self._decode = None if encoding in {"utf-8", "utf8"} else decoder(encoding)
         self._rest = b""
         self._misplaced = _misplaced_quote(file.dialect) if strict else None
         self._quote = file.dialect.quote.encode()
@@ -180,18 +188,10 @@ class _Text:
     def _next(self, size: int) -> bytes:
         raw = self._unpacked.read(size)
         if raw:
-            return self._checked(self._decoded(raw, final=False))
+            return self._checked(raw)
         self._at_end = True
         mark = self._file.dialect.delimiter.join([_END] * len(self.names))
-        return self._decoded(b"", final=True) + f"\n{mark}\n".encode()
-
-    def _decoded(self, raw: bytes, *, final: bool) -> bytes:
-        if self._decode is None:
-            return raw
-        try:
-            return self._decode.decode(raw, final=final).encode()
-        except UnicodeDecodeError as error:
-            raise faults.undecodable(self._file, str(error)) from error
+        return f"\n{mark}\n".encode()
 
     def _checked(self, data: bytes) -> bytes:
         if self._misplaced is not None:
@@ -205,7 +205,7 @@ class _Text:
         """Takes the first row off. A quoted name may hold a line break, so it may be more than a line."""
         start = b""
         while not self._at_end and (raw := self._unpacked.read(1 << 16)):
-            start += self._decoded(raw, final=False)
+            start += raw
             first, width = _first_row(start.removeprefix(codecs.BOM_UTF8), self._file)
             if first is not None and width < len(start) - 4:
                 break
@@ -217,7 +217,7 @@ class _Text:
                 raise InputError(
                     "empty-file",
                     f"`{self._file.label}` is empty: it has no header",
-                    where=Where(str(self._file.path)),
+                    where=Where(self._file.shown),
                     hint="set `optional: true` when a file may be empty",
                 )
             first = list(dialect.columns)
@@ -228,7 +228,7 @@ class _Text:
             raise faults.malformed(
                 self._file, f"`columns` names {len(names)} columns, the first row has {len(first)}", 1
             )
-        return _distinct(names)
+        return distinct(names)
 
 
 def _refuse_other_delimiter(first: list[str], file: DataFile) -> None:
@@ -240,7 +240,7 @@ def _refuse_other_delimiter(first: list[str], file: DataFile) -> None:
         raise InputError(
             "wrong-delimiter",
             f"`{file.label}` has one column, `{first[0]}`: its delimiter seems to be {shown}",
-            where=Where(str(file.path), 1),
+            where=Where(file.shown, 1),
             hint=f"set `delimiter` to {shown}, or to `{dialect.delimiter}` if it is one column",
         )
 
@@ -254,7 +254,7 @@ def _first_row(data: bytes, file: DataFile) -> tuple[list[str] | None, int]:
         lines = data.decode().splitlines(keepends=True)
     except UnicodeDecodeError as error:
         if len(data) - error.start > 4:
-            raise faults.undecodable(file, str(error)) from error
+            raise wrong_byte(file, str(error)) from error
         lines = data[: error.start].decode().splitlines(keepends=True)
     # splitlines also splits at rare characters that are no line ends here: join what csv would see as one line.
     lines = list(io.StringIO("".join(lines), newline=""))
@@ -264,20 +264,6 @@ def _first_row(data: bytes, file: DataFile) -> tuple[list[str] | None, int]:
     except csv.Error:
         return None, 0
     return row, len("".join(lines[: reader.line_num]).encode())
-
-
-def _distinct(names: list[str]) -> list[str]:
-    """Each column needs a name of its own: nameless ones are numbered, repeated ones get `_2`, `_3`."""
-    taken = set(names)
-    result: list[str] = []
-    for position, given in enumerate(names, start=1):
-        plain = given if given.strip() else f"column_{position}"
-        name, count = plain, 1
-        while name in result or (count > 1 and name in taken):
-            count += 1
-            name = f"{plain}_{count}"
-        result.append(name)
-    return result
 
 
 def _misplaced_quote(dialect: Dialect) -> Callable[[bytes], bool] | None:
@@ -298,12 +284,3 @@ def _misplaced_quote(dialect: Dialect) -> Callable[[bytes], bool] | None:
         return not pc.all(is_edge, min_count=0).as_py()
 
     return is_found
-
-
-def decoder(encoding: str) -> codecs.IncrementalDecoder:
-    try:
-        return codecs.getincrementaldecoder(encoding)()
-    except LookupError as error:
-        raise InputError(
-            "invalid-setting", f"`{encoding}` is not a text encoding", hint="try `utf-8`, `latin-1` or `cp1252`"
-        ) from error

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import collections
 import csv
-import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any, Protocol
 
 import pyarrow as pa
 
 from headwater.base.errors import HeadwaterError, RunFailedError, Where
-from headwater.connect.sources.files_find import DataFile, Dialect
-from headwater.connect.sources.files_open import Unpacked, opened
+from headwater.connect.sources.files_dialect import Dialect
+from headwater.connect.sources.files_find import DataFile
+from headwater.connect.sources.files_format import Bad
+from headwater.connect.sources.files_lines import text_lines, wrong_byte
+from headwater.connect.sources.files_open import opened
 
 LARGEST_ROW = 512 << 20  # bytes
 
@@ -41,32 +43,11 @@ def parse_strictly(file: DataFile) -> None:
     """Raises when text stands behind a closing quote. Slow; called only where a quote looks misplaced."""
     csv.field_size_limit(LARGEST_ROW)
     with opened(file) as unpacked:
-        reader = csv_rows(_lines(unpacked, file), file.dialect, strict=True)
+        reader = csv_rows(text_lines(unpacked, file), file.dialect, strict=True)
         try:
             collections.deque(reader, maxlen=0)
         except csv.Error as error:
             raise malformed(file, str(error), reader.line_num) from error
-
-
-def _lines(unpacked: Unpacked, file: DataFile) -> io.TextIOWrapper:
-    return io.TextIOWrapper(io.BufferedReader(_Raw(unpacked)), encoding=_sig(file.dialect.encoding), newline="")
-
-
-class _Raw(io.RawIOBase):
-    def __init__(self, unpacked: Unpacked) -> None:
-        self._unpacked = unpacked
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._unpacked.read(len(buffer))
-        buffer[: len(data)] = data
-        return len(data)
-
-
-def _sig(encoding: str) -> str:
-    return "utf-8-sig" if encoding.lower().replace("_", "-") in {"utf-8", "utf8"} else encoding
 
 
 def explained(file: DataFile, error: pa.ArrowInvalid, block: int) -> HeadwaterError:
@@ -74,53 +55,108 @@ def explained(file: DataFile, error: pa.ArrowInvalid, block: int) -> HeadwaterEr
     if "straddling" in text:
         return malformed(file, f"a row is longer than {block >> 20} MiB, or a quote is left open")
     if "UTF8" in text:
-        return undecodable(file, text)
+        return wrong_byte(file, text)
     return _misshapen(file) or malformed(file, text)
 
 
 def _misshapen(file: DataFile) -> HeadwaterError | None:
-    """Finds the first row with a wrong number of fields, line by line: only for the error's sake."""
+    """The first row with a wrong number of fields: only for the error's sake."""
+    bad = next(_bad_rows(file), None)
+    return None if bad is None else malformed(file, f"{bad.why}: {_shown(bad.record)}", bad.line)
+
+
+def _bad_rows(file: DataFile) -> Iterator[Bad]:
+    """The rows with a wrong number of fields, found line by line."""
     csv.field_size_limit(LARGEST_ROW)
+    dialect = file.dialect
     with opened(file) as unpacked:
-        reader = csv_rows(_lines(unpacked, file), file.dialect)
-        width = len(file.dialect.columns)
+        lines = _Kept(text_lines(unpacked, file))
+        reader = csv_rows(lines, dialect)
+        width, good = len(dialect.columns), -1 if dialect.header else 0
         for row in reader:
-            if row and len(row) != (width := width or len(row)):
-                shown = file.dialect.delimiter.join(row)
-                shown = f"{shown[:80]}…" if len(shown) > 80 else shown
-                return malformed(file, f"{len(row)} fields instead of {width}: {shown}", reader.line_num)
-    return None
+            text = lines.taken()
+            if not row:
+                continue
+            if len(row) == (width := width or len(row)):
+                good += 1
+                continue
+            line = reader.line_num - max(0, text.rstrip("\r\n").count("\n"))
+            why = f"{len(row)} fields instead of {width}"
+            yield Bad(row=max(0, good), line=line, record=text.rstrip("\r\n").encode(errors="surrogateescape"), why=why)
+
+
+def _shown(record: bytes) -> str:
+    text = record.decode(errors="replace")
+    return f"{text[:80]}…" if len(text) > 80 else text
+
+
+class _Kept:
+    """Lines on their way to a parser, kept until the row that they make is taken."""
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self._kept: list[str] = []
+
+    def __iter__(self) -> Iterator[str]:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines)
+        self._kept.append(line)
+        return line
+
+    def taken(self) -> str:
+        text = "".join(self._kept)
+        self._kept.clear()
+        return text
+
+
+class Aside:
+    """Tells the parser to go on behind a row with a wrong number of fields, and finds out where those rows were. That
+    takes a slow look at the file, which begins with the first of them."""
+
+    def __init__(self, file: DataFile, *, tells: bool = True) -> None:
+        self._file = file
+        self._tells = tells
+        self._skipped = self._told = 0
+        self._rows: Iterator[Bad] | None = None
+        self._next: Bad | None = None
+
+    def begin(self) -> None:
+        """The file is read from its start, be it once more."""
+        self._skipped = 0
+
+    def __call__(self, _row: Any) -> str:
+        self._skipped += 1
+        return "skip"
+
+    def before(self, row: float) -> tuple[Bad, ...]:
+        """What comes before that row and was not told yet."""
+        if not self._skipped or not self._tells:
+            return ()
+        if self._rows is None:
+            self._rows = _bad_rows(self._file)
+            self._next = next(self._rows, None)
+        found = []
+        while self._next is not None and self._next.row < row:
+            found.append(self._next)
+            self._next = next(self._rows, None)
+        self._told += len(found)
+        return tuple(found)
+
+    def rest(self) -> tuple[Bad, ...]:
+        """What comes behind all rows. Raises RunFailedError when not every row that was left out could be told."""
+        found = self.before(float("inf"))
+        if self._tells and self._told != self._skipped:
+            raise malformed(self._file, f"{self._skipped} rows have a wrong number of fields, {self._told} were found")
+        return found
 
 
 def malformed(file: DataFile, why: str, line: int = 0) -> RunFailedError:
     return RunFailedError(
         "malformed-row",
         f"`{file.label}` has a row that cannot be read",
-        where=Where(str(file.path), line),
+        where=Where(file.shown, line),
         why=why,
         hint="mend the file, or set `delimiter`, `quote` or `escape` to what it uses",
     )
-
-
-def undecodable(file: DataFile, why: str) -> RunFailedError:
-    line = 0
-    if _sig(file.dialect.encoding) == "utf-8-sig":
-        with opened(file) as unpacked:
-            line = next(
-                (number for number, text in enumerate(io.BufferedReader(_Raw(unpacked)), 1) if not _is_utf8(text)), 0
-            )
-    return RunFailedError(
-        "wrong-encoding",
-        f"`{file.label}` is not {file.dialect.encoding}",
-        where=Where(str(file.path), line),
-        why=why,
-        hint="set `encoding`, for example to `latin-1` or `cp1252`",
-    )
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

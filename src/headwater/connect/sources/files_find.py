@@ -7,33 +7,25 @@ import glob
 import zipfile
 from pathlib import Path, PurePosixPath
 
+import msgspec
 from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, InputError
 from headwater.base.text import did_you_mean, listed
+from headwater.connect.sources.files_dialect import FORMATS, Dialect, dialect, format_of
+from headwater.connect.sources.files_places import Places, Remote, is_remote
 from headwater.connect.sources.files_settings import Settings, StreamSettings
 
 PACKAGE = "package://"
-FORMATS = {"csv": "csv", "tsv": "tsv", "jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet", "pq": "parquet"}
-_PACKED = ("gz", "zip")
-
-
-class Dialect(Struct, frozen=True, kw_only=True):
-    """How the text of a file is written; nothing is guessed. Parquet files have none of it. `is_chosen`: somebody
-    named the delimiter, so a file with one column is meant to have one."""
-
-    delimiter: str = ","
-    is_chosen: bool = False
-    quote: str = '"'
-    escape: str | None = None
-    encoding: str = "utf-8"
-    header: bool = True
-    columns: tuple[str, ...] = ()
-    null_values: tuple[str, ...] = ()
+# What a name ends with to how the file is packed.
+PACKINGS = {"gz": "gz", "gzip": "gz", "zst": "zst", "zstd": "zst", "bz2": "bz2", "xz": "xz", "zip": "zip"}
 
 
 class DataFile(Struct, frozen=True, kw_only=True):
-    """A file, or one member of a zip file. `key` names it in the state: relative to the project where it can be."""
+    """A file, or one member of a zip file. `key` names it in the state: relative to the project where it can be.
+
+    `sets_aside`: a line that can't be read is no reason to stop; it is told beside the rows. `path` of a file of
+    another machine (`remote`) is its name, and where it lies when it `is_copy`."""
 
     key: str
     path: Path
@@ -44,6 +36,14 @@ class DataFile(Struct, frozen=True, kw_only=True):
     optional: bool
     max_unpacked_bytes: int
     max_unpack_ratio: int
+    sets_aside: bool = False
+    remote: Remote | None = None
+    is_copy: bool = False
+
+    @property
+    def shown(self) -> str:
+        """Where it is, for a person."""
+        return str(self.path) if self.remote is None else self.key
 
     @property
     def label(self) -> str:
@@ -57,10 +57,11 @@ class StreamFiles(Struct, frozen=True, kw_only=True):
     files: tuple[DataFile, ...]
 
 
-def streams(settings: Settings) -> list[StreamFiles]:
+def streams(settings: Settings, places: Places, *, sets_aside: bool = False) -> list[StreamFiles]:
     """Every stream with its files, sorted by name and by key.
 
-    Raises InputError when a pattern matches nothing (unless `optional`), a format is unknown, or nothing is set.
+    Raises InputError when a pattern matches nothing (unless `optional`), a format is unknown, or nothing is set; and as
+    a place does.
     """
     patterns = ([settings.path] if settings.path else []) + list(settings.paths)
     if not patterns and not settings.streams:
@@ -72,10 +73,10 @@ def streams(settings: Settings) -> list[StreamFiles]:
     found: dict[str, dict[str, DataFile]] = {}
     keys = {name: tuple(columns) for name, columns in settings.keys.items()}
     for pattern in patterns:
-        for file in _files(settings, StreamSettings(name="", path=pattern)):
+        for file in _files(settings, StreamSettings(name="", path=pattern), places):
             found.setdefault(_stem(file), {})[file.key] = file
     for stream in settings.streams:
-        found.setdefault(stream.name, {}).update({file.key: file for file in _files(settings, stream)})
+        found.setdefault(stream.name, {}).update({file.key: file for file in _files(settings, stream, places)})
         if stream.keys:
             keys[stream.name] = tuple(stream.keys)
     for name in keys:
@@ -84,21 +85,35 @@ def streams(settings: Settings) -> list[StreamFiles]:
             hint = f"did you mean `{near}`" if near else f"the streams are {listed(sorted(found))}"
             raise InputError("unknown-stream", f"`keys` names the stream `{name}`, which does not exist", hint=hint)
     return [
-        StreamFiles(name=name, keys=keys.get(name, ()), files=tuple(files[key] for key in sorted(files)))
+        StreamFiles(
+            name=name,
+            keys=keys.get(name, ()),
+            files=tuple(msgspec.structs.replace(files[key], sets_aside=sets_aside) for key in sorted(files)),
+        )
         for name, files in sorted(found.items())
     ]
 
 
-def _files(settings: Settings, stream: StreamSettings) -> list[DataFile]:
-    matches = _matches(settings, stream.path)
+def _files(settings: Settings, stream: StreamSettings, places: Places) -> list[DataFile]:
+    matches: list[tuple[str, Path, Remote | None]]
+    if is_remote(stream.path):
+        matches = [(one.found.key, Path(one.found.name), one) for one in places.find(stream.path)]
+    else:
+        matches = [(key, path, None) for key, path in _matches(settings, stream.path)]
     if not matches and not _is_optional(settings, stream):
         raise InputError(
             "no-file-found",
             f"no file matches `{stream.path}`",
-            why=None if stream.path.startswith(PACKAGE) else f"looked in {settings.root or Path.cwd()}",
-            hint=f"ls {stream.path}" if not stream.path.startswith(PACKAGE) else "headwater install",
+            why=None if "://" in stream.path else f"looked in {settings.root or Path.cwd()}",
+            hint=_look_for(stream.path),
         )
-    return [file for key, path in matches for file in _members(settings, stream, key, path)]
+    return [file for key, path, remote in matches for file in _members(settings, stream, key, path, remote)]
+
+
+def _look_for(path: str) -> str:
+    if path.startswith(PACKAGE):
+        return "headwater install"
+    return "check the address and who may see it" if is_remote(path) else f"ls {path}"
 
 
 def _is_optional(settings: Settings, stream: StreamSettings) -> bool:
@@ -142,29 +157,32 @@ def _key(root: Path, path: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
-def _members(settings: Settings, stream: StreamSettings, key: str, path: Path) -> list[DataFile]:
-    packing = path.suffix.lower().lstrip(".")
+def _members(settings: Settings, stream: StreamSettings, key: str, path: Path, remote: Remote | None) -> list[DataFile]:
+    packing = PACKINGS.get(path.suffix.lower().lstrip("."))
     if packing != "zip":
-        named = path.with_suffix("") if packing == "gz" else path
-        return [_data_file(settings, stream, key, path, named.name, packing="gz" if packing == "gz" else None)]
-    names = _member_names(path, stream.member or settings.member)
+        named = path.with_suffix("") if packing else path
+        return [_data_file(settings, stream, key, path, named.name, remote, packing=packing)]
+    names = _member_names(key, path, remote, stream.member or settings.member)
     return [
-        _data_file(settings, stream, f"{key}!{name}" if len(names) > 1 else key, path, name, packing="zip")
+        _data_file(settings, stream, f"{key}!{name}" if len(names) > 1 else key, path, name, remote, packing="zip")
         for name in names
     ]
 
 
-def _member_names(path: Path, pattern: str | None) -> list[str]:
+def _member_names(key: str, path: Path, remote: Remote | None, pattern: str | None) -> list[str]:
     try:
-        with zipfile.ZipFile(path) as archive:
+        with (
+            remote.place.open(remote.found, seeks=True) if remote else path.open("rb") as raw,
+            zipfile.ZipFile(raw) as archive,
+        ):
             names = sorted(item.filename for item in archive.infolist() if not item.is_dir())
     except (zipfile.BadZipFile, OSError) as error:
-        raise InputError("unreadable-file", f"`{path}` is not a zip file that can be read", why=str(error)) from error
+        raise InputError("unreadable-file", f"`{key}` is not a zip file that can be read", why=str(error)) from error
     wanted = [name for name in names if fnmatch.fnmatch(name, pattern or "*") and not _is_litter(name)]
     if not wanted:
         raise InputError(
             "no-file-found",
-            f"`{path}` has no member that matches `{pattern or '*'}`",
+            f"`{key}` has no member that matches `{pattern or '*'}`",
             why=f"it holds {listed(names)}" if names else "it is empty",
             hint="set `member` to a pattern that matches",
         )
@@ -178,53 +196,28 @@ def _is_litter(name: str) -> bool:
 
 
 def _data_file(
-    settings: Settings, stream: StreamSettings, key: str, path: Path, name: str, *, packing: str | None
+    settings: Settings,
+    stream: StreamSettings,
+    key: str,
+    path: Path,
+    name: str,
+    remote: Remote | None,
+    *,
+    packing: str | None,
 ) -> DataFile:
-    kind = _format(stream.format or settings.format, name, key)
-    delimiter = stream.delimiter or settings.delimiter or ("\t" if kind == "tsv" else ",")
-    dialect = Dialect(
-        delimiter=_character("delimiter", delimiter) or ",",
-        is_chosen=bool(stream.delimiter or settings.delimiter),
-        quote=_character("quote", settings.quote if stream.quote is None else stream.quote),
-        escape=_character("escape", stream.escape or settings.escape or "") or None,
-        encoding=stream.encoding or settings.encoding,
-        header=settings.header if stream.header is None else stream.header,
-        columns=tuple(stream.columns or settings.columns),
-        null_values=tuple(settings.null_values if stream.null_values is None else stream.null_values),
-    )
+    kind = format_of(stream.format or settings.format, name, key)
     return DataFile(
         key=key,
         path=path,
         member=name if packing == "zip" else None,
         packing=packing,
         format="csv" if kind == "tsv" else kind,
-        dialect=dialect,
+        dialect=dialect(settings, stream, kind),
         optional=_is_optional(settings, stream),
         max_unpacked_bytes=settings.max_unpacked_bytes,
         max_unpack_ratio=settings.max_unpack_ratio,
+        remote=remote,
     )
-
-
-def _format(given: str | None, name: str, key: str) -> str:
-    word = (given or PurePosixPath(name).suffix.lstrip(".")).lower()
-    if word in FORMATS:
-        return FORMATS[word]
-    if given:
-        near = did_you_mean(word, FORMATS)
-        hint = f"did you mean `{near}`" if near else f"it is one of {listed(sorted(set(FORMATS)))}"
-        raise InputError("unknown-format", f"`{given}` is not a file format", hint=hint)
-    raise InputError(
-        "unknown-format",
-        f"the format of `{key}` does not show from its name",
-        hint=f"set `format` to one of {listed(sorted(set(FORMATS)))}, or make the pattern narrower",
-    )
-
-
-def _character(setting: str, value: str) -> str:
-    value = {"\\t": "\t", "tab": "\t"}.get(value, value)
-    if len(value) > 1 or not value.isascii():
-        raise InputError("invalid-setting", f"`{setting}` is `{value}`; it must be one ASCII character")
-    return value
 
 
 def _stem(file: DataFile) -> str:
@@ -232,6 +225,6 @@ def _stem(file: DataFile) -> str:
     many = file.member is not None and "!" in file.key
     name = PurePosixPath(file.member).name if many and file.member else file.path.name
     parts = name.split(".")
-    while len(parts) > 1 and parts[-1].lower() in {*FORMATS, *_PACKED}:
+    while len(parts) > 1 and parts[-1].lower() in {*FORMATS, *PACKINGS, "txt", "dat"}:
         parts.pop()
     return ".".join(parts)

@@ -12,13 +12,24 @@ from headwater.connect.sources.files_find import DataFile
 from headwater.connect.sources.text_types import Look
 
 
+class Bad(Struct, frozen=True, kw_only=True):
+    """A record that can't be read, on that `line` of the file, behind `row` rows that can; `record` is its text."""
+
+    row: int
+    line: int
+    record: bytes
+    why: str
+
+
 class Piece(Struct, frozen=True, kw_only=True):
-    """Rows of a file in file order; `size` in bytes as read. `missing` and `repaired` as in `contract.Rows`."""
+    """Rows of a file in file order; `size` in bytes as read. `missing` and `repaired` as in `contract.Rows`. `bad` is
+    what lies among the rows of this piece or of an earlier one; only where a file `sets_aside`."""
 
     batch: pa.RecordBatch
     size: int
     missing: pa.Array | None = None
     repaired: dict[str, int] = field(default_factory=dict)
+    bad: tuple[Bad, ...] = ()
 
 
 class UnexpectedError(Exception):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import bz2
 import contextlib
 import gzip
 import hashlib
+import lzma
+import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, cast
 
+import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, InputError, RunFailedError, Where
@@ -28,6 +32,8 @@ class Fingerprint(Struct, frozen=True):
 
 
 def fingerprint(file: DataFile) -> Fingerprint:
+    if file.remote is not None:
+        return Fingerprint(file.remote.found.size, file.remote.found.mtime_ns)
     try:
         status = file.path.stat()
     except OSError as error:
@@ -36,7 +42,10 @@ def fingerprint(file: DataFile) -> Fingerprint:
 
 
 def digest(file: DataFile) -> str:
-    """The content's hash, of the file as it lies on disk."""
+    """The content's hash, of the file as it lies on disk; of a file of another machine what its place gives out for
+    one, "" when that is nothing and there is no copy here."""
+    if file.remote is not None and (file.remote.found.tag or not file.is_copy):
+        return file.remote.found.tag
     try:
         with file.path.open("rb") as raw:
             return hashlib.file_digest(raw, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
@@ -78,16 +87,48 @@ def opened(file: DataFile) -> Iterator[Unpacked]:
         try:
             stream = _unpacking(file, stack)
             yield Unpacked(stream, file, fingerprint(file).size)
-        except (EOFError, zlib.error, gzip.BadGzipFile, zipfile.BadZipFile) as error:
+        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zipfile.BadZipFile) as error:
             raise _corrupt(file, error) from error
         except OSError as error:
-            raise _unreadable(file, error) from error
+            # Some packings say so when they are broken.
+            raise (_corrupt if file.packing and not error.errno else _unreadable)(file, error) from error
+
+
+@contextlib.contextmanager
+def seekable(file: DataFile) -> Iterator[BinaryIO]:
+    """The file's unpacked bytes for a reader that goes back and forth. A packed one is unpacked to the disk first."""
+    with contextlib.ExitStack() as stack:
+        if file.packing is None:
+            stream = _raw(file, stack, seeks=True)
+        else:
+            stream = cast("BinaryIO", stack.enter_context(tempfile.TemporaryFile()))
+            with opened(file) as unpacked:
+                while data := unpacked.read(1 << 20):
+                    stream.write(data)
+            stream.seek(0)
+        yield stream
+
+
+def _raw(file: DataFile, stack: contextlib.ExitStack, *, seeks: bool) -> BinaryIO:
+    if file.remote is not None and not file.is_copy:
+        return stack.enter_context(file.remote.place.open(file.remote.found, seeks=seeks))
+    try:
+        return stack.enter_context(file.path.open("rb"))
+    except OSError as error:
+        raise _unreadable(file, error) from error
 
 
 def _unpacking(file: DataFile, stack: contextlib.ExitStack) -> BinaryIO:
-    raw = stack.enter_context(file.path.open("rb"))
+    raw = _raw(file, stack, seeks=file.packing == "zip")
     if file.packing == "gz":
         return cast("BinaryIO", stack.enter_context(gzip.GzipFile(fileobj=raw)))
+    if file.packing == "bz2":
+        return cast("BinaryIO", stack.enter_context(bz2.BZ2File(raw)))
+    if file.packing == "xz":
+        return cast("BinaryIO", stack.enter_context(lzma.LZMAFile(raw)))
+    if file.packing == "zst":
+        packed = stack.enter_context(pa.PythonFile(raw, mode="r"))
+        return cast("BinaryIO", stack.enter_context(pa.CompressedInputStream(packed, "zstd")))
     if file.packing == "zip":
         archive = stack.enter_context(zipfile.ZipFile(raw))
         try:
@@ -101,22 +142,20 @@ def changed_while_read(file: DataFile, why: str | None = None) -> RunFailedError
     return RunFailedError(
         "changed-while-read",
         f"`{file.label}` was written to while it was read",
-        where=Where(str(file.path)),
+        where=Where(file.shown),
         why=why,
         hint="run again when nothing writes to the file",
     )
 
 
 def _corrupt(file: DataFile, error: Exception) -> RunFailedError:
-    return RunFailedError(
-        "corrupt-file", f"`{file.label}` cannot be unpacked", where=Where(str(file.path)), why=str(error)
-    )
+    return RunFailedError("corrupt-file", f"`{file.label}` cannot be unpacked", where=Where(file.shown), why=str(error))
 
 
 def _unreadable(file: DataFile, error: OSError) -> EnvironmentProblemError:
     return EnvironmentProblemError(
         "unreadable-file",
         f"cannot read `{file.label}`: {(error.strerror or str(error)).lower()}",
-        where=Where(str(file.path)),
-        hint=f"ls -l {file.path}",
+        where=Where(file.shown),
+        hint=f"ls -l {file.path}" if file.remote is None else "run it again",
     )

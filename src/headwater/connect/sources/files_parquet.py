@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from headwater.base.errors import RunFailedError, Where
 from headwater.connect.sources.files_find import DataFile
 from headwater.connect.sources.files_format import Piece
-from headwater.connect.sources.files_open import opened
+from headwater.connect.sources.files_open import seekable
 from headwater.connect.sources.text_types import TIMESTAMP, Kind, Look
 
 _MOST_ROWS = 131_072  # in a batch: where columns are all but empty, bytes alone would let it grow without end
@@ -51,17 +51,13 @@ def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Pi
 @contextlib.contextmanager
 def _parquet(file: DataFile) -> Iterator[pq.ParquetFile]:
     try:
-        if file.packing is None:
-            with pq.ParquetFile(file.path) as parquet:
-                yield parquet
-        else:  # the footer comes last, so a packed file must be unpacked as a whole, into memory
-            with opened(file) as unpacked, pq.ParquetFile(pa.BufferReader(unpacked.read())) as parquet:
-                yield parquet
+        with seekable(file) as stream, pq.ParquetFile(stream) as parquet:
+            yield parquet
     except (pa.ArrowInvalid, OSError) as error:
         raise RunFailedError(
             "corrupt-file",
             f"`{file.label}` is not a Parquet file that can be read",
-            where=Where(str(file.path)),
+            where=Where(file.shown),
             why=" ".join(str(error).split())[:200],
         ) from error
 

@@ -286,7 +286,7 @@ def test_a_state_of_another_source_is_refused(root: Path) -> None:
 
 
 def test_a_discovery_looks_at_the_beginning_and_a_read_at_everything(root, monkeypatch):
-    monkeypatch.setattr(files, "_SAMPLE", 1000)
+    monkeypatch.setattr(files.files_delivery, "SAMPLE", 1000)
     monkeypatch.setattr(files, "_LEAST_SAMPLE", 1000)
     rows = [f"{n},,{n}" for n in range(1000)] + ["1000,7,n/a"]
     (root / "long.csv").write_text("id,late,code\n" + "\n".join(rows) + "\n")

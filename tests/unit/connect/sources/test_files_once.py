@@ -19,9 +19,9 @@ ROWS = 400
 
 @pytest.fixture(autouse=True)
 def little_is_large(monkeypatch):
-    monkeypatch.setattr(files, "_SAMPLE", 256)
+    monkeypatch.setattr(files.files_delivery, "SAMPLE", 256)
     monkeypatch.setattr(files, "_LEAST_SAMPLE", 256)
-    monkeypatch.setattr(files.files_csv, "_BLOCK", 1024)
+    monkeypatch.setattr(files.files_delivery.files_csv, "_BLOCK", 1024)
 
 
 def messages(root, *, once, state=None, **fields):
@@ -124,7 +124,7 @@ def packed(root):
 
 def large(root):
     a_file(root, ["1"] * ROWS)
-    files._MOST_AT_ONCE = 1000
+    files.files_delivery.MOST_AT_ONCE = 1000
 
 
 def small(root):
@@ -133,13 +133,13 @@ def small(root):
 
 @pytest.mark.parametrize("make", [packed, large, small])
 def test_other_files_are_looked_at_as_a_whole_first(tmp_path, monkeypatch, make):
-    monkeypatch.setattr(files, "_MOST_AT_ONCE", files._MOST_AT_ONCE)
+    monkeypatch.setattr(files.files_delivery, "MOST_AT_ONCE", files.files_delivery.MOST_AT_ONCE)
     make(tmp_path)
-    monkeypatch.setattr(files.files_csv, "checked", None)
+    monkeypatch.setattr(files.files_delivery.files_csv, "checked", None)
     assert told(messages(tmp_path, once=True))[0] == told(messages(tmp_path, once=False))[0]
 
 
 def test_so_is_what_comes_beside_other_streams(tmp_path, monkeypatch):
     a_file(tmp_path, ["1"] * ROWS)
-    monkeypatch.setattr(files.files_csv, "checked", None)
+    monkeypatch.setattr(files.files_delivery.files_csv, "checked", None)
     assert len(told(messages(tmp_path, once=True, jobs=2))[0][1]) == ROWS
