@@ -2,8 +2,8 @@
 
     python benchmarks/rest.py [--records 1000000] [--rounds 3]
 
-The server is a process of its own, on this machine, and has its pages ready. The bare loop asks for page after page with
-one kept connection and decodes each with the standard library's `json`; it keeps nothing. Headwater is measured twice:
+The server is a process of its own, on this machine, and has its pages ready. The bare loop asks for page after page
+with one kept connection and decodes each with the standard library's `json`; it keeps nothing. Headwater is measured twice:
 its source alone, to Arrow batches, and a whole `headwater run` into DuckDB, each as a whole process.
 """
 
@@ -138,7 +138,8 @@ def compare(folder: Path, url: str, records: int, rounds: int) -> None:
         "source": [sys.executable, "-c", SOURCE, *arguments],
         "run into DuckDB": [headwater, "run", "--full-refresh", "tap-shop", "target-duckdb"],
     }
-    found = measure.alternating(commands, rounds=rounds, cwd=dict.fromkeys(commands, folder), env=dict.fromkeys(commands))
+    same = {"cwd": dict.fromkeys(commands, folder), "env": dict.fromkeys(commands)}
+    found = measure.alternating(commands, rounds=rounds, **same)
     bare = found["bare loop"].wall
     print(f"{records:,} records, {SIZE:,} a page, median of {rounds}")
     for name, median in found.items():

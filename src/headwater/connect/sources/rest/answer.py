@@ -83,7 +83,7 @@ def value(answer: Answer, path: str) -> Any:
 def _value(text: bytes | Raw, path: str) -> Any:
     try:
         for name in path.split(".") if path else ():
-            if text[:1] == b"[" and name.lstrip("-").isdigit():
+            if bytes(text)[:1] == b"[" and name.lstrip("-").isdigit():
                 text = _LIST.decode(text)[int(name)]
             else:
                 text = _OBJECT.decode(text)[name]

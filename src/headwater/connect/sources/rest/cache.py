@@ -16,6 +16,7 @@ import msgspec
 from headwater.base import clock
 from headwater.base.files import private_folder, write_atomic
 from headwater.connect.http_calls import Reply
+from headwater.connect.sources.rest.call import Call
 
 FOLDER = Path(".headwater") / "rest-cache"
 
@@ -33,18 +34,21 @@ class Cache:
         self._key = key.read_bytes()
         self._wipe()
 
-    def get(self, call: msgspec.Struct) -> Reply | None:
+    def get(self, call: Call) -> Reply | None:
         """The answer to an equal call that is not too old."""
         with contextlib.suppress(OSError, msgspec.MsgspecError):
             path = self._path(call)
             if self._is_fresh(path):
-                return msgspec.msgpack.decode(path.read_bytes(), type=Reply)
+                kept = msgspec.msgpack.decode(path.read_bytes(), type=Reply)
+                return msgspec.structs.replace(kept, url=call.url)
         return None
 
-    def put(self, call: msgspec.Struct, reply: Reply) -> None:
-        write_atomic(self._path(call), msgspec.msgpack.encode(reply), mode=0o600)
+    def put(self, call: Call, reply: Reply) -> None:
+        # Addresses may hold secrets.
+        kept = msgspec.structs.replace(reply, url="")
+        write_atomic(self._path(call), msgspec.msgpack.encode(kept), mode=0o600)
 
-    def _path(self, call: msgspec.Struct) -> Path:
+    def _path(self, call: Call) -> Path:
         asked = msgspec.json.encode([call]) + b"\0" + self._whose
         return self._folder / f"{hmac.digest(self._key, asked, 'sha256').hex()}.answer"
 

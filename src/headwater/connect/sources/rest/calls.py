@@ -9,17 +9,15 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-from msgspec import Struct
 
 from headwater.base import clock
 from headwater.base.errors import InputError, RunFailedError
 from headwater.base.redact import Redactor
-from headwater.base.text import byte_size, duration
+from headwater.base.text import duration
 from headwater.connect.http_calls import Caller, CallFailedError, Reply
 from headwater.connect.sources.rest import auth, spec
 from headwater.connect.sources.rest.cache import Cache
+from headwater.connect.sources.rest.call import Call
 from headwater.connect.sources.rest.expressions import ExpressionError, filled_path
 
 _FIRST_PAUSE = 1.0  # seconds; twice as long each time
@@ -29,19 +27,6 @@ _SECONDS = {"second": 1.0, "minute": 60.0, "hour": 3600.0}
 
 class StoppedError(Exception):
     """Nobody waits for the answer any more."""
-
-
-class Call(Struct, frozen=True, kw_only=True):
-    method: str
-    url: str
-    headers: dict[str, str]
-    body: bytes = b""
-
-    @property
-    def place(self) -> str:
-        """The call for people: no parameters, which may hold secrets."""
-        parts = urlsplit(self.url)
-        return f"{self.method} {parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 class Calls:
@@ -56,7 +41,6 @@ class Calls:
         secrets: tuple[str, ...] = (),
         cache: Cache | None = None,
         on_line: Callable[[str], None] = lambda _text: None,
-        first_pause: float = _FIRST_PAUSE,
     ) -> None:
         """Raises InputError for a `base_url` or credentials that are not complete."""
         try:
@@ -81,7 +65,6 @@ class Calls:
         self.redact = Redactor(self._secrets)
         self.auth = auth.Auth(source.auth, names, self._keep_secret)
         self._limits = limits
-        self._pause = first_pause
         self._cache = cache
         self._on_line = on_line
         self._stop = threading.Event()
@@ -97,7 +80,7 @@ class Calls:
         for attempt in range(1, self._limits.tries + 1):
             is_last = attempt == self._limits.tries
             self._pace()
-            pause = min(_LONGEST_PAUSE, self._pause * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
+            pause = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret
             used: dict[str, str] = {}
             try:
                 reply = self._sent(call, used)
@@ -234,12 +217,3 @@ def _is_used_up(reply: Reply) -> bool:
         None,
     )
     return reply.status in (403, 429) and (left == "0" or "retry-after" in reply.headers)
-
-
-def bad_answer(call: Call, what: str, *, hint: str | None = None) -> RunFailedError:
-    return RunFailedError("bad-answer", f"the answer to `{call.place}` {what}", hint=hint)
-
-
-def cut(size: int) -> str:
-    """For messages: how much there was."""
-    return f"after {byte_size(size)}"

@@ -21,7 +21,8 @@ from headwater.base.errors import InputError, RunFailedError
 from headwater.connect.http_calls import CallFailedError
 from headwater.connect.sources.rest import answer, request, spec
 from headwater.connect.sources.rest.answer import Answer, NoSuchPathError
-from headwater.connect.sources.rest.calls import Call, Calls, bad_answer
+from headwater.connect.sources.rest.call import Call
+from headwater.connect.sources.rest.calls import Calls
 from headwater.connect.sources.rest.expressions import ExpressionError, filled, instant, span
 from headwater.connect.sources.rest.paginate import EndlessPagesError, Pages, Step
 
@@ -144,7 +145,7 @@ def _kept(call: Call, reply: Any) -> Answer:
     try:
         return answer.parsed(reply)
     except CallFailedError as error:
-        raise bad_answer(call, f"is not what it was: {error}") from error
+        raise RunFailedError("bad-answer", f"the kept answer to `{call.place}` can't be used: {error}") from error
 
 
 def _refuse_errors(calls: Calls, call: Call, page: Answer) -> None:

@@ -39,6 +39,7 @@ class Pages:
         self._most = most
         self._pages = 0
         self._records = 0
+        self._size = 0
         self._seen: set[int] = set()
         self._last: int | None = None
 
@@ -123,8 +124,10 @@ class Pages:
 
     def _is_short(self, records: list[Raw], size: int) -> bool:
         """Whether a page has so few records that none comes after it. A server may give less than it is asked for:
-        where a first page looks like that, the next one shows."""
-        return len(records) < size and not (self._pages == 1 and len(records) in _USUAL_SIZES)
+        where the first page looks like that, those that follow are to be as large."""
+        if self._pages == 1:
+            self._size = len(records) if len(records) in _USUAL_SIZES else size
+        return len(records) < min(size, self._size)
 
     def _check(self, step: Step, records: list[Raw]) -> None:
         """A server may not know the parameter, or lead in a circle."""

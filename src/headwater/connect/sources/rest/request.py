@@ -10,7 +10,7 @@ import msgspec
 
 from headwater.base.errors import InputError
 from headwater.connect.sources.rest import spec
-from headwater.connect.sources.rest.calls import Call
+from headwater.connect.sources.rest.call import Call
 from headwater.connect.sources.rest.expressions import ExpressionError, filled, filled_path, within, written
 from headwater.connect.sources.rest.paginate import Step, placed
 
