@@ -20,6 +20,12 @@ settings:
 - name: key
   sensitive: true
 """
+REQUIRES = """\
+requires:
+  utilities:
+  - name: sqlfluff
+    variant: sqlfluff
+"""
 _PARENT = "refused: Meltano leaves a project behind that can not be read"
 PLUGINS = ("exit", "project", "locks")
 
@@ -196,6 +202,17 @@ CASES = [
         script=("add tap-foreign --from-ref definition.yml --no-install",),
         files={"definition.yml": DEFINITION},
         compare=PLUGINS,
+    ),
+    Case(
+        name="add-required",
+        command="add",
+        says="what a plugin `requires` is added, too",
+        script=("add tap-foreign --from-ref definition.yml --no-install",),
+        files={"definition.yml": f"{DEFINITION}{REQUIRES}"},
+        compare=PLUGINS,
+        differs={"project": "Meltano leaves a key `lock`, which means nothing, in the entry"},
+        better=True,
+        hub=True,
     ),
     Case(
         name="add-from-ref-absent",

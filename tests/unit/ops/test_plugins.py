@@ -1,7 +1,10 @@
+import pytest
 from msgspec.structs import replace
 
+from headwater.base.errors import InputError
 from headwater.model.plugin import PluginKind
-from headwater.ops import definitions, plugins
+from headwater.ops import definitions, plugins, required
+from headwater.ops.hub import Sources
 from headwater.ops.plugins import AddRequest
 from headwater.ops.workspace import find
 
@@ -161,3 +164,34 @@ def test_removing_a_plugin_names_what_stays_in_dotenv(tmp_path):
         "plugins:\n  extractors:\n    - name: tap-x\n      namespace: tap_x\n      executable: ./tap\n"
     )
     assert plugins.remove(find(tmp_path), "tap-x") == ["TAP_X_TOKEN"]
+
+
+REQUIRING = """\
+plugins:
+  utilities:
+    - name: one
+      namespace: one
+      executable: one
+      requires:
+        utilities: [{name: sqlfluff}]
+        loaders: [{name: there}]
+  loaders:
+    - {name: there, namespace: there, executable: there}
+"""
+
+
+def test_what_a_plugin_requires_is_added_once(tmp_path):
+    (tmp_path / "headwater.yml").write_text(REQUIRING)
+    workspace = find(tmp_path)
+    of = plugins.Added(kind=PluginKind.UTILITY, name="one", variant=None, existed=True)
+    sources = Sources.of(workspace, note=print, offline=True)
+    assert [added.name for added in required.add(workspace, of, sources=sources)] == ["sqlfluff"]
+    assert list(required.add(workspace, of, sources=sources)) == []
+    assert (tmp_path / "plugins" / "utilities" / "sqlfluff--sqlfluff.lock").exists()
+
+
+def test_a_requirement_that_names_no_plugin_is_an_error(tmp_path):
+    (tmp_path / "headwater.yml").write_text(REQUIRING.replace("utilities: [{name: sqlfluff}]", "files: [dbt]"))
+    of = plugins.Added(kind=PluginKind.UTILITY, name="one", variant=None, existed=True)
+    with pytest.raises(InputError, match="names no plugin"):
+        list(required.add(find(tmp_path), of, sources=Sources.of(find(tmp_path), note=print, offline=True)))

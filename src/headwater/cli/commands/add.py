@@ -15,6 +15,7 @@ from headwater.cli.settings import Settings
 from headwater.model.plugin import PluginKind
 
 if TYPE_CHECKING:  # loading a project is a command's own affair
+    from headwater.ops.plugins import Added
     from headwater.ops.workspace import Workspace
 
 
@@ -41,9 +42,9 @@ def command(
 ) -> None:
     """Add PLUGINS to the project: an entry in the project file, a lock file, an environment.
 
-    Adding a plugin that is there already refreshes its lock file.
+    Adding a plugin that is there already refreshes its lock file. What a plugin requires (`requires`) is added, too.
     """
-    from headwater.ops import hub
+    from headwater.ops import hub, required
     from headwater.ops import plugins as ops
 
     workspace = settings.workspace(default_environment=False)
@@ -64,9 +65,9 @@ def command(
             added, files = dbt.add(workspace, request)
         else:
             added, files = ops.add(workspace, name, request, sources=sources), ()
-        names.append(added.name)
-        verb = "updated" if added.existed else "added"
-        click.echo(f"{verb} {added.kind} `{added.name}`{f' variant `{added.variant}`' if added.variant else ''}")
+        for one in (added, *required.add(workspace, added, sources=sources)):
+            names.append(one.name)
+            click.echo(_told(workspace, one))
         for file in files:
             click.echo(f"wrote {file}")
     if install:
@@ -76,6 +77,17 @@ def command(
     for name in names:
         for line in ops.next_commands(workspace.again(), name):
             click.echo(line)
+
+
+def _told(workspace: Workspace, added: Added) -> str:
+    """In the words that scripts look for, where the project is one of Meltano's."""
+    from headwater.store.project_file import MELTANO_FILE
+
+    verb = "updated" if added.existed else "added"
+    variant = f" variant `{added.variant}`" if added.variant else ""
+    if workspace.project.file_name == MELTANO_FILE:
+        return f"{verb.title()} {added.kind} '{added.name}' {'in' if added.existed else 'to'} your project{variant}"
+    return f"{verb} {added.kind} `{added.name}`{variant}"
 
 
 def _bring_files(workspace: Workspace, names: list[str]) -> None:
