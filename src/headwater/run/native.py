@@ -54,7 +54,7 @@ def offered_catalog(
 def changes(block: Block, *, root: Path, catalogs: Catalogs) -> tuple[Json, list[CatalogChange]]:
     """What the source offers now, and what is new since it was last looked at with the same settings. Keeps nothing."""
     module = registry.source(_known(block, registry.SOURCES))
-    settings = decode(module, block.config, name=block.name, root=root, venv=block.venv)
+    settings = _settings(module, block, root)
     found: Json = msgspec.to_builtins(module.discover(settings))
     kept = catalogs.read(block.name)
     if kept is None or not kept.key.startswith(_source_key(block)):
@@ -96,7 +96,7 @@ def quarantine(block: Block, *, root: Path, source: str, folder: Path, on_wait: 
 def source_tables(block: Block, *, root: Path, catalog: Catalog, state: bytes | None, folder: Path) -> Tables:
     """What a source holds of the selected streams, up to the bookmarks in `state`, to be compared."""
     name = _known(block, registry.SOURCE_DIGESTS)
-    settings = decode(registry.source(name), block.config, name=block.name, root=root, venv=block.venv)
+    settings = _settings(registry.source(name), block, root)
     return registry.source_digests(name).open(settings, catalog=catalog, state=state, folder=folder)
 
 

@@ -22,7 +22,6 @@ _ADDRESS = {
     ),
 }
 
-_NO_TUNNEL = "For projects that set it: without `ssh_tunnel.enable` it changes nothing."
 _NO_LOG = "For projects that set it: a read of the log ends where the log ended when it began."
 
 
@@ -74,14 +73,14 @@ POSTGRES = Definition(
             kind=SettingKind.STRING,
             value="headwater",
             label="Replication slot",
-            description="The slot by which the server keeps its log for LOG_BASED streams. It is made when it is missing; "
+            description="The slot by which the server keeps its log for LOG_BASED streams. Made when it is missing; "
             "each pipeline needs one of its own.",
         ),
         Setting(
             name="replication_publication_name",
             kind=SettingKind.STRING,
             label="Publication",
-            description="The publication that names the tables of LOG_BASED streams. It is made when it is missing, and "
+            description="The publication that names the tables of LOG_BASED streams. Made when it is missing, and "
             "tables are added to it. Without this setting it has the name of the slot.",
         ),
         Setting(
@@ -116,18 +115,39 @@ POSTGRES = Definition(
             kind=SettingKind.BOOLEAN,
             value=False,
             label="SSH tunnel",
-            description="Not here: a read that asks for one is refused and says how to open it.",
-            hidden=True,
+            description="Reach the database by way of another host, with the `ssh` of this machine. The host's key is "
+            "checked.",
         ),
-        *(
-            _unused(f"ssh_tunnel.{name}", kind, "SSH tunnel", _NO_TUNNEL, secret="private" in name)
-            for name, kind in {
-                "host": SettingKind.STRING,
-                "port": SettingKind.INTEGER,
-                "username": SettingKind.STRING,
-                "private_key": SettingKind.STRING,
-                "private_key_password": SettingKind.STRING,
-            }.items()
+        Setting(
+            name="ssh_tunnel.host",
+            kind=SettingKind.STRING,
+            label="SSH host",
+            description="The host that can reach the database; a name of `~/.ssh/config` will do.",
+        ),
+        Setting(name="ssh_tunnel.port", kind=SettingKind.INTEGER, value=22, label="SSH port", description="Its port."),
+        Setting(
+            name="ssh_tunnel.username", kind=SettingKind.STRING, label="SSH user", description="Who logs in there."
+        ),
+        Setting(
+            name="ssh_tunnel.private_key",
+            kind=SettingKind.STRING,
+            sensitive=True,
+            label="SSH key",
+            description="The private key, or the path of its file. Without it, those of the agent and of `~/.ssh`.",
+        ),
+        Setting(
+            name="ssh_tunnel.private_key_password",
+            kind=SettingKind.STRING,
+            sensitive=True,
+            label="Password of the SSH key",
+            description="If the key has one.",
+        ),
+        Setting(
+            name="ssh_tunnel.known_hosts",
+            kind=SettingKind.STRING,
+            label="Known SSH hosts",
+            description="The line of the host's key, or the path of a file of such lines. Without it, those that `ssh` "
+            "knows.",
         ),
         _unused(
             "max_record_count",

@@ -18,11 +18,13 @@ _SCHEME = re.compile(r"^postgres(?:ql)?(?:\+\w+)?://")
 
 class Address:
     """Connection parameters. Shows itself without the password, and takes it out of other texts. `plugin` is whose
-    settings it was made of."""
+    settings it was made of, `way` the port of this machine that leads to it, where one does."""
 
-    def __init__(self, parameters: dict[str, Any], plugin: str) -> None:
-        self.parameters = parameters
+    def __init__(self, parameters: dict[str, Any], plugin: str, *, way: tuple[str, int] | None = None) -> None:
+        self._given = parameters
         self.plugin = plugin
+        # The certificate is still that of the host by its own name.
+        self.parameters = parameters if way is None else parameters | {"hostaddr": way[0], "port": way[1]}
         self.without_secrets = Redactor([str(parameters[name]) for name in _SECRETS if parameters.get(name)])
 
     @property
@@ -34,8 +36,20 @@ class Address:
         return str(self.parameters["dbname"])
 
     @property
+    def host(self) -> str:
+        return str(self._given["host"])
+
+    @property
+    def port(self) -> int:
+        return int(self._given["port"])
+
+    @property
     def server(self) -> str:
-        return f"{self.parameters['host']}:{self.parameters['port']}"
+        return f"{self.host}:{self.port}"
+
+    def by_way_of(self, host: str, port: int) -> Address:
+        """The same database, behind a port that is forwarded to it."""
+        return Address(self._given, self.plugin, way=(host, port))
 
     def __repr__(self) -> str:
         return f"Address({self.user}@{self.server}/{self.database})"

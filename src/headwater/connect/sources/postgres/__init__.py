@@ -11,12 +11,11 @@ from pathlib import Path
 
 import psycopg
 
-from headwater.base.errors import InputError
 from headwater.base.scratch import scratch
 from headwater.connect.contract import Message, ReadRequest
 from headwater.connect.destinations.postgres.address import Address, address
 from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect
-from headwater.connect.sources.postgres import catalog
+from headwater.connect.sources.postgres import catalog, tunnel
 from headwater.connect.sources.postgres.read import read as read_streams
 from headwater.connect.sources.postgres.settings import Settings
 from headwater.model.catalog import Catalog
@@ -42,25 +41,22 @@ def signature(settings: Settings) -> str:
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """See `read.read`."""
-    yield from read_streams(settings, address_of(settings, request.folder), request)
+    with reached(settings, request.folder) as at:
+        yield from read_streams(settings, at, request)
 
 
-def address_of(settings: Settings, folder: Path) -> Address:
-    """Where the database is; certificates are put into files below `folder`, which is private. Raises InputError."""
-    if settings.ssh_tunnel.get("enable"):
-        raise InputError(
-            "no-ssh-tunnel",
-            f"`{_PLUGIN}` opens no SSH tunnel itself, and `ssh_tunnel.enable` asks for one",
-            why="with `ssh -N -L 5433:DATABASE_HOST:5432 USER@BASTION` the database is at localhost, port 5433",
-            hint=f"open it so, then headwater config set {_PLUGIN} ssh_tunnel.enable false",
-        )
-    return address(settings, folder / "tls", plugin=_PLUGIN)
+@contextlib.contextmanager
+def reached(settings: Settings, folder: Path) -> Iterator[Address]:
+    """Where the database is, as long as its tunnel is open if it has one; certificates and keys are put into files
+    below `folder`, which is private. Raises InputError, EnvironmentProblemError."""
+    at = address(settings, folder / "tls", plugin=_PLUGIN)
+    with tunnel.opened(settings.ssh_tunnel, at, folder / "ssh", settings.env) as way:
+        yield way
 
 
 @contextlib.contextmanager
 def _connected(settings: Settings) -> Iterator[Connection]:
-    with scratch() as folder:
-        at = address_of(settings, folder)
+    with scratch() as folder, reached(settings, folder) as at:
         try:
             connection = connect(at, application="headwater: discovery", idle_seconds=_DISCOVERY_IDLE_SECONDS)
         except psycopg.OperationalError as error:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base.errors import InputError
 from headwater.connect.destinations.postgres.connection import Connection
@@ -103,7 +104,7 @@ def digest(connection: Connection, settings: Settings) -> str:
     """Changes when `tables` would."""
     row = connection.execute(_DIGEST.encode(), {"schemas": settings.filter_schemas}).fetchone()
     assert row is not None
-    return hashlib.sha256(msgspec.json.encode((settings, row[0]))).hexdigest()
+    return hashlib.sha256(msgspec.json.encode((replace(settings, env={}), row[0]))).hexdigest()
 
 
 def catalog(found: list[Table], settings: Settings) -> Catalog:

@@ -16,7 +16,7 @@ from headwater.connect.destinations.postgres.connection import Connection, canno
 from headwater.connect.destinations.postgres.digest import WORDS, Snapshot
 from headwater.connect.digest import Column, Relation
 from headwater.connect.names import quote
-from headwater.connect.sources.postgres import address_of, columns
+from headwater.connect.sources.postgres import columns, reached
 from headwater.connect.sources.postgres.bookmarks import Bookmarks
 from headwater.connect.sources.postgres.columns import Source
 from headwater.connect.sources.postgres.query import Query, queries
@@ -34,22 +34,23 @@ def open(  # noqa: A001 - the contract's word
 ) -> PostgresSource:
     """Raises EnvironmentProblemError as a read does, and InputError for what the catalog asks for and the database does
     not have."""
-    at = address_of(settings, folder)
-    try:
-        connection = connect(at, application="headwater verify", idle_seconds=IDLE_SECONDS)
-    except psycopg.OperationalError as error:
-        raise cannot_connect(at, error) from error
-    try:
-        return PostgresSource(connection, at, settings, catalog, Bookmarks(state))
-    except BaseException:
-        connection.close()
-        raise
+    with contextlib.ExitStack() as opened:
+        at = opened.enter_context(reached(settings, folder))
+        try:
+            connection = connect(at, application="headwater verify", idle_seconds=IDLE_SECONDS)
+        except psycopg.OperationalError as error:
+            raise cannot_connect(at, error) from error
+        opened.callback(connection.close)
+        found = PostgresSource(connection, at, settings, catalog, Bookmarks(state))
+        found.way = opened.pop_all()
+        return found
 
 
 class PostgresSource(Snapshot):
     """As `digest.Tables` says."""
 
     words = WORDS
+    way: contextlib.ExitStack  # to the database, closed with it
 
     def __init__(
         self, connection: Connection, at: Address, settings: Settings, catalog: Catalog, bookmarks: Bookmarks
@@ -61,6 +62,10 @@ class PostgresSource(Snapshot):
         with self.told():
             found = queries(catalog.streams, connection, Bookmarks(None), settings)
         self._queries = {query.stream: query for query in found}
+
+    def close(self) -> None:
+        super().close()
+        self.way.close()
 
     def checkpoint(self) -> bytes | None:
         """A source has none."""

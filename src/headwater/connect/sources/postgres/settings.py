@@ -4,6 +4,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
+from headwater.connect.sources.postgres.tunnel import SshTunnel
+
 _Distance = Annotated[int, Meta(ge=0)]
 
 
@@ -31,7 +33,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     ssl_client_certificate_enable: bool = False
     ssl_client_certificate: str | None = None
     ssl_client_private_key: str | None = None
-    ssh_tunnel: dict[str, Any] = field(default_factory=dict)
+    ssh_tunnel: SshTunnel = SshTunnel()
+    # Of the run, for `ssh`.
+    env: dict[str, str] = field(default_factory=dict)
     # What projects give to other variants and what changes nothing here.
     max_record_count: int | None = None
     dates_as_string: bool = False

@@ -89,14 +89,6 @@ def test_two_tables_that_would_be_one_stream_are_refused(shop):
     assert [one.name for one in shop.catalog(filter_schemas=["a"]).streams] == ["a-b-c"]
 
 
-def test_an_ssh_tunnel_is_refused_with_the_way_around(shop):
-    with pytest.raises(InputError) as caught:
-        shop.catalog(ssh_tunnel={"enable": True, "host": "bastion"})
-    assert caught.value.reference == "no-ssh-tunnel"
-    assert "ssh -N -L" in caught.value.why
-    assert shop.catalog(ssh_tunnel={"enable": False, "host": "bastion"}).streams == []
-
-
 def test_thousands_of_tables_are_offered_by_one_query(shop):
     for start in range(0, 5000, 500):
         shop.sql("; ".join(f"create table t{n} (id int primary key, b text)" for n in range(start, start + 500)))
