@@ -10,6 +10,7 @@ source wait. A Checkpoint vouches for all rows that came before it, and for none
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -28,7 +29,8 @@ class Schema(Struct, frozen=True, kw_only=True):
     `columns` holds Arrow's `bool_, int64, float64, decimal128, string, binary, date32, time64(us),
     timestamp(us, UTC)` only; JSON is `string` with `JSON_FIELD` metadata. Column names are the source's own,
     nested objects already flattened to `a__b`. `keys` and `cursor` name columns. `replace` asks the destination
-    to swap the stream's whole content at the end of the run for what this run delivers.
+    to swap the stream's whole content at the end of the run for what this run delivers. A source that could send the
+    rows encoded asks by `forms` what the destination takes, and waits for the answer.
     """
 
     stream: str
@@ -36,10 +38,12 @@ class Schema(Struct, frozen=True, kw_only=True):
     keys: tuple[str, ...] = ()
     cursor: str | None = None
     replace: bool = False
+    forms: Future[frozenset[str]] | None = None
 
 
 class Rows(Struct, frozen=True, kw_only=True):
-    """Rows of one stream, in source order, with exactly the columns of the stream's last Schema.
+    """Rows of one stream, in source order, with exactly the columns of the stream's last Schema, or encoded in a form
+    (`connect.encoded`) that the destination said it takes.
 
     `missing` has one entry a row: null, or the list of columns that the source did not send for that row (a
     missing field is not a null: on an upsert the old value stays). None means nothing was missing.
@@ -97,9 +101,10 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     `folder` is a private scratch folder; `should_stop` is asked between batches: when it answers true, `read`
     emits a last Checkpoint if it can and returns. `jobs` streams may be read at a time, by a source that
     can; what it then has read and not yet yielded should stay below `ahead_bytes`. `may_start_over` allows `read` to
-    raise StartOverError. A server that shows no sign of life for `idle_seconds` while it is waited for ends the read
-    (`no-sign-of-life`). `on_line` hears what a program behind the source writes for people to read. `on_bad_record`
-    says what becomes of a record that can't be read: the read fails, or a Rejected is yielded.
+    raise StartOverError, `may_ask` to ask by `Schema.forms`. A server that shows no sign of life for `idle_seconds`
+    while it is waited for ends the read (`no-sign-of-life`). `on_line` hears what a program behind the source writes
+    for people to read. `on_bad_record` says what becomes of a record that can't be read: the read fails, or a Rejected
+    is yielded.
     """
 
     catalog: Catalog
@@ -109,6 +114,7 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
     jobs: int = 1
     ahead_bytes: int = 32 << 20
     may_start_over: bool = False
+    may_ask: bool = False
     on_bad_record: Literal["fail", "quarantine"] = "fail"
     idle_seconds: float = IDLE_SECONDS
     should_stop: Callable[[], bool] = lambda: False
@@ -117,7 +123,8 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
 
 class StartOverError(Exception):
     """A source took something for granted that did not hold, as it says: what it yielded since its last Checkpoint is
-    to be dropped, and to be read again from there, with `may_start_over` false."""
+    to be dropped, and to be read again from there, with `may_start_over` false. A destination says so of encoded rows:
+    those since its last commit are to be read again."""
 
 
 class SourceModule(Protocol):
@@ -223,6 +230,11 @@ class Session(Protocol):
         """A stream's (new) shape. True when the stream is replaced, because the schema or the destination's own
         settings say so: its rows take effect at the `final` commit only, so no checkpoint that covers them may be
         committed before. Raises InputError (`unsupported-change`) for a change that would lose data."""
+        ...
+
+    def takes(self, stream: str) -> frozenset[str]:
+        """The forms in which rows of a stream that is prepared may come encoded. It may turn out at any time that some
+        do not fit: then StartOverError is raised, and nothing of what is not committed counts."""
         ...
 
     def stage(self, rows: Rows) -> None:

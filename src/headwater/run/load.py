@@ -207,6 +207,8 @@ class Load:
             if self._pending is not None:
                 self._commit(to_boundary=True)
             self._is_replacing = True
+        if schema.forms is not None:
+            schema.forms.set_result(self._session.takes(schema.stream))
 
     def _count(self, tally: _Tally, message: Rows | Rejected) -> None:
         if isinstance(message, Rows):

@@ -51,6 +51,9 @@ class FileSession:
         """Nothing to do: rows bring their names."""
         return schema.replace
 
+    def takes(self, stream: str) -> frozenset[str]:  # noqa: ARG002 - it takes none
+        return frozenset()
+
     def stage(self, rows: Rows) -> None:
         self._staged += [(rows.stream, row) for row in rows.batch.to_pylist()]
 

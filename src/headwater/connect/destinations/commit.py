@@ -9,6 +9,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from headwater.base.errors import RunFailedError
+from headwater.connect import encoded
 from headwater.connect.contract import ActivateVersion, Change, Receipt, Rejected, StreamReceipt
 from headwater.connect.destinations.bookkeeping import Entry, Standing
 from headwater.connect.rejects import Again, Origin
@@ -26,6 +27,10 @@ class StreamPart(Struct, frozen=True):
     @property
     def rows(self) -> int:
         return self.stream.spool.rows(self.count) if self.kept is None else sum(map(len, self.kept))
+
+    def is_encoded(self) -> bool:
+        """Whether some of its rows are."""
+        return any(encoded.form(batch) for batch in self.batches())
 
     def batches(self) -> Iterator[pa.RecordBatch]:
         """Can be asked for again."""

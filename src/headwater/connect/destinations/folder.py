@@ -120,6 +120,9 @@ class FolderSession:
             self._shaped(self._manifest.streams, stream)  # refuses now what the commit would refuse
         return self._is_replaced(stream)
 
+    def takes(self, stream: str) -> frozenset[str]:  # noqa: ARG002 - it takes none
+        return frozenset()
+
     def stage(self, rows: Rows) -> None:
         batch = self._staging.stage(rows)
         stream = self._staging.streams[rows.stream]

@@ -19,6 +19,7 @@ from headwater.connect.contract import (
     Rejected,
     Rows,
     Schema,
+    StartOverError,
     Stored,
     StreamReceipt,
 )
@@ -78,11 +79,13 @@ class StagedSession:
         *,
         takes_versions: bool = True,
         send_ahead: Callable[[Commit], None] | None = None,
+        takes: Callable[[StagedStream], frozenset[str]] = lambda _stream: frozenset(),
     ) -> None:
-        """`send_ahead` is told now and then what the next commit would be if it came now: its rows may be sent already,
-        where nobody sees them before `write`."""
+        """`takes` says in which forms a stream's rows may come encoded. `send_ahead` is told now and then what the next
+        commit would be if it came now: its rows may be sent already, where nobody sees them before `write`."""
         self.writer = writer
         self._send_ahead = send_ahead
+        self._takes = takes
         self._told_bytes = 0
         self._staging = staging
         self._request = request
@@ -105,6 +108,9 @@ class StagedSession:
         if stream.is_reshaped:
             self.writer.check(stream)
         return stream.is_replaced
+
+    def takes(self, stream: str) -> frozenset[str]:
+        return self._takes(self._staging.streams[stream])
 
     def stage(self, rows: Rows) -> None:
         self._staging.stage(rows)
@@ -199,6 +205,8 @@ class StagedSession:
         except RunFailedError as error:
             if error.reference not in poison.REFERENCES:
                 raise
+            if any(part.is_encoded() for part in commit.streams):  # which row it is can be told of others only
+                raise StartOverError(error.what) from error
             return self._written_without_poison(commit, error)
 
     def _written_without_poison(self, commit: Commit, error: RunFailedError) -> Receipt:

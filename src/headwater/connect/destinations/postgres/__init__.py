@@ -21,5 +21,10 @@ def open(settings: Settings, request: OpenRequest) -> StagedSession:  # noqa: A0
     writer = PostgresWriter(settings, request)
     staging = Staging(request.folder, request.memory_bytes // 2, settings.load_method)
     return StagedSession(
-        writer, staging, request, takes_versions=settings.activate_version, send_ahead=writer.send_ahead
+        writer,
+        staging,
+        request,
+        takes_versions=settings.activate_version,
+        send_ahead=writer.send_ahead,
+        takes=writer.takes,
     )

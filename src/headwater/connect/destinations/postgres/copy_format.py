@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.connect import types
+from headwater.connect.destinations.postgres.tables import Column, Target
 
 HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
 TRAILER = b"\xff\xff"
@@ -36,6 +37,34 @@ def rows(columns: Sequence[tuple[pa.Array, str]]) -> pa.Buffer:
         parts += _parts(pa.concat_arrays([values]) if values.offset else values, sql)
     joined = pc.binary_join_element_wise(*parts, _NOTHING, null_handling="replace", null_replacement=b"")
     return joined.buffers()[2]
+
+
+def completed(rows: pa.Array, count: int, columns: Sequence[tuple[pa.Array, str]]) -> pa.Buffer:
+    """Rows that are encoded already, with those columns behind their own: `count` of them in all. A column of one value
+    has that in every row."""
+    parts: list[pa.Array | pa.Scalar] = [pc.binary_replace_slice(rows, 0, 2, count.to_bytes(2, "big"))]
+    for values, sql in columns:
+        of_one = _parts(values, sql)
+        parts += [part[0] if isinstance(part, pa.Array) else part for part in of_one] if len(values) == 1 else of_one
+    joined = pc.binary_join_element_wise(*parts, _NOTHING, null_handling="replace", null_replacement=b"")
+    return joined.buffers()[2]
+
+
+def takes(table: Target, columns: pa.Schema) -> bool:
+    """Whether rows that came encoded, with those columns of the contract, are as `rows` would make them for the table:
+    each value in the bytes of the table's own type, or of one with the same bytes."""
+    return (
+        [one.source for one in table.columns] == columns.names
+        and not (table.is_versioned or table.is_hashed or table.merged)
+        and all(_has_bytes_of(one, columns.field(one.source)) for one in table.columns)
+    )
+
+
+def _has_bytes_of(column: Column, came: pa.Field) -> bool:
+    if types.is_json(came) or types.is_json(column.type):
+        return types.is_json(came) and column.sql_type == "jsonb"
+    kind = types.kind(came.type)
+    return kind == types.kind(column.type.type) and (kind == "decimal" or came.type == column.type.type)
 
 
 def _parts(values: pa.Array, sql: str) -> list[pa.Array | pa.Scalar]:

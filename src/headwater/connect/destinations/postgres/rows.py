@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from msgspec import Struct, field
 
 from headwater.base.errors import RunFailedError
-from headwater.connect import names, types
+from headwater.connect import encoded, names, types
+from headwater.connect.contract import StartOverError
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import VALID_FROM
 from headwater.connect.destinations.outgoing import ahead, null_key, sent
@@ -265,6 +266,7 @@ class Sent:
         self._is_staged = is_staged
         self._count = self._rows = 0
         self._keys: list[pa.Table] = []
+        self._is_unique: bool | None = None  # what encoded rows say of themselves
         self.partial: set[str] = set()
         self.is_partial = False
         self.repaired: dict[str, int] = {}
@@ -309,12 +311,16 @@ class Sent:
             types.is_json(column.type) for column in self._table.columns if column.name in self._table.keys
         ):
             return False
+        if self._is_unique is not None:
+            return self._is_unique and not self._keys
         if not self._keys:
             return True
         together = pa.concat_tables(self._keys)
         return bool(together.group_by(together.column_names).aggregate([]).num_rows == together.num_rows)
 
     def _encoded(self, batch: pa.RecordBatch) -> memoryview:
+        if encoded.form(batch):
+            return memoryview(self._completed(batch))
         table = self._table
         arrays, absent = conformed(batch, table.stream, [(one.source, one.type.type) for one in table.columns])
         for position, column in enumerate(table.columns):
@@ -340,8 +346,23 @@ class Sent:
             moment = pa.repeat(pa.scalar(self._incoming.loaded_at, types.TIMESTAMP), batch.num_rows)
             arrays += [moment for _ in self.moments]
         self._count += batch.num_rows
-        encoded = copy_format.rows([(values, sql) for values, (_, sql) in zip(arrays, self.columns, strict=True)])
-        return memoryview(encoded)
+        return memoryview(
+            copy_format.rows([(values, sql) for values, (_, sql) in zip(arrays, self.columns, strict=True)])
+        )
+
+    def _completed(self, batch: pa.RecordBatch) -> pa.Buffer:
+        """Rows that came encoded, with our own columns behind theirs."""
+        if not copy_format.takes(self._table, encoded.columns(batch)):
+            raise StartOverError(f"`{self._table.schema}.{self._table.table}` is another one than it was")
+        self._is_unique = self._is_unique is not False and encoded.is_unique(batch)
+        count, first = batch.num_rows, self._count
+        self._count += count
+        ours: list[pa.Array] = [pa.array([self._incoming.loaded_at], types.TIMESTAMP) for _ in self.moments]
+        if self._is_staged:
+            ours = [pa.arange(first, self._count), pa.nulls(1, types.STRING)]
+        own = self.columns[len(self.columns) - len(ours) :]
+        fields = [(values, sql) for values, (_, sql) in zip(ours, own, strict=True)]
+        return copy_format.completed(batch.column(0), len(self.columns), fields)
 
     def _without_nul(self, source: str, values: pa.Array, sql: str) -> pa.Array:
         """PostgreSQL's text and jsonb can't hold U+0000: U+FFFD takes its place, and is counted."""

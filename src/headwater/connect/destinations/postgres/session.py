@@ -9,7 +9,7 @@ import psycopg
 
 from headwater.base.clock import now
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.connect import names
+from headwater.connect import encoded, names
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes
 from headwater.connect.destinations.commit import Commit, StreamPart
@@ -17,6 +17,7 @@ from headwater.connect.destinations.poison import refuse_outdated
 from headwater.connect.destinations.postgres import (
     alter,
     books,
+    copy_format,
     early,
     history,
     keys,
@@ -47,6 +48,13 @@ from headwater.connect.destinations.stored import Place, stored
 from headwater.connect.staging import InexactError, LongKeyError, StagedStream
 
 _Answer = TypeVar("_Answer")
+# What the server may find wrong with rows. The last is of keys that come twice though it was said that none does.
+_OF_ROWS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.errors.ProgramLimitExceeded,
+    psycopg.errors.CardinalityViolation,
+)
 
 
 class PostgresWriter:
@@ -64,6 +72,7 @@ class PostgresWriter:
         )
         self._address = address(settings, request.folder / "tls")
         self._fresh: set[str] = set()
+        self._checked: dict[str, tables.Target] = {}
         # The streams of a transaction that was begun early; None for one whose rows have to wait.
         self._early: dict[str, early.Begun | None] | None = None
         self._begun_at = now()
@@ -84,7 +93,16 @@ class PostgresWriter:
             return
         if begun is not None:
             self._leave_early()
-        self._steadily(lambda at: self._target(at, stream), doing="read the tables")
+        self._checked[stream.name] = self._steadily(lambda at: self._target(at, stream), doing="read the tables")
+
+    def takes(self, stream: StagedStream) -> frozenset[str]:
+        """See `contract.Session.takes`."""
+        target = self._checked.get(stream.name)
+        return (
+            frozenset([encoded.POSTGRES_COPY])
+            if target and copy_format.takes(target, stream.schema.columns)
+            else frozenset()
+        )
 
     def send_ahead(self, commit: Commit) -> None:
         """Begin the commit's transaction early, and send what there is. What goes wrong the commit will find again."""
@@ -273,7 +291,7 @@ class PostgresWriter:
                 taken = rows.load(connection, target, target.sql, incoming, is_keyed=target.is_keyed)
             else:
                 taken = self._take(connection, commit, part.stream, target, place, incoming)
-        except (psycopg.DataError, psycopg.IntegrityError, psycopg.errors.ProgramLimitExceeded) as error:
+        except _OF_ROWS as error:
             raise value_rejected(self._address, error, table, target.stream) from error
         changes += [
             Change(

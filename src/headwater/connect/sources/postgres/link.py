@@ -5,16 +5,19 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import Any, TypeVar
 
 import adbc_driver_manager as adbc
 import adbc_driver_postgresql
+import psycopg
 import pyarrow as pa
 from psycopg.conninfo import make_conninfo
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, InputError, RunFailedError
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
+from headwater.connect.sources.postgres.copying import CopySession
 
 _BEGIN = "begin transaction isolation level repeatable read read only"
 # For the transaction, not the session: a pooler may give the session to someone else afterwards.
@@ -30,6 +33,9 @@ _SETTINGS = {
 # From PostgreSQL 14 on: a query whose reader has died does not run on.
 _ENDS_WITH_US = "select set_config(name, '1s', true) from pg_settings where name = 'client_connection_check_interval'"
 _CANCEL_SECONDS = 5.0
+
+
+_Reader = TypeVar("_Reader", "_Session", CopySession)
 
 
 def snapshot(connection: Connection) -> str:
@@ -54,36 +60,49 @@ class Sessions:
     """Sessions that read by one snapshot, one query at a time each. They are opened as they are needed and used again:
     the driver reads the whole of pg_attribute for its first one, which takes seconds where there are many tables."""
 
-    def __init__(self, address: Address, snapshot_id: str) -> None:
+    def __init__(self, address: Address, snapshot_id: str, *, is_utf8: bool = False) -> None:
+        """`is_utf8` is the server's encoding."""
         self._address = address
+        self.is_utf8 = is_utf8
         self._snapshot = snapshot_id
         # By which the server can be asked what they are at.
         self.name = f"headwater: reading {secrets.token_hex(8)}"
         self._database: adbc.AdbcDatabase | None = None
         self._lock = threading.Lock()
         self._idle: list[_Session] = []
-        self._busy: list[_Session] = []
+        self._copying: list[CopySession] = []  # idle too
+        self._busy: list[_Session | CopySession] = []
         self.is_cancelled = False
         self._is_stuck = False
 
     def batches(self, query: str, batch_bytes: int) -> Generator[pa.RecordBatch, None, None]:
         """The rows of a query in batches of about `batch_bytes`. The server is told when they are not wanted to the
         end. Raises QueryError."""
+        return self._read(self._idle, self._opened, query, batch_bytes)
+
+    def rows(self, query: str, batch_bytes: int) -> Generator[pa.Array, None, None]:
+        """The same of rows as binary COPY has them."""
+        return self._read(self._copying, self._opened_to_copy, query, batch_bytes)
+
+    def _read(
+        self, idle: list[_Reader], opened: Callable[[], _Reader], query: str, batch_bytes: int
+    ) -> Generator[Any, None, None]:
         try:
-            session = self._taken()
-        except adbc.Error as error:
+            session = self._taken(idle, opened)
+        except (adbc.Error, psycopg.Error) as error:
             raise QueryError(error, is_lost=True) from error
         is_whole = False
         try:
             yield from session.batches(query, batch_bytes)
             is_whole = True
-        except (adbc.Error, pa.ArrowException, OSError) as error:  # Arrow's stream has no errors of its driver
+        # Arrow's stream has no errors of its driver.
+        except (adbc.Error, psycopg.Error, pa.ArrowException, OSError) as error:
             raise QueryError(error, is_lost=not session.is_alive()) from error
         finally:
             with self._lock:
                 self._busy.remove(session)
                 if is_whole:
-                    self._idle.append(session)
+                    idle.append(session)
             if not is_whole:
                 if session.cancel():
                     session.close()
@@ -112,33 +131,35 @@ class Sessions:
         """When no query runs any more, or none ever ends."""
         if self._is_stuck:
             return
-        for session in self._idle:
+        every: list[_Session | CopySession] = [*self._idle, *self._copying]
+        for session in every:
             session.close()
         if self._database is not None:
             with contextlib.suppress(adbc.Error):
                 self._database.close()
 
-    def _taken(self) -> _Session:
+    def _taken(self, idle: list[_Reader], opened: Callable[[], _Reader]) -> _Reader:
         with self._lock:
-            if self._idle:
-                session = self._idle.pop()
-            else:
-                if self._database is None:
-                    self._database = _database(self._address, self.name)
-                session = _Session(self._database, self._snapshot)
+            session = idle.pop() if idle else opened()
             self._busy.append(session)
             if self.is_cancelled:
                 session.cancel()
             return session
 
+    def _opened(self) -> _Session:
+        if self._database is None:
+            self._database = _database(self._address, self.name)
+        return _Session(self._database, self._snapshot)
+
+    def _opened_to_copy(self) -> CopySession:
+        return CopySession(self._address, self.name, _set_up(self._snapshot))
+
 
 class _Session:
     def __init__(self, database: adbc.AdbcDatabase, snapshot_id: str) -> None:
         self._connection = adbc.AdbcConnection(database)
-        settings = ", ".join(f"set_config({literal(name)}, {literal(to)}, true)" for name, to in _SETTINGS.items())
         try:
-            snapshot = f"set transaction snapshot {literal(snapshot_id)}"
-            for statement in (_BEGIN, snapshot, f"select {settings}", _ENDS_WITH_US):
+            for statement in _set_up(snapshot_id):
                 self._run(statement)
         except BaseException:
             self.close()
@@ -189,6 +210,11 @@ class _Session:
             one.execute_update()
         finally:
             one.close()
+
+
+def _set_up(snapshot_id: str) -> tuple[str, ...]:
+    settings = ", ".join(f"set_config({literal(name)}, {literal(to)}, true)" for name, to in _SETTINGS.items())
+    return _BEGIN, f"set transaction snapshot {literal(snapshot_id)}", f"select {settings}", _ENDS_WITH_US
 
 
 def _database(address: Address, name: str) -> adbc.AdbcDatabase:

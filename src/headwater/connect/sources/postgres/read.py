@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import Future
 from functools import partial
 
 import psycopg
@@ -11,13 +12,13 @@ import pyarrow as pa
 
 from headwater.base.ahead import Beat, interleaved
 from headwater.base.errors import RunFailedError
-from headwater.connect import types
+from headwater.connect import encoded, types
 from headwater.connect.alive import Patience, SessionLostError
-from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
+from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema, StartOverError
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import cannot_connect, connect, literal, trouble
 from headwater.connect.destinations.postgres.patient import patience
-from headwater.connect.sources.postgres import columns, link, replicate
+from headwater.connect.sources.postgres import columns, encoding, link, replicate
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.postgres.query import Query, queries
 from headwater.connect.sources.postgres.settings import Settings
@@ -52,7 +53,9 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
             snapshot = link.snapshot(holder)
             if log is not None:
                 asked = log.copies(asked, holder)
-            sessions = link.Sessions(address, snapshot)
+            sessions = link.Sessions(
+                address, snapshot, is_utf8=holder.info.parameter_status("server_encoding") == "UTF8"
+            )
             # Its transaction is open, so it stays what answers us; nothing more is asked of it but its end.
             watch = patience(
                 holder,
@@ -136,6 +139,17 @@ def _delivered(query: Query, sessions: link.Sessions, address: Address, request:
 
 
 def _messages(query: Query, sessions: link.Sessions, request: ReadRequest) -> Iterator[_Item]:
+    asked = encoding.query(query) if request.may_ask and sessions.is_utf8 else None
+    if asked is not None:
+        schema = _schema(query, query.columns, forms=Future())
+        yield schema
+        if encoded.POSTGRES_COPY in _answer(schema, request):
+            try:
+                yield from _encoded(asked, sessions, request)
+            except _UnfitError:
+                pass
+            else:
+                return
     shown: tuple[columns.Column, ...] = ()
     noted = last = query.after
     for batch in _batches(query, sessions, request):
@@ -158,6 +172,47 @@ def _messages(query: Query, sessions: link.Sessions, request: ReadRequest) -> It
     yield Note(query.stream, _bookmark(query, last, is_done=True))
 
 
+class _UnfitError(Exception):
+    """A value has to be looked at, and no row was delivered yet."""
+
+
+def _answer(schema: Schema, request: ReadRequest) -> frozenset[str]:
+    """What the destination takes; nothing once the read is to stop, for nobody answers any more."""
+    assert schema.forms is not None
+    while not request.should_stop():
+        with contextlib.suppress(TimeoutError):
+            return schema.forms.result(_BEAT_SECONDS)
+    return frozenset()
+
+
+def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Iterator[_Item]:
+    """As `_messages`, of rows that are passed on as they come. Raises _UnfitError, and StartOverError when rows were
+    delivered already."""
+    form = encoding.schema(query)
+    noted = last = query.after
+    is_begun = False
+    try:
+        for statement in query.statements():
+            with contextlib.closing(sessions.rows(statement, request.batch_bytes)) as found:
+                for rows in found:
+                    batch = pa.RecordBatch.from_arrays([rows], schema=form)
+                    yield Rows(stream=query.stream, batch=batch, size=batch.nbytes)
+                    is_begun = True
+                    last = _last(query, encoding.last(query, rows)) or last
+                    if last != noted:
+                        yield Note(query.stream, _bookmark(query, last, is_done=False))
+                        noted = last
+                    if request.should_stop():
+                        return
+    except link.QueryError as error:
+        if error.state[:2] != "22" or sessions.is_cancelled:
+            raise
+        if is_begun:
+            raise StartOverError(f"values of stream `{query.stream}` have to be looked at") from error
+        raise _UnfitError from error
+    yield Note(query.stream, _bookmark(query, last, is_done=True))
+
+
 def _batches(query: Query, sessions: link.Sessions, request: ReadRequest) -> Iterator[pa.RecordBatch]:
     for statement in query.statements():
         with contextlib.closing(sessions.batches(statement, request.batch_bytes)) as found:
@@ -166,13 +221,14 @@ def _batches(query: Query, sessions: link.Sessions, request: ReadRequest) -> Ite
                     yield batch
 
 
-def _schema(query: Query, shown: tuple[columns.Column, ...]) -> Schema:
+def _schema(query: Query, shown: tuple[columns.Column, ...], forms: Future[frozenset[str]] | None = None) -> Schema:
     return Schema(
         stream=query.stream,
         columns=pa.schema([one.field for one in shown]),
         keys=query.keys,
         cursor=None if query.is_full else query.cursor,
         replace=query.replaces,
+        forms=forms,
     )
 
 
