@@ -51,11 +51,32 @@ class Made(Struct, frozen=True, kw_only=True):
     wrote: bool
 
 
+class Place(Struct, frozen=True, kw_only=True):
+    """`is_there`: the file. `has_entry`: the project file names it already."""
+
+    plugin: str
+    file: str
+    is_there: bool
+    has_entry: bool
+
+
 def new(workspace: Workspace, name: str) -> Made:
     """Write `sources/NAME.py`, a source that runs as it is, and its entry in the project file, an extractor `tap-NAME`.
 
     Raises InputError (`bad-name`, `plugin-exists`); then nothing was written.
     """
+    found = place(workspace, name, ".py", "python")
+    path = workspace.root / found.file
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not found.is_there:
+        path.write_text(_TEMPLATE.format(stem=path.stem))
+    add_entry(workspace, found)
+    return Made(plugin=found.plugin, file=found.file, wrote=not found.is_there)
+
+
+def place(workspace: Workspace, name: str, suffix: str, word: str) -> Place:
+    """Where the source goes that `headwater tap new WORD NAME` is to make. Raises InputError (`bad-name`,
+    `plugin-exists`)."""
     project_edit.check_writable(workspace.project)
     short = name.removeprefix("tap-")
     stem = short.replace("-", "_")
@@ -65,17 +86,18 @@ def new(workspace: Workspace, name: str) -> Made:
             f"`{name}` can't be the name of a Python file and of a plugin",
             hint="use lower-case letters, digits and `-`, beginning with a letter",
         )
-    plugin, file = f"tap-{short}", f"{FOLDER}/{stem}.py"
-    path = workspace.root / file
+    plugin, file = f"tap-{short}", f"{FOLDER}/{stem}{suffix}"
+    is_there = (workspace.root / file).exists()
     entry = workspace.project.plugin(plugin, PluginKind.EXTRACTOR)
-    if entry is not None and (entry.source != file or path.exists()):
+    if entry is not None and (entry.source != file or is_there):
         raise InputError(
-            "plugin-exists", f"the project has a plugin `{plugin}` already", hint="headwater tap new python NAME"
+            "plugin-exists", f"the project has a plugin `{plugin}` already", hint=f"headwater tap new {word} NAME"
         )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    wrote = not path.exists()
-    if wrote:
-        path.write_text(_TEMPLATE.format(stem=stem))
-    if entry is None:
-        project_edit.add_plugin(workspace.project, PluginKind.EXTRACTOR, {"name": plugin, "source": file})
-    return Made(plugin=plugin, file=file, wrote=wrote)
+    return Place(plugin=plugin, file=file, is_there=is_there, has_entry=entry is not None)
+
+
+def add_entry(workspace: Workspace, found: Place) -> None:
+    """Write the entry in the project file, unless it is there."""
+    if not found.has_entry:
+        entry = {"name": found.plugin, "source": found.file}
+        project_edit.add_plugin(workspace.project, PluginKind.EXTRACTOR, entry)

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Literal, get_args
+
 import click
 
 from headwater.cli.settings import Settings
+
+Login = Literal["none", "bearer", "basic", "api_key"]
+LOGINS = get_args(Login)
+_SECRETS = {"bearer": "token", "basic": "user:password", "api_key": "API key"}
 
 
 @click.group("new")
@@ -26,4 +32,54 @@ def python(settings: Settings, name: str) -> None:
     if made.wrote:
         click.echo(f"wrote {made.file}")
     click.echo(f"added extractor `{made.plugin}`")
+    click.echo(f"next: headwater tap test {made.plugin}", err=True)
+
+
+@command.command("rest")
+@click.argument("name")
+@click.option("--url", help="The address of one list of records, as a browser would take it.")
+@click.option("--auth", type=click.Choice(LOGINS), help="What calls carry to say who asks; asked for with the address.")
+@click.option("--header", default="X-API-Key", show_default=True, help="The header of an API key.")
+@click.option("--stream", help="What the records are called; by default as the address ends.")
+@click.option("--records", help="Where the records are in an answer, as `data.items`; found out by default.")
+@click.option("--try/--no-try", "is_tried", default=True, help="Ask the API, up to three times.")
+@click.pass_obj
+def rest(
+    settings: Settings,
+    name: str,
+    url: str | None,
+    auth: Login | None,
+    header: str,
+    stream: str | None,
+    records: str | None,
+    is_tried: bool,
+) -> None:
+    """Ask an API once or twice, and write sources/NAME.yml, which describes it as a source, and its entry `tap-NAME`.
+
+    What is not given as an option is asked for. A secret is taken from TAP_NAME_TOKEN, TAP_NAME_API_KEY or
+    TAP_NAME_USERNAME and TAP_NAME_PASSWORD, or asked for, and then kept in .env.
+    """
+    from headwater.ops import rest_sources
+
+    workspace = settings.workspace(default_environment=False)
+    if url is None:
+        url = click.prompt("address of a list of records", err=True)
+        auth = auth or click.prompt("auth", type=click.Choice(LOGINS), default="none", err=True)
+    login: Login = auth or "none"
+    secret = None
+    if login != "none" and not rest_sources.has_secret(workspace, name, login):
+        question = f"{_SECRETS[login]} (kept in .env; empty to set it later)"
+        secret = click.prompt(question, default="", show_default=False, hide_input=True, err=True) or None
+    wish = rest_sources.Wish(
+        url=url, login=login, secret=secret, header=header, stream=stream, records=records, is_tried=is_tried
+    )
+    made = rest_sources.new(workspace, name, wish)
+    for finding in made.findings:
+        click.echo(f"{finding.what:<8} {finding.found} ({finding.sure})")
+    if made.trouble is not None:
+        click.echo(f"warning: the API could not be tried: {made.trouble}", err=True)
+    click.echo(f"wrote {made.file}")
+    click.echo(f"added extractor `{made.plugin}` with stream `{made.stream}`")
+    if made.stored:
+        click.echo(f"stored {', '.join(f'`{one}`' for one in made.stored)} in .env")
     click.echo(f"next: headwater tap test {made.plugin}", err=True)

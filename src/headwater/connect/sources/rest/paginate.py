@@ -16,7 +16,7 @@ _LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[^,;]*(?:=(?:\"[^\"]*\"|[^,;]*))?)*)")
 _REL = re.compile(r"""rel\s*=\s*(?:"([^"]*)"|([^\s;,]+))""", re.IGNORECASE)
 
 # What servers have for their largest page, whatever is asked for.
-_USUAL_SIZES = frozenset({10, 20, 25, 30, 40, 50, 60, 100, 150, 200, 250, 500, 1000, 2000, 5000, 10_000})
+USUAL_SIZES = frozenset({10, 20, 25, 30, 40, 50, 60, 100, 150, 200, 250, 500, 1000, 2000, 5000, 10_000})
 
 
 class EndlessPagesError(Exception):
@@ -126,7 +126,7 @@ class Pages:
         """Whether a page has so few records that none comes after it. A server may give less than it is asked for:
         where the first page looks like that, those that follow are to be as large."""
         if self._pages == 1:
-            self._size = len(records) if len(records) in _USUAL_SIZES else size
+            self._size = len(records) if len(records) in USUAL_SIZES else size
         return len(records) < min(size, self._size)
 
     def _check(self, step: Step, records: list[Raw]) -> None:

@@ -121,6 +121,7 @@ streams:
 
 
 WINDOWED = """
+concurrency: 1
 streams:
   orders:
     path: /orders
