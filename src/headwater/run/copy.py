@@ -100,7 +100,18 @@ def _to_session(
         last: tuple[Stage, ...] = (*_stages(step, catalog), *staged[-1])
         load = Load(session, step, run, keeping.states, stands=stands, stages=last, names=legs.names(last))
         may_start_over = before is None and session.sends_ahead()
-        source = _Source(step, run, folder, catalog, state, load, road, staged, may_start_over=may_start_over)
+        source = _Source(
+            step,
+            run,
+            folder,
+            catalog,
+            state,
+            load,
+            road,
+            staged,
+            may_start_over=may_start_over,
+            may_ask=may_start_over and not last,
+        )
         try:
             why = _take_all(source, load, run)
         except HeadwaterError as error:
@@ -114,7 +125,10 @@ def _to_session(
         if why is not None:
             load.salvage()
             raise _StartOverError(why, load.committed_figures())
-        load.finish()
+        try:
+            load.finish()
+        except StartOverError as error:
+            raise _StartOverError(str(error), load.committed_figures()) from None
         load.tell(now=True)
         account.tell(step, run, session, load, catalog)
         load.keep_copy()
@@ -165,6 +179,7 @@ class _Source:
         staged: Sequence[Sequence[Stage]],
         *,
         may_start_over: bool,
+        may_ask: bool,
     ) -> None:
         self._load = load
         self._links, _ = _linked(step, run, folder, catalog, state, road, staged)
@@ -173,7 +188,10 @@ class _Source:
         if last is None:
             request = _request(step, run, folder, catalog, state, lambda: is_over.is_set() or run.cancel.is_set())
             request = msgspec.structs.replace(
-                request, may_start_over=may_start_over, on_bad_record=step.extractor.extras.get("on_bad_record", "fail")
+                request,
+                may_start_over=may_start_over,
+                may_ask=may_ask,
+                on_bad_record=step.extractor.extras.get("on_bad_record", "fail"),
             )
             messages = native.read(step.extractor, root=Path(run.plan.root), request=request)
         else:
