@@ -40,6 +40,43 @@ def _manifests(played: Played):
     return found
 
 
+ORCHESTRATED = """\
+default_environment: dev
+plugins:
+  orchestrators:
+  - name: airflow
+    namespace: airflow
+    executable: ./bin/airflow
+    settings:
+    - name: core.dags_folder
+      value: $MELTANO_PROJECT_ROOT/orchestrate
+    - name: core.load_examples
+      kind: boolean
+      env: AIRFLOW__CORE__LOAD_EXAMPLES
+      value: false
+    - name: database.sql_alchemy_conn
+      sensitive: true
+    commands:
+      webserver: webserver --port 8080
+    config:
+      logging: {level: DEBUG}
+  utilities:
+  - name: superset
+    namespace: superset
+    executable: ./bin/superset
+    settings:
+    - name: SECRET_KEY
+      sensitive: true
+    - name: ROW_LIMIT
+      kind: integer
+      value: 5000
+    - name: ui.port
+      value: 8088
+environments:
+- name: dev
+"""
+
+
 FIELDS = ("event", "level", "block_type", "set_number", "success", "err", "status", "name", "string_id", "job_name")
 
 
@@ -337,6 +374,60 @@ INVOKE = [
         "invoke say:fail",
         "invoke say exit 7",
         "invoke tap-notes:broken",
+    ),
+    case(
+        "invoke",
+        "invoke-airflow",
+        "`airflow` of the orchestrators gets its airflow.cfg, and its database is made",
+        "config set airflow database sql_alchemy_conn sqlite:///x.db",
+        "invoke airflow scheduler -v",
+        "invoke airflow:webserver",
+        files={"meltano.yml": ORCHESTRATED},
+        env={"AIRFLOW__VERSION": "2.6.3"},
+        compare=("exit", "json"),
+    ),
+    case(
+        "invoke",
+        "invoke-airflow-one",
+        "of Airflow 1",
+        "invoke airflow scheduler",
+        files={"meltano.yml": ORCHESTRATED},
+        env={"AIRFLOW__VERSION": "1.10.15", "AIRFLOW_DATABASE_SQL_ALCHEMY_CONN": "sqlite:///y.db"},
+        compare=("exit", "json"),
+    ),
+    case(
+        "invoke",
+        "invoke-airflow-three",
+        "of Airflow 3",
+        "invoke airflow scheduler",
+        files={"meltano.yml": ORCHESTRATED},
+        env={"AIRFLOW__VERSION": "3.0.1", "AIRFLOW_DATABASE_SQL_ALCHEMY_CONN": "sqlite:///y.db"},
+        compare=("exit", "json"),
+        differs={"json": "`db migrate` makes the database; `db init`, which Meltano calls, is gone there"},
+        better=True,
+    ),
+    case(
+        "invoke",
+        "invoke-superset",
+        "`superset` of the utilities gets its superset_config.py, and its database is made",
+        "config set superset SECRET_KEY s3cret",
+        "invoke superset run -p 8088",
+        files={"meltano.yml": ORCHESTRATED},
+        compare=("exit", "json"),
+    ),
+    case(
+        "invoke",
+        "invoke-superset-own",
+        "`config_path` of it: a file of the project over the settings",
+        "invoke superset run",
+        env={"SUPERSET_SECRET_KEY": "s3cret"},
+        files={
+            "meltano.yml": ORCHESTRATED.replace(
+                "executable: ./bin/superset", "executable: ./bin/superset\n    config_path: own.py"
+            ),
+            "own.py": "import os\nROW_LIMIT = 1 + 1\nTHEME = 'dark'\nlower = 1\n",
+        },
+        compare=("exit", "json"),
     ),
     case("invoke", "invoke-unknown-command", "a command that is not there", "invoke say:nope"),
     case("invoke", "invoke-unknown", "a plugin that is not there", "invoke nope"),

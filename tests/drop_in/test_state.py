@@ -192,9 +192,7 @@ CASES = [
         script=("state import bad.json", "state import list.json", "state list"),
         files={"bad.json": "{", "list.json": "[]"},
         compare=("exit", "lines"),
-        differs={
-            "exit": "1, as for any file that is no export; Meltano ends with 2 when it holds other JSON"
-        },
+        differs={"exit": "1, as for any file that is no export; Meltano ends with 2 when it holds other JSON"},
     ),
     Case(
         name="state-in-a-folder",

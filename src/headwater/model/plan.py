@@ -15,7 +15,8 @@ class Block(Struct, frozen=True, kw_only=True):
 
     `native` is the name of our own module, None for an outside program. `argv` is the program and the arguments
     that come before those the run adds (`--config FILE …`). `env` is the child's whole environment.
-    `capabilities` as in the definition. `secrets` are the values to keep out of every log. `where` is the plugin's
+    `capabilities` as in the definition. `setup` names a program that needs files made before each start (`airflow`,
+    `superset`). `secrets` are the values to keep out of every log. `where` is the plugin's
     place in the project file, for errors.
     """
 
@@ -33,6 +34,7 @@ class Block(Struct, frozen=True, kw_only=True):
     fingerprint: str = ""
     secrets: tuple[str, ...] = ()
     where: Where | None = None
+    setup: str | None = None
 
     def __repr__(self) -> str:
         return f"Block({self.kind}:{self.name})"

@@ -13,7 +13,9 @@ from headwater.ops import planning, plugins, selection
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
+from headwater.run.cancel import Cancel
 from headwater.run.invoke import passthrough
+from headwater.run.prepared import prepared
 from headwater.run.singer_files import catalog_arguments, config_arguments
 from headwater.store.run_folders import RunFolders
 from headwater.transform.dbt import artifacts
@@ -97,9 +99,11 @@ def invoke(
         project = artifacts.places(argv, block.env, root).project
         with leased(known, project, f"headwater invoke {name}", _wait):
             return passthrough(argv, block, cwd=root)
+    folders = RunFolders(workspace.home)
     if command or not _is_singer(plugin):
-        return passthrough(argv, block, cwd=root)
-    with RunFolders(workspace.home).opened(str(uuid.uuid4())) as folder:
+        with prepared(block, folders, cwd=root, cancel=Cancel()) as block:
+            return passthrough(argv, block, cwd=root)
+    with folders.opened(str(uuid.uuid4())) as folder:
         files = config_arguments(block, folder)
         if plugin.kind is PluginKind.EXTRACTOR and not arguments:
             catalog = selection.applied_catalog(workspace, plugin, refresh=refresh, emit=_quiet)

@@ -26,6 +26,7 @@ from headwater.plan import blocks, build
 from headwater.run import extract_load, invoke
 from headwater.run.cancel import Cancel
 from headwater.run.keeping import Keeping
+from headwater.run.prepared import prepared
 from headwater.run.runner import Executor, Run, execute
 from headwater.store.catalogs import Catalogs
 from headwater.store.run_folders import RunFolders
@@ -242,19 +243,20 @@ def plugins_of(workspace: Workspace, request: Request) -> list[Plugin]:
 def _executors(keeping: Keeping) -> Mapping[type[Step], Executor]:
     return {
         ExtractLoad: extract_load.executor(keeping),
-        Invoke: _invoking(),
+        Invoke: _invoking(keeping),
         Build: _build,
     }
 
 
-def _invoking() -> Executor:
+def _invoking(keeping: Keeping) -> Executor:
     """For the steps of one run: commands of dbt have an executor of their own, which they share."""
     of_dbt: Executor | None = None
 
     def execute(step: Invoke, run: Run) -> tuple[StreamFigures, ...]:
         nonlocal of_dbt
         if step.dbt is None:
-            return invoke.execute(step, run)
+            with prepared(step.block, keeping.folders, cwd=step.cwd, cancel=run.cancel) as block:
+                return invoke.execute(replace(step, block=block), run)
         if of_dbt is None:
             from headwater.transform.dbt import step as dbt  # noqa: PLC0415 - loaded by runs that have such a step
 

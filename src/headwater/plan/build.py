@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
 from headwater.model.plan import Block, Build, Dbt, ExtractLoad, Invoke, Step
-from headwater.model.plugin import Command, Plugin, PluginKind, Resolved
+from headwater.model.plugin import Command, Definition, Plugin, PluginKind, Resolved
 from headwater.model.project import Environment, Project
 from headwater.model.setting import Origin, SettingKind, Value
 from headwater.plan import blocks, child_env, dbt, inherit, settings
@@ -27,6 +27,11 @@ MODELS = "models"
 MODEL_VERBS = ("build", "check")
 # Databases in which models are built.
 _BUILT_IN = ("duckdb", "postgres")
+# Programs with config files of their own form, and the variable that says where they are at home.
+_SET_UP = {
+    (PluginKind.ORCHESTRATOR, "airflow"): "AIRFLOW_HOME",
+    (PluginKind.UTILITY, "superset"): "SUPERSET_HOME",
+}
 _CATALOG_SECONDS = 3600  # how long a discovery holds when the extractor does not say (ADR 6)
 
 
@@ -289,10 +294,17 @@ def block(facts: Facts, plugin: Ready, *, upstream: Sequence[child_env.Upstream]
         venv=venv,
         fingerprint=facts.fingerprint_of(plugin.resolved),
         where=Where(plugin.plugin.file, plugin.plugin.line),
+        setup=_setup(definition),
         secrets=tuple(
             dict.fromkeys([*plugin.secrets, *(text for item in upstream for text in child_env.secrets(item.values))])
         ),
     )
+
+
+def _setup(definition: Definition) -> str | None:
+    """A definition that says where the program is at home sees to its files itself."""
+    home = _SET_UP.get((definition.plugin_type, definition.name))
+    return definition.name if home is not None and home not in definition.env else None
 
 
 def _absolute(facts: Facts, plugin: Ready) -> dict[str, Any]:

@@ -27,7 +27,7 @@ _KINDS = ("BASE TABLE", "SYSTEM VERSIONED", "VIEW")
 _TABLES = "select table_schema, table_name, table_type, engine from information_schema.tables where {where}"
 _COLUMNS = (
     "select table_schema, table_name, ordinal_position, column_name, lower(data_type), column_type, numeric_precision, "
-    "numeric_scale, is_nullable from information_schema.columns where {where}"
+    "numeric_scale, is_nullable, character_set_name from information_schema.columns where {where}"
 )
 _KEYS = (
     "select table_schema, table_name, ordinal_position, column_name from information_schema.key_column_usage "
@@ -143,7 +143,7 @@ def _tables(session: Session, settings: Settings) -> Iterator[Table]:
 
 
 def _source(row: tuple[Any, ...], *, is_view: bool, is_json: bool) -> Source:
-    _, _, _, name, base, full, precision, scale, nullable = row
+    _, _, _, name, base, full, precision, scale, nullable, character_set = row
     return Source(
         name=name,
         base=base,
@@ -152,6 +152,7 @@ def _source(row: tuple[Any, ...], *, is_view: bool, is_json: bool) -> Source:
         scale=None if scale is None else int(scale),
         not_null=nullable == "NO" and not is_view,
         is_json=is_json,
+        character_set=character_set,
     )
 
 

@@ -67,6 +67,7 @@ class Source(Struct, frozen=True, kw_only=True):
     scale: int | None = None
     not_null: bool = False
     is_json: bool = False
+    character_set: str | None = None
 
     @property
     def is_ordered(self) -> bool:
@@ -138,10 +139,10 @@ def _form(source: Source, name: str, tinyint1_is_bool: bool) -> tuple[Form, pa.D
     if base == "decimal":
         return _decimal(source, name)
     if base == "date":
-        return Form.DATE, types.DATE, f"coalesce(to_days({name}) - {_DAYS_BEFORE_1970}, {_NO_DATE}) | 0"
+        return Form.DATE, types.DATE, _if_day(name, f"to_days({name}) - {_DAYS_BEFORE_1970}")
     if base in ("datetime", "timestamp"):
         since = f"timestampdiff(microsecond, timestamp'1970-01-01 00:00:00', {name})"
-        return Form.MOMENT, types.TIMESTAMP, f"coalesce({since}, {_NO_DATE}) | 0"
+        return Form.MOMENT, types.TIMESTAMP, _if_day(name, since)
     if base == "time":
         return Form.TIME, types.TIME, f"cast({name} as char)"
     if base in _BYTES or base == "vector":
@@ -151,6 +152,12 @@ def _form(source: Source, name: str, tinyint1_is_bool: bool) -> tuple[Form, pa.D
     if base in _TEXTS or base == "json":
         return Form.TEXT, types.STRING, name
     return Form.TEXT, types.STRING, f"cast({name} as char)"
+
+
+def _if_day(name: str, sql: str) -> str:
+    """To the server the 31st of February, which it holds when it is told to, is a day in March."""
+    is_day = f"day({name}) < 29 or from_days(to_days({name})) = date({name})"
+    return f"if({is_day}, coalesce({sql}, {_NO_DATE}), {_NO_DATE}) | 0"
 
 
 def _decimal(source: Source, name: str) -> tuple[Form, pa.DataType, str]:
@@ -205,7 +212,7 @@ def converted(wanted: Column, values: pa.Array) -> tuple[pa.Array, int]:
         case Form.DIGITS:
             return types.decimals(values.cast(types.STRING), to), 0
         case Form.TIME:
-            return values.cast(types.STRING).cast(to), 0
+            return _times(values.cast(types.STRING), to), 0
     return _texts(values)
 
 
@@ -260,6 +267,13 @@ def _flags(values: pa.Array, to: pa.DataType) -> pa.Array:
         return values.cast(types.BOOL)
     names = pc.if_else(pc.equal(values, 1), "true", "false")
     return pc.if_else(pc.is_in(values, pa.array([0, 1], pa.int64())), names, values.cast(types.STRING))
+
+
+def _times(texts: pa.Array, to: pa.DataType) -> pa.Array:
+    if to == types.STRING:
+        return texts
+    # Arrow (26) reads moments, but no times.
+    return pc.binary_join_element_wise("1970-01-01", texts, " ").cast(pa.timestamp("us")).cast(to)
 
 
 def _texts(values: pa.Array) -> tuple[pa.Array, int]:

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 
 import pymysql
 from msgspec import Struct
 
+from headwater.base.errors import EnvironmentProblemError
 from headwater.connect.destinations.mysql.settings import Settings as Address
 from headwater.connect.destinations.mysql.trouble import cannot_connect
-from headwater.connect.destinations.mysql.wire import connected
+from headwater.connect.destinations.mysql.wire import Wire, connected, patience
 from headwater.connect.sources.mysql import rows
-from headwater.connect.sources.mysql.query import Query
+from headwater.connect.sources.mysql.query import Key, Query
 from headwater.connect.sources.mysql.rows import Block
-from headwater.connect.sources.mysql.session import ERRORS, Session
+from headwater.connect.sources.mysql.session import ERRORS, Session, Watch
 from headwater.connect.sources.mysql.settings import Settings
 from headwater.connect.sources.mysql.trouble import PLUGIN, cannot_look
 
@@ -23,14 +24,23 @@ _BEGIN = "start transaction with consistent snapshot, read only"
 _ATTEMPTS = 3
 _LOCK_SECONDS = 3
 _CANCEL_SECONDS = 5.0
+_CONNECT_SECONDS = 15.0
 _APPLICATION = "headwater: reading"
 
 
-class Position(Struct, frozen=True, kw_only=True, order=True):
+class Position(Struct, frozen=True, kw_only=True):
     """A place in the server's binary log."""
 
     file: str
     offset: int
+
+    def is_before(self, other: Position) -> bool:
+        return (_number(self.file), self.offset) < (_number(other.file), other.offset)
+
+
+def _number(file: str) -> int:
+    ending = file.rpartition(".")[2]
+    return int(ending) if ending.isdigit() else 0
 
 
 def opened(
@@ -82,8 +92,33 @@ class Sessions:
             tell("each stream shows a moment of its own: for one moment of all, grant reload on *.*, or use --jobs 1")
         return _position(self.first)
 
-    def blocks(self, query: Query, batch_bytes: int) -> Generator[Block, None, None]:
-        """The rows of a stream. Raises what is in `ERRORS`, UnexpectedRowError, CancelledError."""
+    def place(self) -> Position:
+        """Where the server is in its log. Raises EnvironmentProblemError, and what is in `ERRORS`."""
+        if (found := _position(self.first)) is not None:
+            return found
+        statement = "show master status"
+        for words in ("show binary log status", statement):  # the newer one first
+            with contextlib.suppress(pymysql.err.ProgrammingError):
+                statement = words
+                for file, offset, *_ in self.first.rows(words):
+                    return Position(file=file, offset=int(offset))
+        raise EnvironmentProblemError("log-unfit", f"the server does not say where it is in its log: `{statement}`")
+
+    def listening(self) -> Wire:
+        """A connection for what comes from the log."""
+        wire = connected(self._address, "headwater: reading the log", _CONNECT_SECONDS)
+        try:
+            wire.watch_with(Watch(patience(wire, self._address, self._idle_seconds), lambda: self.is_cancelled))
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    def blocks(
+        self, query: Query, batch_bytes: int, *, keys: Sequence[Key] | None = None
+    ) -> Generator[Block, None, None]:
+        """The rows of a stream, all or those with the keys. Raises what is in `ERRORS`, UnexpectedRowError and
+        CancelledError."""
         with self._lock:
             session = self._idle.pop()
             self._busy.append(session)
@@ -91,7 +126,7 @@ class Sessions:
         layout = query.layout(mark)
         is_whole = False
         try:
-            for statement in query.statements(mark):
+            for statement in query.statements(mark) if keys is None else [query.of_keys(mark, keys)]:
                 yield from session.blocks(statement, layout, batch_bytes)
             is_whole = True
         finally:

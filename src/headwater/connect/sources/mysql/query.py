@@ -23,6 +23,9 @@ _WHOLE_NUMBERS = frozenset(("tinyint", "smallint", "mediumint", "int", "bigint")
 _FLOATS = frozenset(("float", "double"))
 _NUMBERS = _WHOLE_NUMBERS | _FLOATS | {"decimal", "year"}
 _MOMENTS = frozenset(("datetime", "timestamp"))
+# The values of a row's key.
+Key = tuple[Any, ...]
+
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
@@ -30,7 +33,8 @@ class Query(Struct, frozen=True, kw_only=True):
     """What is asked of one stream. `cursor` is the column that its rows are ordered by, if any: with `is_full` that is
     the key of a full table, read on behind `after`; else the replication key, read on from `after` (inclusive) less
     `lookback`, which is SQL. `nulls` says whether rows without a replication key are read too. With `is_logged` the
-    stream goes on from the binary log once all of it has been copied."""
+    stream goes on from the binary log once all of it has been copied, and `mark` is its bookmark then. With `is_anew`
+    nothing stays of what was there before."""
 
     table: catalog.Table
     columns: tuple[columns.Column, ...]
@@ -41,6 +45,8 @@ class Query(Struct, frozen=True, kw_only=True):
     after: str | None = None
     lookback: str = ""
     nulls: bool = False
+    is_anew: bool = False
+    mark: dict[str, Any] | None = None
 
     @property
     def stream(self) -> str:
@@ -49,7 +55,7 @@ class Query(Struct, frozen=True, kw_only=True):
     @property
     def replaces(self) -> bool:
         """Without a key a row can't be told from one that came before: the stream's whole content is replaced."""
-        return self.is_full and not self.keys
+        return self.is_anew or (self.is_full and not self.keys)
 
     def layout(self, mark: bytes) -> Layout:
         words, texts = columns.selected(self.columns)
@@ -58,10 +64,7 @@ class Query(Struct, frozen=True, kw_only=True):
     def statements(self, mark: bytes) -> Iterator[str]:
         """In the layout that `rows` reads. Rows without a replication key come first: no bookmark can say that they
         came, so until one is set a read that was stopped begins again."""
-        words, texts = columns.selected(self.columns)
-        sign = f"x'{mark.hex()}'"
-        chosen = ", ".join([*words, sign, *(f"{text}, {sign}" for text in texts)])
-        query = f"select {chosen} from {quote(self.table.schema)}.{quote(self.table.name)} as t"
+        query = self._select(mark)
         if self.cursor is None:
             yield query
             return
@@ -76,6 +79,32 @@ class Query(Struct, frozen=True, kw_only=True):
         elif not source.not_null:
             where = f" where {name} is not null"
         yield f"{query}{where} order by {name}"
+
+    def of_keys(self, mark: bytes, wanted: Sequence[Key]) -> str:
+        """The rows with these keys, in no order."""
+        sources = [self.table.column(key) for key in self.keys]
+        names = ", ".join(f"t.{quote(key)}" for key in self.keys)
+        rows = ", ".join(
+            f"({', '.join(key_literal(*pair) for pair in zip(sources, key, strict=True))})" for key in wanted
+        )
+        return f"{self._select(mark)} where ({names}) in ({rows})"
+
+    def _select(self, mark: bytes) -> str:
+        words, texts = columns.selected(self.columns)
+        sign = f"x'{mark.hex()}'"
+        chosen = ", ".join([*words, sign, *(f"{text}, {sign}" for text in texts)])
+        return f"select {chosen} from {quote(self.table.schema)}.{quote(self.table.name)} as t"
+
+
+def key_literal(source: columns.Source, value: Any) -> str:
+    """A key's value as SQL."""
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'" if value else "''"
+    if isinstance(value, str):
+        return f"_utf8mb4 x'{value.encode().hex()}'" if value else "_utf8mb4 ''"
+    if isinstance(value, datetime):
+        return f"timestamp'{value.replace(tzinfo=None).isoformat(sep=' ', timespec='microseconds')}'"
+    return f"date'{value}'" if source.base == "date" else str(value)
 
 
 def literal(stream: str, source: columns.Source, value: str) -> str:

@@ -53,7 +53,7 @@ class Session:
         RuntimeError when a password can't be sent in the way that the server wants."""
         self._wire: Wire = connected(address, application, _CONNECT_SECONDS)
         try:
-            self._wire.watch_with(_Watch(patience(self._wire, address, idle_seconds), is_cancelled))
+            self._wire.watch_with(Watch(patience(self._wire, address, idle_seconds), is_cancelled))
             ((self.number, self.version),) = self.rows("select connection_id(), version()")
             self._set_up(session_sqls)
         except BaseException:
@@ -130,7 +130,9 @@ class Session:
         self.run("set session transaction isolation level repeatable read")
 
 
-class _Watch:
+class Watch:
+    """Waits until the server shows no sign of life, or until the read is to stop."""
+
     def __init__(self, waiting: Patience, is_cancelled: Callable[[], bool]) -> None:
         self._patience = waiting
         self._is_cancelled = is_cancelled

@@ -5,22 +5,26 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
 from headwater.base.ahead import Beat, interleaved
-from headwater.base.errors import RunFailedError
 from headwater.connect import types
-from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
+from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows
 from headwater.connect.destinations.mysql.settings import Settings as Address
-from headwater.connect.sources.mysql import catalog, columns
+from headwater.connect.sources.mysql import catalog
+from headwater.connect.sources.mysql.batches import Batches
 from headwater.connect.sources.mysql.link import Sessions
 from headwater.connect.sources.mysql.query import Query, queries
-from headwater.connect.sources.mysql.rows import Block, UnexpectedRowError
+from headwater.connect.sources.mysql.rows import UnexpectedRowError
 from headwater.connect.sources.mysql.session import ERRORS, CancelledError
 from headwater.connect.sources.mysql.settings import Settings
 from headwater.connect.sources.mysql.trouble import cannot_look, trouble
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
+
+if TYPE_CHECKING:
+    from headwater.connect.sources.mysql.replicate import Replication
 
 # How often it is asked, while no rows come, whether the read is to stop.
 _BEAT_SECONDS = 0.5
@@ -39,13 +43,57 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
     sessions = Sessions(address, settings, idle_seconds=request.idle_seconds)
     with contextlib.closing(sessions):
         try:
-            known = {table.stream: table for table in catalog.tables(sessions.first, settings)}
-            held = {entry.tap_stream_id: bookmarks.of(entry.tap_stream_id) for entry in request.catalog.streams}
-            asked = queries(request.catalog.streams, known, held, settings)
-            sessions.begin(max(1, min(request.jobs, len(asked))), tell=request.on_line)
+            asked = _asked(sessions, bookmarks, settings, request)
+            followed = _begun(asked, sessions, address, bookmarks, settings, request)
         except ERRORS as error:
             raise cannot_look(address, error) from error
-        yield from _all(asked, sessions, address, bookmarks, request)
+        if followed is None:
+            yield from _all(asked, sessions, address, bookmarks, request)
+            return
+        copies = [query for query in asked if not query.is_logged] + followed.copies
+        yield from _all(sorted(copies, key=lambda one: one.replaces), sessions, address, bookmarks, request)
+        if not request.should_stop():
+            yield from followed.changed()
+        if followed.anew and not request.should_stop():
+            yield from _all(followed.anew, sessions, address, bookmarks, request)
+
+
+def _asked(sessions: Sessions, bookmarks: Bookmarks, settings: Settings, request: ReadRequest) -> list[Query]:
+    known = {table.stream: table for table in catalog.tables(sessions.first, settings)}
+    held = {entry.tap_stream_id: bookmarks.of(entry.tap_stream_id) for entry in request.catalog.streams}
+    return queries(request.catalog.streams, known, held, settings)
+
+
+def _begun(
+    asked: list[Query],
+    sessions: Sessions,
+    address: Address,
+    bookmarks: Bookmarks,
+    settings: Settings,
+    request: ReadRequest,
+) -> Replication | None:
+    """The moment begins that is shown; what is read from the log then fits it."""
+    logged = [query for query in asked if query.is_logged]
+    count = max(1, min(request.jobs, len(asked)))
+    if not logged:
+        sessions.begin(count, tell=request.on_line)
+        return None
+    # What reads the log is needed by nobody else.
+    from headwater.connect.sources.mysql.replicate import Replication, check  # noqa: PLC0415 - see above
+
+    check(sessions.first, logged)
+    before = sessions.place()
+    exact = sessions.begin(count, tell=request.on_line)
+    return Replication(
+        logged,
+        sessions,
+        address,
+        bookmarks,
+        settings,
+        request,
+        here=exact or before,
+        until=exact or sessions.place(),
+    )
 
 
 def _all(
@@ -91,58 +139,21 @@ def _delivered(query: Query, sessions: Sessions, address: Address, request: Read
 
 
 def _messages(query: Query, sessions: Sessions, request: ReadRequest) -> Iterator[_Item]:
-    shown: tuple[columns.Column, ...] = ()
+    batches = Batches(query)
     noted = last = query.after
     with contextlib.closing(sessions.blocks(query, request.batch_bytes)) as blocks:
         for block in blocks:
-            values = columns.arrays(query.columns, block.words, block.texts)
-            fitted = tuple(columns.widened(*pair) for pair in zip(shown or query.columns, values, strict=True))
-            if fitted != shown:
-                shown = fitted
-                yield _schema(query, shown)
-            rows = _rows(query, shown, values, block)
-            yield rows
-            last = _last(query, rows.batch) or last
+            for message in batches.of(block):
+                yield message
+                if isinstance(message, Rows):
+                    last = _last(query, message.batch) or last
             if last != noted:
                 yield Note(query.stream, _bookmark(query, last, is_done=False))
                 noted = last
             if request.should_stop():
                 return
-    if not shown:
-        yield _schema(query, query.columns)
+    yield from batches.schema()
     yield Note(query.stream, _bookmark(query, last, is_done=True))
-
-
-def _schema(query: Query, shown: tuple[columns.Column, ...]) -> Schema:
-    return Schema(
-        stream=query.stream,
-        columns=pa.schema([one.field for one in shown]),
-        keys=query.keys,
-        cursor=None if query.is_full else query.cursor,
-        replace=query.replaces,
-    )
-
-
-def _rows(query: Query, shown: tuple[columns.Column, ...], values: list[pa.Array], block: Block) -> Rows:
-    arrays, repaired = [], {}
-    for one, came in zip(shown, values, strict=True):
-        array, lost = columns.converted(one, came)
-        arrays.append(array)
-        if lost and one.name in (*query.keys, query.cursor):
-            raise _rejected(query, one.name)
-        if lost:
-            repaired[one.name] = lost
-    whole = pa.RecordBatch.from_arrays(arrays, schema=pa.schema([one.field for one in shown]))
-    return Rows(stream=query.stream, batch=whole, repaired=repaired, size=block.size)
-
-
-def _rejected(query: Query, column: str) -> RunFailedError:
-    return RunFailedError(
-        "value-rejected",
-        f"`{column}` of stream `{query.stream}` holds a date with zeros in it, or a text that is none",
-        why="it is a key or the replication key, and those are never repaired",
-        hint="correct it at the source, or choose another key",
-    )
 
 
 def _last(query: Query, batch: pa.RecordBatch) -> str | None:
@@ -157,7 +168,9 @@ def _last(query: Query, batch: pa.RecordBatch) -> str | None:
 def _bookmark(query: Query, last: str | None, *, is_done: bool) -> Json | None:
     if not query.is_full:
         return None if last is None else {"replication_key": query.cursor, "replication_key_value": last}
-    return None if is_done else {"full_table_key": query.cursor, "full_table_after": last}
+    if is_done:
+        return query.mark
+    return {"full_table_key": query.cursor, "full_table_after": last} | (query.mark or {})
 
 
 def _size(item: _Item) -> int:
