@@ -53,8 +53,9 @@ from headwater.store.states import merged
 
 Json = dict[str, Any]
 
-# Of a load's memory, for what was read and not yet handed to the session.
-_AHEAD_SHARE = 0.125
+# Of a load's memory, for what was read and not yet handed to the session: about as much as one ordinary commit, so that
+# reading goes on while a database that takes rows at their commit only is writing.
+_AHEAD_SHARE = 0.25
 
 
 def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[StreamFigures, ...]:
@@ -228,8 +229,8 @@ class _Source:
 
 
 def _ahead_bytes(step: ExtractLoad) -> int:
-    """What may wait for the session; as much again within a source that reads several streams at a time."""
-    return int(step.memory_bytes * _AHEAD_SHARE)
+    """What may wait for the session. A source that reads several streams at a time has a half of it for itself."""
+    return int(step.memory_bytes * _AHEAD_SHARE) // (1 if step.jobs == 1 else 2)
 
 
 def _size(message: Message) -> int:
@@ -396,7 +397,7 @@ def opened(step: ExtractLoad, run: Run, folder: Path) -> Iterator[Session]:
         run_id=run.plan.run_id,
         source=source_of(step),
         folder=folder,
-        memory_bytes=step.memory_bytes - _ahead_bytes(step) * (1 if step.jobs == 1 else 2),
+        memory_bytes=step.memory_bytes - int(step.memory_bytes * _AHEAD_SHARE),
         on_bad_row="quarantine" if step.extractor.extras.get("on_bad_record") == "quarantine" else "fail",
         idle_seconds=step.idle_timeout_seconds,
         on_wait=lambda who: run.tell(step.name, Level.INFO, f"waiting for {who}"),

@@ -34,6 +34,6 @@ def open(settings: Settings, request: OpenRequest) -> StagedSession:  # noqa: A0
         rules=deletes.Rules(hard=settings.hard_delete, share=settings.max_delete_share, loader="target-duckdb"),
         request=request,
     )
-    # The rest of the memory is DuckDB's while it commits.
-    staging = Staging(request.folder, request.memory_bytes // 4, settings.load_method)
+    # Room for the rows of an ordinary commit: those that do not find any are written to the disk and read again.
+    staging = Staging(request.folder, request.memory_bytes // 2, settings.load_method)
     return StagedSession(writer, staging, request)
