@@ -38,6 +38,7 @@ COMMANDS = {
     "logs": (f"{_HERE}.logs", "Show past runs"),
     "rejects": (f"{_HERE}.rejects", "List, reload and drop records that were set aside"),
     "verify": (f"{_HERE}.verify", "Compare what was loaded with its source"),
+    "models": (f"{_HERE}.models", "Bring models from dbt, and to dbt"),
     "query": (f"{_HERE}.query", "Read the warehouse with SQL"),
     "compile": (f"{_HERE}.compile", "Write the resolved project as JSON"),
     "doctor": (f"{_HERE}.doctor", "Check the project and this machine"),

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
-from headwater.base.errors import HeadwaterError, InputError, RunFailedError
+from msgspec import Struct
+
+from headwater.base.errors import HeadwaterError, InputError, RunFailedError, Where
+from headwater.base.files import write_atomic
 from headwater.connect.warehouses import Session
 from headwater.model.event import Emit, StreamFigures
 from headwater.model.plan import Build
+from headwater.model.plugin import PluginKind
+from headwater.ops import planning
+from headwater.ops.workspace import Workspace
+from headwater.plan import build as planner
 from headwater.quality import check as asking
-from headwater.quality.checks import Check, says
+from headwater.quality.checks import Check, Relation, failing_rows, says
 from headwater.quality.read import read_checks
 from headwater.run.runner import Run
 from headwater.transform import references
 from headwater.transform import step as models
+from headwater.transform.dbt import exporting, importing, reading
 from headwater.transform.gates import Gate, Place
-from headwater.transform.models import DEFAULT_SCHEMA
+from headwater.transform.models import DEFAULT_SCHEMA, plan_models
 
 
 def build(step: Build, run: Run) -> tuple[StreamFigures, ...]:
@@ -62,3 +71,84 @@ def _needs(check: Check, dialect: str) -> frozenset[Place]:
         reads = references.read(check.parameters["query"], check.where.file, dialect)
         found |= {_place(table.schema or check.relation.schema, table.table) for table in reads.tables}
     return frozenset(found)
+
+
+class Brought(Struct, frozen=True, kw_only=True):
+    """Files that were written, relative to the project, and what dbt did that is not done here, or the reverse."""
+
+    files: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+def import_dbt(workspace: Workspace, folder: Path) -> Brought:
+    """Write the dbt project of a folder as models, seeds and checks of this project. Idempotent.
+
+    Raises InputError: `no-dbt-project`, `dbt-unreadable`, and `file-exists` for files that hold something else; then
+    nothing was written.
+    """
+    made = importing.files(reading.read(folder), schema=_schema(workspace))
+    return _written(workspace.root, workspace.root, made)
+
+
+def export_dbt(workspace: Workspace, folder: Path) -> Brought:
+    """Write the project's models as a dbt project into a folder. Idempotent. Raises as `import_dbt`, and what
+    `plan_models` raises."""
+    plugin, models_folder, dialect = _places(workspace)
+    schema = _schema(workspace)
+    seeds = workspace.root / str((plugin.config.get("seeds") if plugin else None) or models.SEEDS)
+    found = plan_models(models_folder, schema=schema, seeds=seeds, dialect=dialect)
+    name = "".join(sign if sign.isalnum() else "_" for sign in workspace.root.name.lower()).strip("_") or "warehouse"
+    made = exporting.files(found, models_folder, schema=schema, name=name, dialect=dialect, query_of=_query)
+    return _written(folder, workspace.root, made)
+
+
+def _query(check: dict[str, Any], relation: str) -> str:
+    schema, _, name = relation.rpartition(".")
+    parameters = {key: value for key, value in check.items() if key not in ("kind", "column", "name", "severity")}
+    columns = parameters.pop("columns", None) or ([check["column"]] if check["column"] else [])
+    if check["kind"] == "relationship":
+        to_schema, _, to = parameters["to"].rpartition(".")
+        parameters["to"] = Relation(to_schema or schema, to)
+    return failing_rows(
+        Check(
+            name=str(check.get("name") or check["kind"]),
+            kind=check["kind"],
+            relation=Relation(schema, name),
+            columns=tuple(columns),
+            parameters=parameters,
+            where=Where(""),
+        )
+    )
+
+
+def _written(root: Path, shown_from: Path, made: importing.Made) -> Brought:
+    standing = importing.existing(root, made)
+    if standing:
+        raise InputError(
+            "file-exists",
+            f"{len(standing)} files stand in `{root}` already and hold something else",
+            where=Where(standing[0]),
+            why=", ".join(standing),
+            hint="move them away, or take another folder",
+        )
+    for file, content in made.files.items():
+        write_atomic(root / file, content)
+    names = [root / file for file in made.files]
+    shown = [str(path.relative_to(shown_from) if path.is_relative_to(shown_from) else path) for path in names]
+    return Brought(files=tuple(sorted(shown)), notes=tuple(made.notes))
+
+
+def _schema(workspace: Workspace) -> str:
+    plugin, *_ = _places(workspace)
+    return str((plugin.config.get("schema") if plugin else None) or DEFAULT_SCHEMA)
+
+
+def _places(workspace: Workspace) -> tuple[planner.Ready | None, Path, str]:
+    """The plugin `models`, its folder, and the dialect of its warehouse: DuckDB's where there is none yet."""
+    facts = planning.facts(workspace)
+    entries = [item for item in workspace.project.plugins if item.kind is PluginKind.TRANSFORMER]
+    found = (planner.ready(facts, item) for item in entries)
+    plugin = next((item for item in found if item.resolved.native == planner.MODELS), None)
+    folder = workspace.root / str((plugin.config.get("folder") if plugin else None) or planner.MODELS)
+    loaders = planner.warehouses(facts, plugin.config.get("loader") if plugin else None, of=planner.BUILT_IN)
+    return plugin, folder, (loaders[0].resolved.native or "duckdb") if loaders else "duckdb"

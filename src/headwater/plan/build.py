@@ -26,7 +26,7 @@ from headwater.plan.project_settings import project_secret_names, project_settin
 MODELS = "models"
 MODEL_VERBS = ("build", "check")
 # Databases in which models are built.
-_BUILT_IN = ("duckdb", "postgres")
+BUILT_IN = ("duckdb", "postgres")
 # Programs with config files of their own form, and the variable that says where they are at home.
 _SET_UP = {
     (PluginKind.ORCHESTRATOR, "airflow"): "AIRFLOW_HOME",
@@ -473,7 +473,7 @@ def _models(facts: Facts, plugin: Ready, word: blocks.Word) -> Build:
 
 
 def _warehouse(facts: Facts, plugin: Ready) -> Ready:
-    found = warehouses(facts, plugin.config.get("loader"), of=_BUILT_IN)
+    found = warehouses(facts, plugin.config.get("loader"), of=BUILT_IN)
     if len(found) == 1:
         return found[0]
     names = ", ".join(f"`{item.plugin.name}`" for item in found)

@@ -87,8 +87,14 @@ def read(sql: str, file: str, dialect: str = "duckdb") -> Reads:
         )
     found: dict[str, Reference] = {}
     places: dict[str, list[tuple[int, int]]] = {}
-    unsteady = any(_is_unsteady(node, exp) for node in tree.find_all(exp.Func, exp.TableSample))
-    for table in sorted(tree.find_all(exp.Table), key=_position):
+    tables: list[Any] = []
+    unsteady = False
+    for node in tree.walk():
+        if isinstance(node, exp.Table):
+            tables.append(node)
+        elif isinstance(node, exp.Func | exp.TableSample):
+            unsteady = unsteady or _is_unsteady(node, exp)
+    for table in sorted(tables, key=_position):
         if not isinstance(table.this, exp.Identifier):  # a table function, such as read_csv('…')
             unsteady = unsteady or not isinstance(table.this, (exp.GenerateSeries, exp.Unnest))
         elif not table.db and re.search(r"[./*]", table.name):  # FROM 'file.csv'

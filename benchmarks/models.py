@@ -1,0 +1,139 @@
+"""500 SQL models: how long planning takes, and what building them costs beside the bare statements.
+
+    python benchmarks/models.py [--models 500] [--rounds 5] [--postgres]
+
+The bare statements are the same SELECTs as `create table … as`, one after the other, over one connection of the same
+driver. Both sides build from nothing in a new warehouse each round; `again` is a second build that finds nothing to do.
+Plans and builds run in this process: what the program itself takes to start is not among the figures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import duckdb
+import psycopg
+
+from headwater.connect import registry
+from headwater.connect.destinations.postgres.settings import Settings as PostgresSettings
+from headwater.connect.warehouses import Warehouse
+from headwater.run.cancel import Cancel
+from headwater.transform.build import Target, build
+from headwater.transform.models import Model, plan_models
+from headwater.transform.python_models import Place
+
+ORDERS = "create table shop.orders as select n as id, n % 97 as customer, n % 13 as amount from {} as t(n)"
+SERIES = {"duckdb": "range(1000)", "postgres": "generate_series(0, 999)"}
+MODEL = """\
+with recent as (
+  select id, customer, amount from shop.orders where amount > {0}
+)
+select r.customer, count(*) as orders, sum(r.amount) as amount, max(p.orders) as before
+from recent as r left join {1} as p on p.customer = r.customer
+group by r.customer
+"""
+
+
+def write(folder: Path, count: int) -> None:
+    """Models in layers of 20: each reads the loaded table and a model of the layer below."""
+    folder.mkdir()
+    for number in range(count):
+        parent = f"m{number - 20:03}" if number >= 20 else "(select 0 as customer, 0 as orders)"
+        (folder / f"m{number:03}.sql").write_text(MODEL.format(number % 7, parent))
+
+
+@contextmanager
+def in_duckdb() -> Iterator[tuple[Callable[[], Warehouse], Callable[[], Any]]]:
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "warehouse.duckdb"
+        settings = SimpleNamespace(filepath=str(path))
+        yield lambda: opened("duckdb", settings), lambda: duckdb.connect(str(path))
+
+
+@contextmanager
+def in_postgres() -> Iterator[tuple[Callable[[], Warehouse], Callable[[], Any]]]:
+    """In the database that PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE name, in schemas that are dropped."""
+    given = {name: os.environ[f"PG{name.upper()}"] for name in ("host", "port", "user", "password", "database")}
+    settings = PostgresSettings(**{**given, "port": int(given["port"])})
+    to = {**given, "dbname": given["database"]}
+    del to["database"]
+    try:
+        yield lambda: opened("postgres", settings), lambda: psycopg.connect(**to, autocommit=True)
+    finally:
+        with psycopg.connect(**to, autocommit=True) as connection:
+            for schema in ("shop", "analytics", "bare", "_headwater"):
+                connection.execute(f"drop schema if exists {schema} cascade")
+
+
+def opened(native: str, settings: Any) -> Warehouse:
+    return registry.warehouse(native).open(settings, who="benchmark", plugin="x", on_wait=lambda _holder: None)
+
+
+def timed(work: Callable[[], object]) -> float:
+    started = time.perf_counter()
+    work()
+    return time.perf_counter() - started
+
+
+def one_round(native: str, folder: Path, models: tuple[Model, ...], jobs: int) -> dict[str, float]:
+    place = in_duckdb if native == "duckdb" else in_postgres
+    with place() as (warehouse, connect):
+        with closing(connect()) as connection:
+            connection.execute("create schema shop")
+            connection.execute(ORDERS.format(SERIES[native]))
+
+        def ours() -> None:
+            with closing(warehouse()) as at:
+                target = Target(
+                    warehouse=at, schema="analytics", python=Place(root=folder, venv=None, env={}), jobs=jobs
+                )
+                build(models, target, step="models", emit=lambda _event: None, cancel=Cancel())
+
+        def bare() -> None:
+            with closing(connect()) as connection:
+                connection.execute("create schema bare")
+                way = "bare,main" if native == "duckdb" else "bare,public"
+                connection.execute(f"set search_path = '{way}'" if native == "duckdb" else f"set search_path = {way}")
+                for model in models:
+                    connection.execute(f"create table {model.name} as {model.sql}")
+
+        return {
+            "plan": timed(lambda: plan_models(folder, dialect=native)),
+            "bare": timed(bare),
+            "build": timed(ours),
+            "again": timed(ours),
+        }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--models", type=int, default=500)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--jobs", type=int, default=4)
+    parser.add_argument("--postgres", action="store_true")
+    given = parser.parse_args()
+    native = "postgres" if given.postgres else "duckdb"
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "models"
+        write(folder, given.models)
+        models = plan_models(folder, dialect=native)  # what is loaded once is loaded
+        rounds = [one_round(native, folder, models, given.jobs) for _ in range(given.rounds)]
+    median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    print(f"{given.models} models in {native}, {given.jobs} at a time, median of {given.rounds}")
+    for name, seconds in median.items():
+        print(f"  {name:<6} {seconds:7.3f} s")
+    over = (median["build"] - median["bare"]) / given.models
+    print(f"  over the bare statements: {over * 1000:.1f} ms a model")
+
+
+if __name__ == "__main__":
+    main()
