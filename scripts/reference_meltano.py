@@ -21,7 +21,8 @@ it. What is compared: exit codes, JSON, project files, lock files, `.env`, and w
 - **better**: it differs, and a user gains by it.
 - **differs**: it differs, for the reason given.
 
-Messages are not compared: they are for people. [Coming from Meltano](../guides/meltano.md) is the guide.
+Every command of Meltano with every option and every choice is understood: that is a test of its own. Messages are not
+compared: they are for people. [Coming from Meltano](../guides/meltano.md) is the guide.
 """
 
 

@@ -16,6 +16,7 @@ def _kind(_context: click.Context, _parameter: click.Parameter, value: str | Non
     if value is None:
         return None
     by_name = {kind.value: kind for kind in PluginKind} | {kind.section: kind for kind in PluginKind}
+    by_name |= dict.fromkeys(("mapping", "mappings"), PluginKind.MAPPER)  # a kind of their own in Meltano
     if value not in by_name:
         raise click.BadParameter(f"`{value}` is none of: {', '.join(kind.value for kind in PluginKind)}")
     return by_name[value]

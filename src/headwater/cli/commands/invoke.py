@@ -22,6 +22,7 @@ from headwater.model.plugin import PluginKind
 @click.option("--print-var", "variables", multiple=True, help="First print this variable as the plugin sees it.")
 @click.option("--containers", is_flag=True, hidden=True, help="Refused for commands that have a container.")
 @installing
+@click.option("--database-uri", hidden=True)
 @click.argument("plugin", metavar="PLUGIN[:COMMAND]")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_obj
@@ -36,6 +37,7 @@ def command(
     variables: tuple[str, ...],
     containers: bool,
     install: str | None,
+    database_uri: str | None,
     plugin: str,
     arguments: tuple[str, ...],
 ) -> int:
@@ -48,6 +50,7 @@ def command(
     """
     from headwater.ops import invoke as ops
 
+    settings.database_uri = database_uri or settings.database_uri
     workspace = settings.complete_workspace()
     if list_commands:
         known = ops.commands(workspace, plugin, kind)
