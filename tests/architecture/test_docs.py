@@ -13,6 +13,7 @@ from pathlib import Path
 import click
 import pytest
 
+from headwater.base import yaml
 from headwater.base.errors import ExitCode
 from headwater.cli.exits import spelled
 from headwater.cli.log_file import FileLog
@@ -20,6 +21,7 @@ from headwater.cli.main import root
 from headwater.cli.settings import LogFile, Settings
 from headwater.connect import names, types
 from headwater.connect.destinations.duckdb.tables import LONGEST_NAME, RESERVED
+from headwater.connect.sources.rest import spec
 from headwater.quality.read import read_checks
 from headwater.store import hub_pages, project_file
 from headwater.transform.models import plan_models
@@ -182,7 +184,7 @@ def spoken(node: ast.AST) -> str:
     return ""
 
 
-MARKS = ("# project", "# models", "# definition", "# default variants", "# logging")
+MARKS = ("# project", "# models", "# definition", "# default variants", "# logging", "# source")
 
 
 def examples(mark: str) -> list[tuple[str, str]]:
@@ -223,6 +225,11 @@ def test_every_project_example_is_a_project(place: str, text: str, tmp_path: Pat
     (tmp_path / "headwater.yml").write_text(text)
     project = project_file.load(tmp_path)
     assert project.plugins or project.settings, place
+
+
+@pytest.mark.parametrize(("place", "text"), examples("source"))
+def test_every_source_example_can_be_read(place: str, text: str) -> None:
+    assert spec.checked(yaml.parse(text, place)).streams
 
 
 @pytest.mark.parametrize(("place", "text"), examples("models"))

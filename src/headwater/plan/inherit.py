@@ -120,11 +120,12 @@ def _of_file(plugin: Plugin, source: str, definition_of: DefinitionOf) -> Defini
     """The definition of an extractor whose code stands in a file of the project."""
     found = definition_of(plugin.kind, source, None)
     if found is None:
+        word = "python" if source.endswith(".py") else "rest"
         raise InputError(
             "file-not-found",
             f"there is no file `{source}`, in which the code of `{plugin.name}` is to stand",
             where=_where(plugin, "source"),
-            hint=f"headwater tap new python {plugin.name}, or correct `source`",
+            hint=f"headwater tap new {word} {plugin.name}, or correct `source`",
         )
     return msgspec.structs.replace(found, name=plugin.name, namespace=plugin.name.replace("-", "_"))
 
