@@ -23,6 +23,7 @@ import pytest
 
 if TYPE_CHECKING:
     from .azurite import Azurite
+    from .sftp_server import Sftp
     from .stand_in_api import Api
 
 PASSWORD = "pg-canary-8fQ2xLm"
@@ -359,3 +360,12 @@ def workbook() -> Callable[..., None]:
     from .workbooks import workbook
 
     return workbook
+
+
+@pytest.fixture
+def sftp(tmp_path: Path) -> Iterator[Sftp]:
+    """An SFTP server in this process."""
+    from .sftp_server import running
+
+    with running(tmp_path / "sftp") as server:
+        yield server

@@ -91,10 +91,11 @@ class _Answering(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("content-length", str(len(content)))
         self.end_headers()
-        self.wfile.write(content if reply.cut is None else content[: reply.cut])
+        if self.command != "HEAD":
+            self.wfile.write(content if reply.cut is None else content[: reply.cut])
         self.close_connection = self.close_connection or reply.cut is not None
 
-    do_POST = do_GET  # noqa: N815 - as the standard library calls it
+    do_POST = do_HEAD = do_GET  # noqa: N815 - as the standard library calls it
 
     def log_message(self, *_: object) -> None:
         pass

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import subprocess
 import sys
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,18 +17,6 @@ from headwater.store.system_db import SystemDb
 
 PLACES = ("systemdb", "elsewhere", "postgres", "folder", "s3", "gs", "azure", "addon")
 OBJECTS = ("s3", "gs", "azure")
-
-
-@pytest.fixture(scope="session")
-def google() -> Iterator[str]:
-    """The address of a stand-in for Google Cloud Storage with a bucket `lake`."""
-    command = [sys.executable, Path(__file__).parent / "google_stand_in.py"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-        finally:
-            process.terminate()
 
 
 @pytest.fixture

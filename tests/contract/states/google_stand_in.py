@@ -1,14 +1,22 @@
-"""As much of Google Cloud Storage's XML interface as states need: objects, conditions on generations, listing."""
+"""As much of Google Cloud Storage's XML interface as states and sources need: objects, conditions on generations and
+tags, listing."""
 
 from __future__ import annotations
 
+import re
 import threading
+from datetime import UTC, datetime
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import parse_qs, unquote, urlsplit
 from xml.sax.saxutils import escape
 
 BUCKET = "lake"
+BEGIN = 1_767_225_600  # 2026-01-01
+
+
+def _moment(generation: int) -> str:
+    return datetime.fromtimestamp(BEGIN + generation, UTC).isoformat().replace("+00:00", "Z")
 
 
 class Answers(BaseHTTPRequestHandler):
@@ -26,7 +34,17 @@ class Answers(BaseHTTPRequestHandler):
         found = self.objects.get(key)
         if found is None:
             return self._answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
-        return self._answer(200, *found)
+        expected = self.headers["If-Match"]
+        if expected is not None and expected != f'"{found[1]}"':
+            return self._answer(412, b"<Error><Code>PreconditionFailed</Code></Error>")
+        data, generation = found
+        if wanted := re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers["Range"] or ""):
+            start, end = int(wanted[1]), min(int(wanted[2] or len(data)), len(data) - 1)
+            part = f"bytes {start}-{end}/{len(data)}"
+            return self._answer(206, data[start : end + 1], generation, {"Content-Range": part})
+        return self._answer(200, data, generation)
+
+    do_HEAD = do_GET  # noqa: N815 - as the standard library calls it
 
     def do_PUT(self) -> None:
         key = self._key()
@@ -49,20 +67,27 @@ class Answers(BaseHTTPRequestHandler):
 
     def _list(self, prefix: str) -> None:
         entry = (
-            "<Contents><Key>{}</Key><Size>1</Size><ETag>e</ETag><LastModified>2026-01-01T00:00:00Z</LastModified>"
-            "</Contents>"
+            "<Contents><Key>{}</Key><Size>{}</Size><ETag>&quot;{}&quot;</ETag>"
+            "<LastModified>{}</LastModified></Contents>"
         )
-        entries = "".join(entry.format(escape(key)) for key in sorted(self.objects) if key.startswith(prefix))
+        found = [(key, *self.objects[key]) for key in sorted(self.objects) if key.startswith(prefix)]
+        entries = "".join(
+            entry.format(escape(key), len(data), generation, _moment(generation)) for key, data, generation in found
+        )
         self._answer(200, f"<ListBucketResult><IsTruncated>false</IsTruncated>{entries}</ListBucketResult>".encode())
 
-    def _answer(self, status: int, body: bytes = b"", generation: int = 0) -> None:
+    def _answer(self, status: int, body: bytes = b"", generation: int = 0, more: dict[str, str] | None = None) -> None:
         self.send_response(status)
         self.send_header("Content-Length", str(len(body)))
-        self.send_header("Last-Modified", formatdate(usegmt=True))
+        # A moment for each generation, the one that the listing tells.
+        self.send_header("Last-Modified", formatdate(BEGIN + generation, usegmt=True))
         self.send_header("ETag", f'"{generation}"')
         self.send_header("x-goog-generation", str(generation))
+        for name, value in (more or {}).items():
+            self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
 
     def log_message(self, *_words: object) -> None:
         """Quiet."""

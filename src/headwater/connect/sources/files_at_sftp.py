@@ -6,6 +6,8 @@ from __future__ import annotations
 import io
 import stat
 import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 from urllib.parse import SplitResult, unquote, urlsplit
@@ -25,6 +27,7 @@ except ImportError as error:
     ) from error
 
 _SECONDS = 30.0
+_AT_ONCE = 6
 
 
 def place(settings: Settings, pattern: str) -> Server:
@@ -43,13 +46,14 @@ class Server:
         self._root = f"sftp://{parts.netloc.rpartition('@')[2]}"
         self._lock = threading.Lock()
         self._client: paramiko.SSHClient | None = None
-        self._files: paramiko.SFTPClient | None = None
+        # A channel serves one thread at a time, and servers let a connection have ten of them.
+        self._free: list[paramiko.SFTPClient] = []
+        self._places = threading.BoundedSemaphore(_AT_ONCE)
 
     def find(self, pattern: str) -> list[Found]:
         path = "/" + pattern.partition("://")[2].partition("/")[2]
         path = path.removeprefix("/~/")
-        try:
-            files = self._connected()
+        with self._channel() as files:
             if not is_pattern(path):
                 return self._one(files, path)
             folder = fixed_part(path)
@@ -57,21 +61,18 @@ class Server:
             deep = "**" in path or "/" in path[len(folder) :]
             found = [one for one in self._below(files, folder, deep=deep) if is_match(one.address)]
             return sorted(found, key=lambda one: one.address)
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise self._trouble(error) from error
 
     def open(self, found: Found, *, seeks: bool = False) -> BinaryIO:
-        try:
-            files = self._connected()
+        with ExitStack() as stack:
+            files = stack.enter_context(self._channel())
             now = self._one(files, found.address)
             if not now or (now[0].size, now[0].mtime_ns) != (found.size, found.mtime_ns):
                 raise is_another(found)
-            file = files.open(found.address, "rb")
+            file = stack.enter_context(files.open(found.address, "rb"))
             if not seeks:
                 file.prefetch(found.size)
-            return cast("BinaryIO", io.BufferedReader(_Bytes(self, file), 1 << 18))
-        except (OSError, EOFError, paramiko.SSHException) as error:
-            raise self._trouble(error) from error
+            return cast("BinaryIO", io.BufferedReader(_Bytes(self, file, found.size, stack.pop_all()), 1 << 18))
+        raise AssertionError("a channel raises what it does not return")
 
     def close(self) -> None:
         if self._client is not None:
@@ -114,15 +115,26 @@ class Server:
             mtime_ns=(entry.st_mtime or 0) * 1_000_000_000,
         )
 
-    def _connected(self) -> paramiko.SFTPClient:
+    @contextmanager
+    def _channel(self) -> Iterator[paramiko.SFTPClient]:
+        try:
+            with self._places:
+                files = self._opened()
+                yield files
+                self._free.append(files)  # not after a failure: an answer may still be on its way
+        except (OSError, EOFError, paramiko.SSHException) as error:
+            raise self._trouble(error) from error
+
+    def _opened(self) -> paramiko.SFTPClient:
         with self._lock:
-            if self._files is None:
-                self._client = self._login()
-                self._files = self._client.open_sftp()
-                channel = self._files.get_channel()
-                if channel is not None:
-                    channel.settimeout(_SECONDS * 2)
-            return self._files
+            if self._free:
+                return self._free.pop()
+            self._client = self._client or self._login()
+            files = self._client.open_sftp()
+            channel = files.get_channel()
+            if channel is not None:
+                channel.settimeout(_SECONDS)
+            return files
 
     def _login(self) -> paramiko.SSHClient:
         settings, parts = self._settings, self._parts
@@ -189,9 +201,11 @@ class Server:
 
 
 class _Bytes(io.RawIOBase):
-    def __init__(self, server: Server, file: paramiko.SFTPFile) -> None:
+    def __init__(self, server: Server, file: paramiko.SFTPFile, size: int, stack: ExitStack) -> None:
         self._server = server
         self._file = file
+        self._stack = stack
+        self._size = size
 
     def readable(self) -> bool:
         return True
@@ -200,7 +214,8 @@ class _Bytes(io.RawIOBase):
         return True
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        self._file.seek(offset, whence)
+        start = (0, self.tell(), self._size)[whence]
+        self._file.seek(start + offset)
         return self.tell()
 
     def tell(self) -> int:
@@ -216,7 +231,7 @@ class _Bytes(io.RawIOBase):
 
     def close(self) -> None:
         if not self.closed:
-            self._file.close()
+            self._stack.close()
         super().close()
 
 

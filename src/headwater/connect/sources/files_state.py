@@ -6,7 +6,7 @@ import msgspec
 from msgspec import Struct, field
 
 from headwater.connect.sources.files_find import DataFile, StreamFiles
-from headwater.connect.sources.files_open import digest, fingerprint
+from headwater.connect.sources.files_open import Fingerprint, digest, fingerprint
 from headwater.connect.sources.text_types import Look
 
 
@@ -43,7 +43,8 @@ class Due(Struct, frozen=True, kw_only=True):
 def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str, FileState]]:
     """What is to be read of a stream, and its entries brought up to date without reading anything.
 
-    A file with the same size and time of change is the same; one with another time is when its content is. A file
+    A file with the same size and time of change is the same; one with another time is when its content is. Where a
+    place gives its files tags, these alone say it. A file
     with the content and the time of one that is gone is that file under a new name.
     """
     entries = {key: msgspec.structs.replace(entry, vanished=True) for key, entry in done.items()}
@@ -62,10 +63,7 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
                 entries[file.key] = gone.pop(former)
             continue
         now = fingerprint(file)
-        same = (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns) or (
-            entry.size == now.size and entry.hash == digest(file)
-        )
-        if same:
+        if _is_same(file, entry, now):
             entries[file.key] = msgspec.structs.replace(entry, mtime_ns=now.mtime_ns, vanished=False)
             if entry.rows is not None:
                 files.append((file, entry.rows))
@@ -78,9 +76,17 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
     return Due(files=tuple(files)), entries
 
 
+def _is_same(file: DataFile, entry: FileState, now: Fingerprint) -> bool:
+    if file.remote is not None and file.remote.found.tag:
+        return entry.hash == file.remote.found.tag
+    return entry.size == now.size and (entry.mtime_ns == now.mtime_ns or entry.hash == digest(file))
+
+
 def _former_name(file: DataFile, gone: dict[str, FileState]) -> str | None:
     """The name under which a file was delivered before it was renamed; None for a file that is new. Another file may
     well have the same content; a renamed one also keeps its time of change."""
+    if file.remote is not None:
+        return None  # what is copied there gets another time of change, and tags need not be of the content
     now = fingerprint(file)
     alike = [key for key, entry in gone.items() if (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns)]
     content = digest(file) if alike else ""
