@@ -93,7 +93,8 @@ class PostgresSource(Snapshot):
             return None, None, ("a full table, compared as it is now: what has changed since the last run differs",)
         bookmark = self._bookmarks.of(query.stream)
         cursor = query.cursor or ""
-        value = bookmark.get("replication_key_value") if bookmark.get("replication_key", cursor) == cursor else None
+        seen = bookmark.get("replication_key_seen", bookmark.get("replication_key_value"))
+        value = seen if bookmark.get("replication_key", cursor) == cursor else None
         name = f"t.{quote(cursor)}"
         if value is None:
             return None, None, ("nothing says how far it was loaded, so all of it is compared",)

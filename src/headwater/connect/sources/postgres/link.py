@@ -38,6 +38,21 @@ _CANCEL_SECONDS = 5.0
 _Reader = TypeVar("_Reader", "_Session", CopySession)
 
 
+def horizon(connection: Connection) -> str:
+    """A moment, as a bookmark says it, before which every transaction had begun that a snapshot taken from now on does
+    not show. Those of others can be seen only with the rights of `pg_read_all_stats`."""
+    row = execute(
+        connection,
+        "with here as materialized (select clock_timestamp() as at) "
+        "select to_char(least((select at from here), "
+        "(select min(xact_start) from pg_stat_activity where pid <> pg_backend_pid() "
+        "and datname = current_database() and backend_type is distinct from 'autovacuum worker'), "
+        "(select min(prepared) from pg_prepared_xacts)) at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')",
+    ).fetchone()
+    assert row is not None
+    return str(row[0])
+
+
 def snapshot(connection: Connection) -> str:
     """Open the transaction whose view of the data others can share for as long as it lasts."""
     execute(connection, _BEGIN)

@@ -31,6 +31,9 @@ class Query(Struct, frozen=True, kw_only=True):
     the key of a full table, read on behind `after`; else the replication key, read on from `after` (inclusive) less
     `lookback`, which is SQL. `nulls` says whether rows without a replication key are read too.
 
+    No bookmark goes beyond `horizon`: a transaction that ran when the read began may still bring a row with a moment
+    after it.
+
     A stream that `is_logged` is read in full once, and goes on from the server's log; `mark` is the bookmark with which
     it does. `is_anew` says that the rows take the place of all that was loaded."""
 
@@ -42,6 +45,7 @@ class Query(Struct, frozen=True, kw_only=True):
     after: str | None = None
     lookback: str = ""
     nulls: bool = False
+    horizon: str | None = None
     is_logged: bool = False
     mark: dict[str, Any] | None = None
     is_anew: bool = False
@@ -88,6 +92,12 @@ def queries(
         _query(entry, table, table.stream in ordered, bookmarks.of(table.stream), settings) for entry, table in chosen
     ]
     return sorted(found, key=lambda query: query.replaces)
+
+
+def bounded(query: Query, horizon: str) -> Query:
+    """Moments without a zone, and days, may be those of any clock; those of others can be compared."""
+    is_moment = not query.is_full and query.cursor and query.table.column(query.cursor).base == "timestamptz"
+    return _replace(query, horizon=horizon) if is_moment else query
 
 
 def _chosen(entry: CatalogStream, known: dict[str, catalog.Table]) -> tuple[CatalogStream, catalog.Table]:

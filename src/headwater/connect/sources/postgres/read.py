@@ -20,7 +20,7 @@ from headwater.connect.destinations.postgres.connection import cannot_connect, c
 from headwater.connect.destinations.postgres.patient import patience
 from headwater.connect.sources.postgres import columns, encoding, link, replicate
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
-from headwater.connect.sources.postgres.query import Query, queries
+from headwater.connect.sources.postgres.query import Query, bounded, queries
 from headwater.connect.sources.postgres.settings import Settings
 
 # How often it is asked, while no rows come, whether the read is to stop.
@@ -50,7 +50,9 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
             raise trouble(address, error, doing="look at its tables") from error
         log = opened.enter_context(replicate.opened(asked, address, bookmarks, settings, request))
         try:
+            horizon = link.horizon(holder)
             snapshot = link.snapshot(holder)
+            asked = [bounded(query, horizon) for query in asked]
             if log is not None:
                 asked = log.copies(asked, holder)
             sessions = link.Sessions(
@@ -260,7 +262,10 @@ def _bookmark(query: Query, last: str | None, *, is_done: bool) -> Json | None:
     if query.mark is not None:
         return query.mark if is_done else {**query.mark, "full_table_key": query.cursor, "full_table_after": last}
     if not query.is_full:
-        return None if last is None else {"replication_key": query.cursor, "replication_key_value": last}
+        found = {"replication_key": query.cursor, "replication_key_value": last}
+        if last is not None and query.horizon is not None and query.horizon < last != query.after:
+            found |= {"replication_key_value": query.horizon, "replication_key_seen": last}
+        return None if last is None else found
     return None if is_done else {"full_table_key": query.cursor, "full_table_after": last}
 
 
