@@ -146,7 +146,8 @@ class Caller:
         except _PrivateError as error:
             raise CallFailedError(str(error), is_final=True) from error
         except (httpcore2.LocalProtocolError, httpcore2.UnsupportedProtocol, ValueError) as error:
-            raise CallFailedError(f"the call can't be written: {error}", is_final=True) from error
+            # Its words may show a header, and so a secret.
+            raise CallFailedError("its address or a header holds what HTTP does not allow", is_final=True) from error
         except (httpcore2.NetworkError, httpcore2.ProtocolError, httpcore2.ProxyError, OSError, RuntimeError) as error:
             raise _no_answer(error) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pyarrow as pa
@@ -14,6 +14,8 @@ from headwater.connect.contract import Message, Rows, Schema
 from headwater.connect.sources.python.columns import Columns
 from headwater.sources.rows import MISSING
 from headwater.sources.values import from_json, to_json
+
+_BETWEEN = "\0"  # names of columns, which hold no such thing
 
 
 class StreamState(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -61,12 +63,15 @@ class Reading:
         if len(self._selected()):
             yield from self._described()
 
-    def rows(self, batch: pa.RecordBatch) -> Iterator[Message]:
+    def rows(self, batch: pa.RecordBatch, changed: Mapping[str, int] | None = None) -> Iterator[Message]:
+        """`changed` counts the values that were changed to fit before, by column."""
         size, missing = batch.nbytes, None
         if MISSING in batch.schema.names:
             missing = batch.column(MISSING)
             batch = batch.drop_columns([MISSING])
         whole, repaired = self._columns.take(batch)
+        for name, count in (changed or {}).items():
+            repaired[name] = repaired.get(name, 0) + count
         whole = whole.select(self._selected().names)
         if self._cursor is not None and whole.num_rows:
             values = self._values()(whole)
@@ -184,12 +189,16 @@ class Reading:
         absent = [name for name in whole.schema.names if name not in sent and not self._is_part(name, sent)]
         if missing is None:
             return _same(absent, whole.num_rows) if absent else None
-        names = set(whole.schema.names)
-        rows = [
-            [name for name in names if any(name == lost or name.startswith(f"{lost}__") for lost in row or ())] + absent
-            for row in missing.to_pylist()
+        # Rows differ in few ways, so each way is worked out once.
+        ways = pc.fill_null(pc.binary_join(missing, _BETWEEN), "").dictionary_encode()
+        lists = [
+            [name for name in whole.schema.names if self._is_lost(name, way.split(_BETWEEN))] + absent
+            for way in ways.dictionary.to_pylist()
         ]
-        return pa.array([row or None for row in rows], pa.list_(pa.string()))
+        return pa.array([one or None for one in lists], pa.list_(pa.string())).take(ways.indices)
+
+    def _is_lost(self, name: str, lost: list[str]) -> bool:
+        return any(one and (name == one or name.startswith(f"{one}__")) for one in lost)
 
     def _is_part(self, name: str, sent: set[str]) -> bool:
         """Whether a column is what a struct or an object that was sent was flattened into."""

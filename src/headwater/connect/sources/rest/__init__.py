@@ -108,10 +108,12 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
                 elif not began_full:
                     yield Checkpoint(state=msgspec.json.encode(after))
     except StoppedError:
-        pass
+        is_whole = False
+    else:
+        is_whole = True
     finally:
         calls.stop()
-    if not began_full or not request.should_stop():
+    if is_whole or not began_full:
         yield Checkpoint(state=msgspec.json.encode(after))
 
 
@@ -136,18 +138,23 @@ class _Stream:
             cursor=None if is_full else stream.cursor_column,
             is_full=is_full,
             is_ordered=bool(stream.incremental and stream.incremental.ordered and stream.parent is None),
-            filters=not request.uses(source, entry.name, "start"),
+            # With windows and parents the bookmark is no value of the cursor.
+            filters=not self._marks and not request.uses(source, entry.name, "start"),
             takes=part.takes,
             state=before,
             marks=self._marks,
         )
         columns = Columns(entry.name, before.columns).schema
         paths = after.paths.get(entry.name, {})
-        known = [learn.kept(tuple(paths.get(one.name, (one.name,))), one) for one in columns]
+        # What is added to records is no part of them.
+        added = {spec.column_of(field) for field in stream.parent.fields} if stream.parent else set()
+        known = [learn.kept(tuple(paths.get(one.name, (one.name,))), one) for one in columns if one.name not in added]
         has = {leaf.path for leaf in known}
         declared = [learn.declared(path, kind) for path, kind in stream.columns.items()]
         self._records = Records(
-            entry.name, [*known, *(leaf for leaf in declared if leaf.path not in has)], keys=stream.key_columns
+            entry.name,
+            [*known, *(leaf for leaf in declared if leaf.path not in has)],
+            keys=tuple(key for key in stream.key_columns if key not in added),
         )
 
     def read(self, server: Server, request: ReadRequest) -> Iterator[Message]:
@@ -195,7 +202,7 @@ class _Stream:
 
     def _rows(self, records: list[Raw], page: Page) -> Iterator[Message]:
         try:
-            batch, _repaired = self._records.batch(records, marked=page.is_marked)
+            batch, changed = self._records.batch(records, marked=page.is_marked)
         except Bad as bad:
             for row, reason in bad.reasons.items():
                 yield Rejected(stream=self._name, record=bytes(records[row]), reason=reason)
@@ -203,7 +210,7 @@ class _Stream:
             if rest:
                 yield from self._rows(rest, page)
             return
-        yield from self.reading.rows(with_constants(batch, page.unit.constants))
+        yield from self.reading.rows(with_constants(batch, page.unit.constants), changed)
 
     def _mark(self, page: Page) -> None:
         """A unit was read to its end."""

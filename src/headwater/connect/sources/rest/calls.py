@@ -9,6 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from headwater.base import clock
 from headwater.base.errors import InputError, RunFailedError
@@ -47,6 +48,8 @@ class Calls:
             self.base_url = filled_path(source.base_url, names).rstrip("/")
         except ExpressionError as error:
             raise InputError("bad-source", f"`base_url` is not complete: {error}") from error
+        if "@" in urlsplit(self.base_url).netloc:
+            raise InputError("bad-source", "`base_url` holds a login", hint="auth: {type: basic, username: …}")
         limits = source.limits
         ca_file = root / source.ca_file if source.ca_file else None
         options: dict[str, Any] = {"ca_file": ca_file, "seconds": float(limits.timeout)}
@@ -98,7 +101,7 @@ class Calls:
             else:
                 if reply.status in empty:
                     return None
-                if reply.status == 401 and self.auth.renews and attempt == 1:
+                if reply.status == 401 and self.auth.renews and attempt == 1 and not is_last:
                     self.auth.renew(used.get("authorization"))
                     continue
                 wait = _asked_to_wait(reply)

@@ -55,7 +55,9 @@ class Expression(Struct, frozen=True):
             try:
                 value = _FILTERS[step.name](value, *step.arguments)
             except (TypeError, ValueError, OverflowError) as error:
-                raise ExpressionError(f"`{step.name}` can't take {value!r:.40}") from error
+                # The value itself may be a secret.
+                what = f"the value of `{self.name or self.value}`, of type `{type(value).__name__}`"
+                raise ExpressionError(f"`{step.name}` can't take {what}") from error
         return value
 
     @property

@@ -212,6 +212,8 @@ def _moved_back(bookmark: Any, given: spec.Incremental) -> Any:
     if isinstance(given.lookback, str):
         base = bookmark if isinstance(bookmark, dt.date) else _instant(bookmark, "lookback")
         return base - span(given.lookback)
+    if not isinstance(bookmark, int | float):
+        raise InputError("bad-source", "`lookback` is a number, but the cursor is none", hint="lookback: 2h")
     return bookmark - given.lookback
 
 

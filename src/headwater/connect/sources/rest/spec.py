@@ -305,6 +305,9 @@ def _check_source(spec: Spec, document: yaml.Document) -> None:
         _check_names(getattr(spec, key), EVERYWHERE, document, (key,))
     if not spec.base_url.startswith(("http://", "https://", "{{")):
         raise _bad("`base_url` begins with `https://` or `http://`", document, ("base_url",))
+    for name in ("requests", "tries", "timeout", "max_answer_bytes", "max_pages"):
+        if (value := getattr(spec.limits, name)) is not None and value < 1:
+            raise _bad(f"`{name}` is at least 1", document, ("limits", name))
     if not 1 <= spec.concurrency <= 64:
         raise _bad("`concurrency` is a number from 1 to 64", document, ("concurrency",))
 
@@ -346,6 +349,11 @@ def _check_parent(name: str, parent: Parent, spec: Spec, document: yaml.Document
             raise _bad(f"there is no stream `{above.stream}`", document, (*at, "stream"), hint=hint)
         if above.stream in seen:
             raise _bad(f"stream `{name}` is among its own parents", document, at)
+        if spec.streams[name].incremental is not None and not spec.streams[above.stream].keys:
+            what = (
+                f"`{name}` has a bookmark for each record of `{above.stream}`, which has no `keys` to tell them apart"
+            )
+            raise _bad(what, document, at, hint=f"give stream `{above.stream}` its `keys`")
         seen.add(above.stream)
         above = spec.streams[above.stream].parent
 
@@ -357,6 +365,8 @@ def _check_incremental(given: Incremental, document: yaml.Document, at: tuple[An
         raise _bad("`incremental` needs a `cursor`, or a `window`", document, at)
     if given.window is not None and given.start is None:
         raise _bad("with a `window` there must be a `start`", document, at, hint='start: "2024-01-01"')
+    if given.window is not None and isinstance(given.lookback, int):
+        raise _bad("with a `window`, `lookback` is a span of time", document, (*at, "lookback"), hint="lookback: 2h")
     for key in ("window", "lookback"):
         value = getattr(given, key)
         if isinstance(value, str):

@@ -254,3 +254,21 @@ def test_a_run_that_dies_keeps_the_pages_before(source):
         seen.extend(m for m in rest.read(source.settings, request) if not seen.append(m))
     states = [m.state for m in seen if hasattr(m, "state")]
     assert source.bookmark(states[-1]) == 2
+
+
+def test_a_header_that_can_not_be_sent_is_not_shown(source):
+    source.given = {"key": "s3cr3t\nx"}
+    source.write(f"auth: {{type: bearer, token: '{{{{ config.key }}}}'}}\n{ORDERS}")
+    found = failure(source)
+    assert found.what.endswith(
+        "gave no answer that can be used: its address or a header holds what HTTP does not allow"
+    )
+    assert "s3cr3t" not in f"{found.what}{found.why}"
+
+
+def test_a_filter_that_can_not_take_a_secret_does_not_show_it(source):
+    source.given = {"key": "s3cr3t"}
+    source.write("streams: {orders: {path: /, parameters: {at: '{{ config.key | date }}'}, columns: {id: integer}}}\n")
+    assert failure(source).what == (
+        "the call of stream `orders` is not complete: `date` can't take the value of `config.key`, of type `str`"
+    )

@@ -226,8 +226,9 @@ def test_each_child_has_a_bookmark_of_its_own(source):
     source.api.answer = answer
     _, state = source.read()
     assert source.bookmark(state) == {'["","s/0"]': {"$date": "2024-01-05"}, '["","s/1"]': {"$date": "2024-01-09"}}
-    source.read(state)
+    rows, _ = source.read(state)
     assert [one.query.get("since") for one in source.api.asked if "orders" in one.path] == ["2024-01-05", "2024-01-09"]
+    assert [row["shop"] for row in rows if "shop" in row] == ["s/0", "s/1"]
 
 
 def test_a_grandchild_knows_all_above_it(source):
@@ -347,3 +348,47 @@ def test_a_body_is_json_with_its_expressions_filled(source):
     source.read()
     (asked,) = source.api.asked
     assert (asked.method, json.loads(asked.body)) == ("POST", {"filter": {"region": "eu", "n": [1, 5]}})
+
+
+def test_children_come_whole_where_the_api_has_no_word_for_what_is_new(source):
+    source.write(CHILDREN.replace("integer}", "integer, at: date}") + "    incremental: {cursor: at}\n")
+
+    def answer(asked):
+        if asked.path == "/shops":
+            return [{"id": "s0"}] if asked.query["page"] == "1" else []
+        return [{"id": 1, "at": "2024-01-01"}, {"id": 2, "at": "2024-01-02"}]
+
+    source.api.answer = answer
+    _, state = source.read()
+    assert [row["id"] for row in source.read(state)[0] if "shop" in row] == [1, 2]
+
+
+def test_values_that_were_changed_are_counted(source):
+    source.write("streams: {orders: {path: /, columns: {id: integer, t: string}}}\n")
+    source.api.answer = lambda asked: source.api.reply(b'[{"id": 1, "t": "a\\ud800"}, {"id": 2, "t": "b"}]')
+    assert [m.repaired for m in source.messages() if hasattr(m, "repaired")] == [{"t": 1}]
+
+
+def test_calls_go_through_the_proxy_of_the_environment(source, api, monkeypatch):
+    monkeypatch.setenv("http_proxy", api.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    source.write("streams: {orders: {path: /orders}}\n")
+    text = (source.folder / "shop.yml").read_text()
+    (source.folder / "shop.yml").write_text(text.replace(api.url, "http://api.example"))
+    api.answer = lambda asked: [{"id": 1}]
+    rows, _ = source.read()
+    assert rows == [{"id": 1}]
+    assert {one.headers["host"] for one in api.asked} == {"api.example"}
+
+
+def test_each_way_to_lack_a_field_is_told(source):
+    source.write("streams: {orders: {path: /orders, keys: id}}\n")
+    source.api.answer = lambda asked: [
+        {"id": 1, "a": {"x": 1, "y": 2}, "b": 1},
+        {"id": 2, "b": None},
+        {"id": 3},
+        {"id": 4, "a": None, "b": 1},
+    ]
+    missing = next(m.missing for m in source.messages() if hasattr(m, "missing"))
+    assert missing.to_pylist() == [None, ["a__x", "a__y"], ["a__x", "a__y", "b"], None]

@@ -102,6 +102,17 @@ streams:
         ("cursor: at", "cursor: at, window: 30x", "sources/shop.yml:7: `30x` is no span of time such as"),
         ("path: /orders", "parent: {stream: shops}", "sources/shop.yml:5: there is no stream `shops`"),
         ("path: /orders", "parent: {stream: orders}", "sources/shop.yml:5: stream `orders` is among its own parents"),
+        (
+            "cursor: at,",
+            "window: 1d, lookback: 5,",
+            "sources/shop.yml:7: with a `window`, `lookback` is a span of time",
+        ),
+        ("auth:", "limits: {tries: 0}\nauth:", "sources/shop.yml:2: `tries` is at least 1"),
+        (
+            "streams:\n  orders:\n",
+            "streams:\n  shops: {path: /shops}\n  orders:\n    parent: {stream: shops}\n",
+            "sources/shop.yml:6: `orders` has a bookmark for each record of `shops`, which has no `keys`",
+        ),
         ("path: /orders", "columns: {id: int}", "sources/shop.yml:5: `int` is no type; types: `integer`, "),
         ("https://api.example", "api.example", "sources/shop.yml:1: `base_url` begins with `https://` or `http://`"),
         ("streams:", "stream:", "sources/shop.yml:1: `streams` names each stream of the source"),
