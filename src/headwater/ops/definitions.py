@@ -6,13 +6,16 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
+from headwater.base.files import files_below
 from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
 from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
 from headwater.connect.sources.mysql_definition import MYSQL as SOURCE_MYSQL
 from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POSTGRES
 from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.model.plugin import Definition, PluginKind
+from headwater.plan.build import MODELS
 from headwater.plan.inherit import DefinitionOf
 from headwater.store import hub, lock_files
 from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
@@ -57,9 +60,24 @@ def lookup(root: Path) -> DefinitionOf:
             from headwater.connect.sources import rest_definition  # noqa: PLC0415 - likewise
 
             return rest_definition.definition(root, name)
-        return lock_files.read(root, kind, name, variant) or known(kind, name, variant)
+        found = lock_files.read(root, kind, name, variant) or known(kind, name, variant)
+        return _with_packages(found, root) if found is not None and found.native == MODELS else found
 
     return definition_of
+
+
+def _with_packages(found: Definition, root: Path) -> Definition:
+    """With the packages that Python models name at their top: they share one environment."""
+    files = files_below(root / MODELS, ".py") if (root / MODELS).is_dir() else []
+    if not files:
+        return found
+    from headwater.connect.sources import python_definition  # noqa: PLC0415 - for projects with such models
+
+    named: dict[str, None] = {}
+    for file in files:
+        told = python_definition.script(file.read_text("utf-8", "replace"), file.relative_to(root).as_posix())
+        named |= dict.fromkeys(told.get("dependencies") or ())
+    return replace(found, pip_url=" ".join(named)) if named else found
 
 
 def variants(kind: PluginKind | None, name: str) -> tuple[str, ...]:

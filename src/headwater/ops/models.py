@@ -20,9 +20,10 @@ from headwater.quality import check as asking
 from headwater.quality.checks import Check, Relation, failing_rows, says
 from headwater.quality.read import read_checks
 from headwater.run.runner import Run
-from headwater.transform import references
+from headwater.transform import ready, references
 from headwater.transform import step as models
 from headwater.transform.dbt import exporting, importing, reading
+from headwater.transform.definitions import READY_MADE
 from headwater.transform.gates import Gate, Place
 from headwater.transform.models import DEFAULT_SCHEMA, plan_models
 
@@ -100,6 +101,38 @@ def export_dbt(workspace: Workspace, folder: Path) -> Brought:
     name = "".join(sign if sign.isalnum() else "_" for sign in workspace.root.name.lower()).strip("_") or "warehouse"
     made = exporting.files(found, models_folder, schema=schema, name=name, dialect=dialect, query_of=_query)
     return _written(folder, workspace.root, made)
+
+
+class Copied(Struct, frozen=True, kw_only=True):
+    """Files of a ready-made transform, relative to the project: `created`, and `kept` because they are there and
+    differ. `has_models`: the project has what builds them."""
+
+    created: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    has_models: bool
+
+
+def bring(workspace: Workspace, name: str) -> Copied | None:
+    """Bring the files of a ready-made transform into the project, into a folder of its own below the models; None for a
+    transform of another kind. They are the project's from then on: one that is there stays as it is. Idempotent.
+
+    Raises InputError (`wrong-dialect`).
+    """
+    found = planner.ready(planning.facts(workspace), planning.plugin(workspace, name, PluginKind.TRANSFORM))
+    definition = found.resolved.definition
+    if definition.native != READY_MADE:
+        return None
+    plugin, folder, dialect = _places(workspace)
+    created, kept = [], []
+    for file, content in ready.files(definition.name, dialect).items():
+        path = folder / definition.namespace / file
+        shown = path.relative_to(workspace.root).as_posix()
+        if not path.exists():
+            write_atomic(path, content)
+            created.append(shown)
+        elif path.read_bytes() != content:
+            kept.append(shown)
+    return Copied(created=tuple(created), kept=tuple(kept), has_models=plugin is not None)
 
 
 def _query(check: dict[str, Any], relation: str) -> str:

@@ -264,7 +264,7 @@ class _Pass:
             )
             self._emit(built)
         elif done.error is not None and not done.checks_failed:
-            message = f"{done.error.where}: {done.error.why or done.error.what}"
+            message = f"{done.error.where or self._models[name].file}: {done.error.why or done.error.what}"
             failed = ModelBuilt(
                 step=self._step, model=name, outcome=Outcome.FAILED, seconds=done.seconds, message=message
             )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Setting, SettingKind
 
+READY_MADE = "ready"
+
 DEFINITIONS: tuple[Definition, ...] = (
     Definition(
         plugin_type=PluginKind.TRANSFORMER,
@@ -55,5 +57,24 @@ DEFINITIONS: tuple[Definition, ...] = (
                 description="Build every model, also those that are up to date",
             ),
         ),
+    ),
+    # Ready-made: the name is that of a folder in `transform.ready`.
+    Definition(
+        plugin_type=PluginKind.TRANSFORM,
+        name="github-issues",
+        namespace="github_issues",
+        variant="headwater",
+        label="GitHub issues",
+        native=READY_MADE,
+        description="Models of what tap-github loads of issues: time to reply and to close, labels, issues by week",
+    ),
+    Definition(
+        plugin_type=PluginKind.TRANSFORM,
+        name="nycflights13",
+        namespace="nycflights13",
+        variant="headwater",
+        label="Flights from New York",
+        native=READY_MADE,
+        description="The models of the demo: delays by carrier and weather, for DuckDB",
     ),
 )

@@ -102,7 +102,9 @@ def _check_source(
     names = [item.name for item in models]
     loaded = [f"{place}.{name}" for place, name in present if place not in ("_headwater", schema.casefold())]
     same_name = [words for words in loaded if words.endswith(f".{source.table.casefold()}")]
-    guess = same_name[0] if same_name else did_you_mean(source.words, [*names, *loaded])
+    guess = same_name[0] if same_name else None
+    if guess is None and (not source.schema or source.schema.casefold() in {place for place, _ in present}):
+        guess = did_you_mean(source.words, [*names, *loaded])
     raise InputError(
         "unknown-table",
         f"`{source.words}` is neither a model nor a table in the warehouse",

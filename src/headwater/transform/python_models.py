@@ -116,11 +116,8 @@ def rows(
             cancel.check()
             raise
         except RunFailedError as error:
-            if error.reference != "source-needs-package":
-                raise
-            raise RunFailedError(
-                "model-needs-package",
-                error.what,
-                where=error.where,
-                hint="headwater add models --pip-url PACKAGE, which all Python models share",
-            ) from error
+            where = error.where or Where(source)
+            reference, hint = error.reference, error.hint
+            if reference == "source-needs-package":
+                reference, hint = "model-needs-package", "name it at the top of the file: `# dependencies = […]`"
+            raise RunFailedError(reference, error.what, where=where, why=error.why, hint=hint) from error

@@ -5,11 +5,13 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from headwater.base.errors import RunFailedError
+from headwater.base.errors import InputError, RunFailedError
 from headwater.model.event import Checked, Lineage, ModelBuilt
 from headwater.model.plan import Block, Build, Plan
 from headwater.model.plugin import PluginKind
 from headwater.ops import models
+from headwater.ops.definitions import lookup
+from headwater.ops.workspace import find
 from headwater.run.cancel import Cancel
 from headwater.run.runner import Run
 
@@ -139,3 +141,38 @@ def test_a_check_of_a_column_that_is_not_there_is_said_with_its_line(project):
     with pytest.raises(Exception, match="has no column `idd`") as caught:
         project.build()
     assert (str(caught.value.where), caught.value.hint) == ("models/models.yml:5", "did you mean `id`?")
+
+
+def test_python_models_share_an_environment_with_all_packages_that_they_name(tmp_path):
+    for name, package in {"a": "polars>=1", "b": "scikit-learn"}.items():
+        path = tmp_path / "models" / f"{name}.py"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f'# /// script\n# dependencies = ["{package}"]\n# ///\ndef model(): ...\n')
+    found = lookup(tmp_path)(PluginKind.TRANSFORMER, "models", None)
+    assert found is not None
+    assert found.pip_url == "polars>=1 scikit-learn"
+
+
+PROJECT = """\
+plugins:
+  loaders: [{{name: target-{0}, variant: headwater}}]
+  transforms: [{{name: nycflights13, variant: headwater}}]
+"""
+
+
+def test_a_ready_made_transform_becomes_files_of_the_project(tmp_path):
+    (tmp_path / "headwater.yml").write_text(PROJECT.format("duckdb"))
+    first = models.bring(find(tmp_path), "nycflights13")
+    assert first is not None
+    assert "models/nycflights13/flights_enriched.sql" in first.created
+    assert (first.kept, first.has_models) == ((), False)
+    (tmp_path / "models" / "nycflights13" / "weather_hours.sql").write_text("select 1 as mine")
+    again = models.bring(find(tmp_path), "nycflights13")
+    assert again == models.Copied(kept=("models/nycflights13/weather_hours.sql",), has_models=False)
+
+
+def test_a_transform_for_another_database_is_refused(tmp_path):
+    (tmp_path / "headwater.yml").write_text(PROJECT.format("postgres"))
+    with pytest.raises(InputError) as caught:
+        models.bring(find(tmp_path), "nycflights13")
+    assert (caught.value.reference, caught.value.why) == ("wrong-dialect", "it is written for duckdb")

@@ -3,12 +3,15 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import duckdb
 import pytest
 from msgspec import Struct
 
+from headwater.connect import registry
 from headwater.connect.destinations.duckdb.warehouse import DuckDBWarehouse
+from headwater.connect.destinations.postgres.settings import Settings as PostgresSettings
 from headwater.model.event import Event, ModelBuilt, Outcome
 from headwater.run.cancel import Cancel
 from headwater.transform.build import Target, build
@@ -93,3 +96,74 @@ def models(tmp_path: Path) -> Write:
         return folder
 
     return write
+
+
+class Site:
+    """A warehouse and the folders of a project; `build` answers with what happened to each model."""
+
+    def __init__(self, root: Path, native: str, settings: object) -> None:
+        self.root = root
+        self.native = native
+        self._settings = settings
+        self.events: list = []
+
+    def write(self, **texts: str) -> None:
+        """`orders=…` is models/orders.sql; `orders_py`, `orders_csv` and `models_yml` are what they say."""
+        for name, text in texts.items():
+            stem, _, kind = name.rpartition("_")
+            stem, kind = (stem, kind) if kind in ("py", "csv", "yml") else (name, "sql")
+            folder = self.root / ("seeds" if kind == "csv" else "models")
+            folder.mkdir(exist_ok=True)
+            (folder / f"{stem}.{kind}").write_text(text)
+
+    def sql(self, text: str) -> list[tuple]:
+        place = self._place()
+        try:
+            with place.writing("analytics") as session:
+                return [session.rows(one) for one in text.split(";") if one.strip()][-1]
+        finally:
+            place.close()
+
+    def build(self, **options: bool) -> dict[str, str]:
+        place = self._place()
+        self.events = []
+        try:
+            models = plan_models(self.root / "models", seeds=self.root / "seeds", dialect=place.dialect)
+            python = Place(root=self.root, venv=None, env=dict(os.environ))
+            target = Target(warehouse=place, schema="analytics", python=python)
+            build(models, target, step="models:build", emit=self.events.append, cancel=Cancel(), **options)
+        finally:
+            place.close()
+        return {event.model: _written(event) for event in self.events if isinstance(event, ModelBuilt)}
+
+    def _place(self):
+        module = registry.warehouse(self.native)
+        return module.open(self._settings, who="test", plugin="target", on_wait=lambda _holder: None)
+
+
+def _written(event: ModelBuilt) -> str:
+    return "skipped" if event.skipped else f"{event.outcome} {event.rows}"
+
+
+@pytest.fixture(params=["duckdb", "postgres"])
+def site(request, tmp_path) -> Site:
+    if request.param == "duckdb":
+        duckdb.connect(str(tmp_path / "warehouse.duckdb")).close()
+        settings: object = SimpleNamespace(filepath=str(tmp_path / "warehouse.duckdb"))
+    else:
+        postgres = request.getfixturevalue("postgres")
+        postgres.sql("drop database if exists for_models")
+        postgres.sql("create database for_models")
+        settings = PostgresSettings(
+            host=postgres.host,
+            port=postgres.port,
+            user=postgres.user,
+            password=postgres.password,
+            database="for_models",
+        )
+    made = Site(tmp_path, request.param, settings)
+    made.sql(
+        "create schema shop; create table shop.orders (id int, customer text, amount int);"
+        "insert into shop.orders values (1, 'ann', 10), (2, 'bob', 20)"
+    )
+    return made

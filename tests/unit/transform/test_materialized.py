@@ -2,92 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from pathlib import Path
-from types import SimpleNamespace
-
-import duckdb
 import pytest
 
 from headwater.base.errors import InputError, RunFailedError
-from headwater.connect import registry
-from headwater.connect.destinations.postgres.settings import Settings as PostgresSettings
 from headwater.model.event import Lineage, ModelBuilt
-from headwater.run.cancel import Cancel
-from headwater.transform.build import Target, build
-from headwater.transform.models import plan_models
-from headwater.transform.python_models import Place
-
-
-class Site:
-    """A warehouse and the folders of a project; `build` answers with what happened to each model."""
-
-    def __init__(self, root: Path, native: str, settings: object) -> None:
-        self.root = root
-        self.native = native
-        self._settings = settings
-        self.events: list = []
-
-    def write(self, **texts: str) -> None:
-        """`orders=…` is models/orders.sql; `orders_py`, `orders_csv` and `models_yml` are what they say."""
-        for name, text in texts.items():
-            stem, _, kind = name.rpartition("_")
-            stem, kind = (stem, kind) if kind in ("py", "csv", "yml") else (name, "sql")
-            folder = self.root / ("seeds" if kind == "csv" else "models")
-            folder.mkdir(exist_ok=True)
-            (folder / f"{stem}.{kind}").write_text(text)
-
-    def sql(self, text: str) -> list[tuple]:
-        place = self._place()
-        try:
-            with place.writing("analytics") as session:
-                return [session.rows(one) for one in text.split(";") if one.strip()][-1]
-        finally:
-            place.close()
-
-    def build(self, **options: bool) -> dict[str, str]:
-        place = self._place()
-        self.events = []
-        try:
-            models = plan_models(self.root / "models", seeds=self.root / "seeds", dialect=place.dialect)
-            python = Place(root=self.root, venv=None, env=dict(os.environ))
-            target = Target(warehouse=place, schema="analytics", python=python)
-            build(models, target, step="models:build", emit=self.events.append, cancel=Cancel(), **options)
-        finally:
-            place.close()
-        return {event.model: _word(event) for event in self.events if isinstance(event, ModelBuilt)}
-
-    def _place(self):
-        module = registry.warehouse(self.native)
-        return module.open(self._settings, who="test", plugin="target", on_wait=lambda _holder: None)
-
-
-def _word(event: ModelBuilt) -> str:
-    return "skipped" if event.skipped else f"{event.outcome} {event.rows}"
-
-
-@pytest.fixture(params=["duckdb", "postgres"])
-def site(request, tmp_path) -> Site:
-    if request.param == "duckdb":
-        duckdb.connect(str(tmp_path / "warehouse.duckdb")).close()
-        settings: object = SimpleNamespace(filepath=str(tmp_path / "warehouse.duckdb"))
-    else:
-        postgres = request.getfixturevalue("postgres")
-        postgres.sql("drop database if exists for_models")
-        postgres.sql("create database for_models")
-        settings = PostgresSettings(
-            host=postgres.host,
-            port=postgres.port,
-            user=postgres.user,
-            password=postgres.password,
-            database="for_models",
-        )
-    made = Site(tmp_path, request.param, settings)
-    made.sql(
-        "create schema shop; create table shop.orders (id int, customer text, amount int);"
-        "insert into shop.orders values (1, 'ann', 10), (2, 'bob', 20)"
-    )
-    return made
 
 
 def test_tables_and_views_are_built_and_built_again_only_when_something_changed(site):
@@ -243,7 +161,7 @@ def test_a_python_model_gets_tables_and_returns_one(site):
 @pytest.mark.parametrize(
     ("text", "where", "what"),
     [
-        ("def model(orders):\n    return 1\n", None, "yields what can't be loaded: `model` returns a `int`, and not"),
+        ("def model(orders):\n    return 1\n", "", "yields what can't be loaded: `model` returns a `int`, and not"),
         ("import pyarrow as pa\n\ndef model():\n    return pa.table({})\n", ":1", "`made` returns no columns"),
         ("def model():\n    return 1 / 0\n", ":2", "failed in `model`: ZeroDivisionError: division by zero"),
         ("import nopackage\n\ndef model():\n    return 1\n", ":1", "needs the package `nopackage`"),
@@ -254,7 +172,7 @@ def test_what_can_be_wrong_with_a_python_model_is_said_with_its_line(site, text,
     with pytest.raises((InputError, RunFailedError)) as caught:
         site.build()
     assert what in caught.value.what
-    assert where is None or str(caught.value.where) == f"models/made.py{where}"
+    assert str(caught.value.where) == f"models/made.py{where}"
 
 
 def test_a_failing_model_says_its_line_and_stops_only_what_needs_it(site):

@@ -3,6 +3,7 @@ from time import perf_counter
 import pytest
 
 from headwater.base.errors import InputError
+from headwater.transform import seeds
 from headwater.transform.models import plan_models
 
 
@@ -132,3 +133,97 @@ def test_five_hundred_models_are_planned_fast(models):
     started = perf_counter()
     plan_models(folder)
     assert perf_counter() - started < 3  # a third of a second on an idle laptop core
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "what"),
+    [
+        ("def model(:\n", 1, "is not Python: "),
+        ("x = 1\n", 1, "has no function `model`"),
+        ("\ndef model(*tables):\n    return 1\n", 2, "takes more than named parameters"),
+        ("def model(a,\n          n=3):\n    return a\n", 2, "has a parameter `n` whose default is no text"),
+        ("def model(a='select from where'):\n    return a\n", 1, "is not valid SQL"),
+    ],
+)
+def test_a_python_model_that_can_not_be_meant_is_refused_with_its_line(models, text, line, what):
+    folder = models(a="select 1")
+    (folder / "made.py").write_text(text)
+    with pytest.raises(InputError) as caught:
+        plan_models(folder)
+    assert what in caught.value.what
+    assert str(caught.value.where) == f"models/made.py:{line}"
+
+
+def test_a_python_model_reads_what_its_parameters_name(models):
+    folder = models(a="select 1")
+    (folder / "made.py").write_text("def model(a, b='shop.b', *, c='select x from a join shop.c using (x)'): ...")
+    (made,) = (model for model in plan_models(folder) if model.kind == "python")
+    assert (made.parents, [source.words for source in made.sources]) == (("a",), ["shop.b", "shop.c"])
+
+
+def test_this_is_read_only_on_marked_lines(models):
+    folder = models(log="select * from shop.log\nwhere id > (select max(id) from this)")
+    (folder / "models.yml").write_text("models: [{name: log, materialized: incremental}]")
+    with pytest.raises(InputError) as caught:
+        plan_models(folder)
+    assert (caught.value.reference, str(caught.value.where)) == ("bad-incremental", "models/log.sql:2")
+
+
+def test_an_incremental_model_needs_a_key_or_a_mark(models):
+    folder = models(log="select * from shop.log")
+    (folder / "models.yml").write_text("models: [{name: log, materialized: incremental}]")
+    with pytest.raises(InputError, match="`log` would add all of its rows again and again"):
+        plan_models(folder)
+
+
+@pytest.mark.parametrize(
+    ("yaml", "where", "what"),
+    [
+        (
+            "models:\n- name: a\n  unique_key: id\n",
+            ":3",
+            "`unique_key` means nothing for a model that is",
+        ),
+        ("models:\n- name: a\n  materialized: snapshot\n", ":3", "the snapshot `a` needs a `unique_key`"),
+        (
+            "models:\n- name: a\n  materialized: incremental\n  unique_key: id\n  updated_at: x\n",
+            ":5",
+            "`updated_at` means nothing",
+        ),
+        ("models:\n- name: a\n  materialized: snapshot\n  unique_key: 3\n", ":4", "must be a column or a list"),
+        (
+            "seeds:\n- name: s\n  columns:\n  - name: x\n    type: int\n",
+            ":5",
+            "a column of the seed `s` can't be",
+        ),
+        ("seeds:\n- name: t\n", ":2", "no CSV file for the seed `t`"),
+    ],
+)
+def test_what_yaml_says_of_keys_and_seeds_has_to_make_sense(models, yaml, where, what):
+    folder = models(a="select 1 as id")
+    (folder.parent / "seeds").mkdir()
+    (folder.parent / "seeds" / "s.csv").write_text("x\n1\n")
+    (folder / "models.yml").write_text(yaml)
+    with pytest.raises(InputError) as caught:
+        plan_models(folder, seeds=folder.parent / "seeds")
+    assert what in caught.value.what
+    assert str(caught.value.where) == f"models/models.yml{where}"
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "what"),
+    [
+        ("", ":1", "has no columns"),
+        ("a,a\n1,2\n", ":1", "can't be read"),
+        ("a,b\n1\n", "", "can't be read"),
+        ("a\nx\n", ":1", "has no column `b`"),
+        ("b\nx\n", "", "can't be read"),
+    ],
+)
+def test_a_seed_that_can_not_be_read_is_said(tmp_path, text, where, what):
+    path = tmp_path / "s.csv"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        seeds.rows(path, "seeds/s.csv", {"b": "integer"})
+    assert what in caught.value.what
+    assert str(caught.value.where) == f"seeds/s.csv{where}"

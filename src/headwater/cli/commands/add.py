@@ -74,6 +74,7 @@ def command(
         with listen.listening(settings) as emit:
             ops.install(workspace.again(), names, emit=emit, force=force_install)
         _bring_files(workspace.again(), names)
+    _bring_models(workspace.again(), names)
     for name in names:
         for line in ops.next_commands(workspace.again(), name):
             click.echo(line)
@@ -88,6 +89,23 @@ def _told(workspace: Workspace, added: Added) -> str:
     if workspace.project.file_name == MELTANO_FILE:
         return f"{verb.title()} {added.kind} '{added.name}' {'in' if added.existed else 'to'} your project{variant}"
     return f"{verb} {added.kind} `{added.name}`{variant}"
+
+
+def _bring_models(workspace: Workspace, names: list[str]) -> None:
+    """What ready-made transforms among the plugins bring."""
+    for plugin in workspace.project.plugins:
+        if plugin.kind is PluginKind.TRANSFORM and plugin.name in names:
+            from headwater.ops import models  # loads Arrow and the SQL parser
+
+            copied = models.bring(workspace, plugin.name)
+            if copied is None:
+                continue
+            for path in copied.created:
+                click.echo(f"wrote {path}")
+            for path in copied.kept:
+                click.echo(f"kept {path}, which differs from the transform's")
+            if not copied.has_models:
+                click.echo("next: headwater add models")
 
 
 def _bring_files(workspace: Workspace, names: list[str]) -> None:

@@ -55,7 +55,7 @@ def definition(root: Path, source: str) -> Definition | None:
         line = error.lineno or 0 if isinstance(error, SyntaxError) else 0
         said = error.msg if isinstance(error, SyntaxError) else str(error)
         raise InputError("bad-source", f"`{source}` is not Python: {said}", where=Where(source, line)) from error
-    about = _script(text, source)
+    about = script(text, source)
     title = (ast.get_docstring(tree) or "").strip().split("\n")[0]
     return Definition(
         plugin_type=PluginKind.EXTRACTOR,
@@ -74,7 +74,7 @@ def definition(root: Path, source: str) -> Definition | None:
     )
 
 
-def _script(text: str, source: str) -> dict[str, Any]:
+def script(text: str, source: str) -> dict[str, Any]:
     """The inline metadata of a script: TOML in comments between `# /// script` and `# ///`."""
     lines = text.splitlines()
     if "# /// script" not in lines:
