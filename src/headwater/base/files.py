@@ -93,6 +93,17 @@ def private_folder(path: Path) -> Path:
     return path
 
 
+def unversioned_folder(path: Path) -> Path:
+    """Make `path` as a folder that git leaves alone. One that is there stays as it is."""
+    try:
+        if not path.is_dir():
+            path.mkdir(parents=True, exist_ok=True)
+            (path / ".gitignore").write_text("*\n")
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    return path
+
+
 def files_below(folder: Path, *suffixes: str) -> list[Path]:
     """The files with one of these suffixes, in all folders below, sorted; what is hidden (`.x`) is left out."""
     return sorted(

@@ -15,7 +15,7 @@ from typing import Any
 
 from headwater.base import yaml_edit
 from headwater.base.errors import InputError, Where
-from headwater.base.files import private_folder
+from headwater.base.files import private_folder, unversioned_folder
 from headwater.base.text import did_you_mean
 from headwater.model.plugin import PluginKind
 from headwater.model.project import Environment, Job, Project, Schedule
@@ -216,7 +216,7 @@ def _edit(project: Project, file: str | None, change: Change) -> None:
     check_writable(project)
     root = Path(project.root)
     path = Path(project.file) if file is None else root / file
-    lock = private_folder(root / ".headwater") / "project.lock"
+    lock = private_folder(unversioned_folder(root / ".headwater")) / "project.lock"
     yaml_edit.edit(path, change, lock=lock, shown=path.relative_to(root).as_posix())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headwater.base.errors import EnvironmentProblemError
-from headwater.base.files import cannot_write
+from headwater.base.files import cannot_write, unversioned_folder
 
 # Entry n brings a database of version n to version n + 1. Only append.
 MIGRATIONS = (
@@ -77,6 +77,8 @@ class SystemDb:
         self.path = path or file(home)
         self._lock = threading.RLock()
         try:
+            if path is None:
+                unversioned_folder(home)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self.path.touch(mode=0o600)  # states may hold values of the source
             self._connection = sqlite3.connect(

@@ -6,7 +6,7 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from headwater.base.files import write_atomic
+from headwater.base.files import unversioned_folder, write_atomic
 
 
 def test_a_file_has_its_name_only_when_it_is_on_the_disk(tmp_path, monkeypatch):
@@ -40,3 +40,10 @@ def test_writers_at_once_never_mix(tmp_path):
             one.result()
     assert {*seen, file.read_bytes()} <= {*contents}
     assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+
+
+def test_git_leaves_a_folder_of_the_programs_own_alone_and_one_that_was_there_as_it_was(tmp_path):
+    assert unversioned_folder(tmp_path / "own" / "home") == tmp_path / "own" / "home"
+    assert (tmp_path / "own" / "home" / ".gitignore").read_text() == "*\n"
+    unversioned_folder(tmp_path / "own")
+    assert not (tmp_path / "own" / ".gitignore").exists()
