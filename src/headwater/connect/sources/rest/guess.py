@@ -225,7 +225,11 @@ def _tried(
         if not is_page:
             given["size_parameter"] = next((one for one in ("limit", "size", "count") if one in parameters), None)
         return given, f"`{name}={value}` gives other records", "sure"
-    return None, "all seems to come at once", "likely" if len(records) not in paginate.USUAL_SIZES else "a guess"
+    return (
+        None,
+        "`page=2` gives no other records: all seems to come at once",
+        "likely" if len(records) not in paginate.USUAL_SIZES else "a guess",
+    )
 
 
 def _number(value: Any, otherwise: int) -> int:

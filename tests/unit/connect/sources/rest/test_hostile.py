@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import threading
 
 import pytest
 
@@ -272,3 +273,25 @@ def test_a_filter_that_can_not_take_a_secret_does_not_show_it(source):
     assert failure(source).what == (
         "the call of stream `orders` is not complete: `date` can't take the value of `config.key`, of type `str`"
     )
+
+
+def test_a_run_that_is_cancelled_does_not_wait_for_a_server_that_hangs(source):
+    source.write(ORDERS)
+    catalog, is_let_go, waited = source.discovered(), threading.Event(), []
+    source.api.answer = lambda asked: waited.append(is_let_go.wait(30))
+    request = rest.ReadRequest(
+        catalog=catalog, state=None, folder=source.folder, should_stop=lambda: bool(source.api.asked)
+    )
+    found = [message for message in rest.read(source.settings, request) if not hasattr(message, "columns")]
+    assert (found, waited) == ([], [])
+    is_let_go.set()
+
+
+def test_a_wait_before_the_next_try_ends_with_the_run(source, monkeypatch):
+    monkeypatch.setattr("headwater.connect.sources.rest.calls._FIRST_PAUSE", 600)
+    source.write(ORDERS)
+    source.api.answer = lambda asked: source.api.reply(b"", 503)
+    request = rest.ReadRequest(
+        catalog=source.discovered(), state=None, folder=source.folder, should_stop=lambda: bool(source.api.asked)
+    )
+    assert not [message for message in rest.read(source.settings, request) if hasattr(message, "batch")]
