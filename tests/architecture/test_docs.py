@@ -234,12 +234,16 @@ def test_every_source_example_can_be_read(place: str, text: str) -> None:
 
 @pytest.mark.parametrize(("place", "text"), examples("models"))
 def test_every_models_example_can_be_read(place: str, text: str, tmp_path: Path) -> None:
-    folder = tmp_path / "models"
+    folder, seeds = tmp_path / "models", tmp_path / "seeds"
     folder.mkdir()
+    seeds.mkdir()
     (folder / "models.yml").write_text(text)
-    for name in re.findall(r"^  - name: (\w+)$", text.partition("sources:")[0], re.MULTILINE):
+    of_models, _, of_seeds = text.partition("sources:")[0].partition("seeds:")
+    for name in re.findall(r"^  - name: (\w+)", of_models, re.MULTILINE):
         (folder / f"{name}.sql").write_text("select 1 as one")
-    assert plan_models(folder), place
+    for name in re.findall(r"^  - name: (\w+)", of_seeds, re.MULTILINE):
+        (seeds / f"{name}.csv").write_text("one\n1\n")
+    assert plan_models(folder, seeds=seeds), place
     assert read_checks(folder, "analytics"), place
 
 
