@@ -9,6 +9,7 @@ from typing import Any
 import pymysql
 from pymysql.constants import CR, FIELD_TYPE
 
+from headwater.base.errors import InputError
 from headwater.connect.alive import Patience
 from headwater.connect.destinations.mysql.settings import Settings as Address
 from headwater.connect.destinations.mysql.wire import Wire, connected, patience
@@ -124,7 +125,15 @@ class Session:
         known = [name for name, _ in self.rows(f"show session variables where variable_name in ({listed})")]
         self.run("set " + ", ".join(f"session {name} = {_PATIENT[name]}" for name in known))
         for statement in session_sqls:
-            self.run(statement)
+            try:
+                self.run(statement)
+            except pymysql.err.ProgrammingError as error:
+                raise InputError(
+                    "invalid-setting",
+                    f"a statement of `session_sqls` is none that the server takes: `{statement}`",
+                    why=str(error.args[-1]),
+                    hint="headwater config set tap-mysql session_sqls '[…]'",
+                ) from error
         self.run("set names utf8mb4")
         self.run("set " + ", ".join(f"session {one}" for one in _EXACT))
         self.run("set session transaction isolation level repeatable read")
