@@ -33,6 +33,8 @@ _ARROW: Mapping[Family, pa.DataType] = {
     Family.DATE: types.STRING,
     Family.TIME: types.STRING,
 }
+# What one thread of the reader's takes at a time.
+_BLOCK_BYTES = 1 << 20
 # A decimal text of up to 15 digits is always exact as a double, if the double is a normal number.
 _MOST_DIGITS = 15
 _SMALLEST = 1e-290
@@ -99,10 +101,12 @@ def decode(reader: Reader, records: Sequence[Raw], *, presence: bool) -> Members
     text = b"\n".join(records)
     if reader.has_numbers:
         _refuse_long_numbers(text)
+    # The reader takes no record that reaches over a whole block.
+    block = max(_BLOCK_BYTES, max(map(len, records), default=0) + 1)
     try:
         table = pj.read_json(
             pa.BufferReader(text),
-            read_options=pj.ReadOptions(use_threads=False, block_size=len(text) + 1),
+            read_options=pj.ReadOptions(use_threads=len(text) > block, block_size=block),
             parse_options=pj.ParseOptions(explicit_schema=reader.schema, unexpected_field_behavior="error"),
         )
     except pa.ArrowInvalid as error:
