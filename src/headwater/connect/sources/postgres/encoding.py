@@ -25,8 +25,11 @@ _BOUNDED = {
     "time": "< '24:00:00'",
     "timestamp": "between '0001-01-01 00:00:00+00' and '9999-12-31 23:59:59.999999+00'",
 }
-# Less than the bytes of a key that no index may hold.
-_KEY_BYTES = 2000
+# Keys with more get a hash in the destination, which tells so by looking at them. A column takes some bytes more than
+# its text.
+_KEY_BYTES = 2600
+_BESIDE_BYTES = 32
+_KEY_COLUMNS = 31
 _DAYS = 10_957  # from 1970-01-01 to 2000-01-01, where PostgreSQL begins to count
 _MICROSECONDS = _DAYS * 86_400_000_000
 
@@ -35,15 +38,16 @@ def query(asked: Query) -> Query | None:
     """The query whose rows in binary COPY are to be passed on; None for a stream with a column whose type is told by
     its values, or whose keys are not sure to tell its rows apart."""
     sources = {one.name: one for one in asked.table.columns}
-    if asked.keys and asked.keys != asked.table.keys:
+    if asked.keys and (asked.keys != asked.table.keys or len(asked.keys) > _KEY_COLUMNS):
         return None
+    longest = _KEY_BYTES // max(1, len(asked.keys)) - _BESIDE_BYTES
     found = []
     for one in asked.columns:
         source = sources.get(one.name)
         if source is None:  # what the log says of a row: no column of the table
             found.append(one)
             continue
-        sql = _encoded(one, source, longest=_KEY_BYTES // len(asked.keys) if one.name in asked.keys else None)
+        sql = _encoded(one, source, longest=longest if one.name in asked.keys else None)
         if sql is None:
             return None
         found.append(replace(one, sql=sql))
