@@ -100,10 +100,11 @@ def by_hand(bench: Bench, job: str) -> Way:
 
 
 def change(bench: Bench, number: int) -> None:
-    """Every hundredth row, another one each round, gets new values and an instant after all others."""
+    """Every hundredth row, another one each round, gets new values and an instant after all others, but before
+    now: a bookmark does not pass the present."""
     bench.server.do(
         f"""update truth.events
-        set at = timestamptz '2030-01-01' + {number} * interval '1 year' + id * interval '1 second',
+        set at = clock_timestamp() - interval '1 minute' + id * interval '1 microsecond',
             country = 'xx', x = x + 1, items = items + 1, amount = amount + 1
         where id % 100 = {number}""",
         "vacuum truth.events",
