@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple
 from urllib.parse import parse_qs, urlsplit
@@ -39,19 +40,27 @@ class Api:
 
     reply = Reply
 
-    def __init__(self, port: int) -> None:
-        self.url = f"http://127.0.0.1:{port}"
+    def __init__(self, port: int, scheme: str = "http") -> None:
+        self.url = f"{scheme}://127.0.0.1:{port}"
         self.asked: list[Asked] = []
         self.answer: Callable[[Asked], Any] = lambda _asked: []
 
     def paths(self) -> list[str]:
         return [one.path for one in self.asked]
 
+    @staticmethod
+    def over_tls(context: ssl.SSLContext) -> AbstractContextManager[Api]:
+        """Another one, that speaks TLS."""
+        return serving(context)
+
 
 @contextmanager
-def serving() -> Iterator[Api]:
+def serving(context: ssl.SSLContext | None = None) -> Iterator[Api]:
+    """With a context, over TLS."""
     server = _Server(("127.0.0.1", 0), _Answering)
-    server.api = api = Api(server.server_port)
+    if context is not None:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.api = api = Api(server.server_port, "http" if context is None else "https")
     thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:

@@ -21,7 +21,7 @@ from headwater.cli.main import root
 from headwater.cli.settings import LogFile, Settings
 from headwater.connect import names, types
 from headwater.connect.destinations.duckdb.tables import LONGEST_NAME, RESERVED
-from headwater.connect.sources.rest import spec
+from headwater.connect.sources.rest import spec_file
 from headwater.quality.read import read_checks
 from headwater.store import hub_pages, project_file
 from headwater.transform.models import plan_models
@@ -229,7 +229,7 @@ def test_every_project_example_is_a_project(place: str, text: str, tmp_path: Pat
 
 @pytest.mark.parametrize(("place", "text"), examples("source"))
 def test_every_source_example_can_be_read(place: str, text: str) -> None:
-    assert spec.checked(yaml.parse(text, place)).streams
+    assert spec_file.checked(yaml.parse(text, place)).streams
 
 
 @pytest.mark.parametrize(("place", "text"), examples("models"))

@@ -13,7 +13,7 @@ from msgspec import Struct
 from headwater.base import yaml
 from headwater.base.errors import InputError, RunFailedError
 from headwater.base.text import env_name
-from headwater.connect.sources.rest import spec, trial
+from headwater.connect.sources.rest import spec_file, trial
 from headwater.connect.sources.rest.guess import Finding, Guess
 from headwater.model.plugin import PluginKind
 from headwater.ops import own_sources, settings
@@ -79,7 +79,7 @@ def new(workspace: Workspace, name: str, wish: Wish) -> Made:
         if wish.records is not None:
             found.records = wish.records
     text = written(base_url, f"/{path}", stream, auth, parameters, found)
-    spec.checked(yaml.parse(text, place.file))  # what is written can be read
+    spec_file.checked(yaml.parse(text, place.file))  # what is written can be read
     target = workspace.root / place.file
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_text(text)
@@ -151,7 +151,7 @@ def _look(
     otherwise: Guess,
 ) -> tuple[Guess, str | None]:
     data = {"base_url": base_url, "streams": {stream: draft}} | ({"auth": auth} if auth else {})
-    source = spec.checked(yaml.parse(msgspec.json.encode(data).decode(), "the address"))
+    source = spec_file.checked(yaml.parse(msgspec.json.encode(data).decode(), "the address"))
     source = msgspec.structs.replace(source, limits=trial.draft_limits())
     try:
         secrets = tuple(config.values())

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from headwater.base.errors import InputError, Where
-from headwater.connect.sources.rest import expressions, spec
+from headwater.connect.sources.rest import expressions, spec, spec_file
 from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Setting, SettingKind
@@ -30,7 +30,7 @@ def definition(root: Path, source: str) -> Definition | None:
     file = root / source
     if not file.is_file():
         return None
-    found = spec.read(file, source)
+    found = spec_file.read(file, source)
     return Definition(
         plugin_type=PluginKind.EXTRACTOR,
         name=file.stem,

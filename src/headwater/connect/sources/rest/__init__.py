@@ -22,7 +22,7 @@ from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rejecte
 from headwater.connect.sources import catalog_entry
 from headwater.connect.sources.python.columns import Columns
 from headwater.connect.sources.python.stream import Reading, StreamState
-from headwater.connect.sources.rest import learn, pages, request, spec
+from headwater.connect.sources.rest import learn, pages, request, spec, spec_file
 from headwater.connect.sources.rest.cache import Cache
 from headwater.connect.sources.rest.calls import Calls, StoppedError
 from headwater.connect.sources.rest.pages import Page, Server
@@ -65,7 +65,7 @@ class State(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
 def discover(settings: Settings) -> Catalog:
     """The streams in the file's order. A stream without declared columns is asked for a page: a read may find more
     columns, and wider ones. Raises InputError for what is wrong in the file, and what `Calls.answer` raises."""
-    source = spec.read(settings.file, settings.source)
+    source = spec_file.read(settings.file, settings.source)
     until = monotonic() + _SAMPLE_SECONDS
     with closing(_calls(source, settings)) as calls:
         server = _server(source, settings, calls)
@@ -89,7 +89,7 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """The selected streams, one after the other; those that are replaced come last, and only the last checkpoint covers
     them. Raises what `discover` does, RunFailedError (`endless-pages`, `records-missing`, `bad-answer`), InputError
     (`unreadable-state`)."""
-    source = spec.read(settings.file, settings.source)
+    source = spec_file.read(settings.file, settings.source)
     after = decoded(request.state, State, of="a REST source")
     chosen = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
     streams = [_Stream(source, entry, part, after) for entry, part in chosen if entry.name in source.streams]

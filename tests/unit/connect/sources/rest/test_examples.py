@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from headwater.connect.sources import rest, rest_definition
-from headwater.connect.sources.rest import spec
+from headwater.connect.sources.rest import spec_file
 
 EXAMPLES = Path(__file__).parents[5] / "examples" / "rest"
 ISSUE = {
@@ -41,8 +41,8 @@ def example(source, name, host):
     text = (EXAMPLES / f"{name}.yml").read_text()
     assert host in text
     (source.folder / "shop.yml").write_text(text.replace(host, source.api.url))
-    defaults = {one.name: one.value for one in spec.read(source.folder / "shop.yml", "shop.yml").settings if one.value}
-    source.given = {**defaults, **source.given}
+    settings = spec_file.read(source.folder / "shop.yml", "shop.yml").settings
+    source.given = {one.name: one.value for one in settings if one.value} | source.given
 
 
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.yml")), ids=lambda path: path.stem)

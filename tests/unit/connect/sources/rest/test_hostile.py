@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import gzip
+import ipaddress
+import ssl
 import threading
 
 import pytest
@@ -295,3 +298,39 @@ def test_a_wait_before_the_next_try_ends_with_the_run(source, monkeypatch):
         catalog=source.discovered(), state=None, folder=source.folder, should_stop=lambda: bool(source.api.asked)
     )
     assert not [message for message in rest.read(source.settings, request) if hasattr(message, "batch")]
+
+
+def certificate(folder):
+    """A certificate for 127.0.0.1 that no authority of the system signed."""
+    x509 = pytest.importorskip("cryptography.x509")
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "stand-in")])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "ca.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    form = (serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    (folder / "key.pem").write_bytes(key.private_bytes(serialization.Encoding.PEM, *form))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "ca.pem", folder / "key.pem")
+    return context
+
+
+def test_a_certificate_is_to_be_trusted(source, tmp_path):
+    context = certificate(tmp_path)
+    with source.api.over_tls(context) as api:
+        api.answer = lambda asked: {"data": [{"id": 1}]}
+        source.api = api
+        source.write(ORDERS)
+        assert "its certificate is not trusted: self-signed certificate" in failure(source).what
+        source.write(f"ca_file: ca.pem\n{ORDERS}")
+        assert source.read()[0] == [{"id": 1}]

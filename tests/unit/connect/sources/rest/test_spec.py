@@ -9,7 +9,7 @@ import pytest
 from headwater.base import yaml
 from headwater.base.errors import InputError
 from headwater.connect.sources import rest_definition
-from headwater.connect.sources.rest import expressions, spec
+from headwater.connect.sources.rest import expressions, spec_file
 
 NAMES = {
     "config": {"token": "t", "repo": "a/b", "ids": [1, 2]},
@@ -122,7 +122,7 @@ streams:
 def test_a_mistake_is_told_with_its_line(old, new, said):
     assert old in GOOD
     with pytest.raises(InputError) as caught:
-        spec.checked(yaml.parse(GOOD.replace(old, new), "sources/shop.yml"))
+        spec_file.checked(yaml.parse(GOOD.replace(old, new), "sources/shop.yml"))
     assert f"{caught.value.where}: {caught.value.what}; {caught.value.hint}".startswith(said)
 
 
