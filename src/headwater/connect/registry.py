@@ -37,6 +37,7 @@ QUARANTINES = {
 # How the rows of each are compared with those at the other end.
 SOURCE_DIGESTS = {
     "files": "headwater.connect.sources.files_digest",
+    "mysql": "headwater.connect.sources.mysql.digest",
     "postgres": "headwater.connect.sources.postgres.digest",
 }
 DESTINATION_DIGESTS = {

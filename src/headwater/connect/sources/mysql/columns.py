@@ -154,10 +154,14 @@ def _form(source: Source, name: str, tinyint1_is_bool: bool) -> tuple[Form, pa.D
     return Form.TEXT, types.STRING, f"cast({name} as char)"
 
 
+def is_day(name: str) -> str:
+    """SQL for whether a date is one: to the server the 31st of February, which it holds when it is told to, counts as a
+    day in March."""
+    return f"day({name}) < 29 or from_days(to_days({name})) = date({name})"
+
+
 def _if_day(name: str, sql: str) -> str:
-    """To the server the 31st of February, which it holds when it is told to, is a day in March."""
-    is_day = f"day({name}) < 29 or from_days(to_days({name})) = date({name})"
-    return f"if({is_day}, coalesce({sql}, {_NO_DATE}), {_NO_DATE}) | 0"
+    return f"if({is_day(name)}, coalesce({sql}, {_NO_DATE}), {_NO_DATE}) | 0"
 
 
 def _decimal(source: Source, name: str) -> tuple[Form, pa.DataType, str]:

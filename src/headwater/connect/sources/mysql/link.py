@@ -20,7 +20,7 @@ from headwater.connect.sources.mysql.session import ERRORS, Session, Watch
 from headwater.connect.sources.mysql.settings import Settings
 from headwater.connect.sources.mysql.trouble import PLUGIN, cannot_look
 
-_BEGIN = "start transaction with consistent snapshot, read only"
+BEGIN = "start transaction with consistent snapshot, read only"
 _ATTEMPTS = 3
 _LOCK_SECONDS = 3
 _CANCEL_SECONDS = 5.0
@@ -87,7 +87,7 @@ class Sessions:
         moment, which `tell` hears. Raises EnvironmentProblemError, and what is in `ERRORS`."""
         self._idle += [self._opened() for _ in range(count - 1)]
         for session in self._idle:
-            session.run(_BEGIN)
+            session.run(BEGIN)
         if count > 1 and not self._agree() and not self._begin_behind_a_lock():
             tell("each stream shows a moment of its own: for one moment of all, grant reload on *.*, or use --jobs 1")
         return _position(self.first)
@@ -171,7 +171,7 @@ class Sessions:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 for session in self._idle:
-                    session.run(_BEGIN)
+                    session.run(BEGIN)
             places = {_position(session) for session in self._idle}
             if None in places:
                 return False
@@ -188,10 +188,10 @@ class Sessions:
         except pymysql.err.Error:
             if not self.first.is_open:
                 raise
-            self.first.run(_BEGIN)
+            self.first.run(BEGIN)
             return False
         for session in self._idle:
-            session.run(_BEGIN)
+            session.run(BEGIN)
         self.first.run("unlock tables")
         return True
 
