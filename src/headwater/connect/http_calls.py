@@ -27,6 +27,7 @@ from headwater.connect.http import is_link_local, is_public
 _REDIRECTS = 5
 _CHUNK = 1 << 16
 _PORTS = {"http": 80, "https": 443}
+_HARMLESS = ("accept", "content-type", "user-agent")
 
 Sign = Callable[[str, str, bytes], Mapping[str, str]]
 
@@ -95,14 +96,14 @@ class Caller:
         for _ in range(_REDIRECTS + 1):
             self._check(url)
             is_home = origin_of(url) == self._home
+            # Any other header may be a secret too.
+            given = headers if is_home else {name: headers[name] for name in _HARMLESS if name in headers}
             credentials = sign(method, url, body) if sign is not None and is_home else {}
-            reply = self._once(method, url, {**headers, **credentials}, body, deadline)
+            reply = self._once(method, url, {**given, **credentials}, body, deadline)
             to = reply.headers.get("location") if reply.status in (301, 302, 303, 307, 308) else None
             if to is None:
                 return reply
             target = urljoin(url, to)
-            if urlsplit(url).scheme == "https" and urlsplit(target).scheme != "https":
-                raise CallFailedError("it sends on from https to http", is_final=True)
             if reply.status == 303 or (reply.status in (301, 302) and method == "POST"):
                 method, body = "GET", b""
             url = target
@@ -117,6 +118,8 @@ class Caller:
         scheme, host, _ = origin_of(url)
         if scheme not in _PORTS or not host:
             raise CallFailedError(f"`{scheme or 'no scheme'}` is neither http nor https", is_final=True)
+        if scheme == "http" and self._home[0] == "https":
+            raise CallFailedError("it sends on from https to http", is_final=True)
         if host not in self._trusted:
             raise CallFailedError(f"it sends on to another host, `{host}`", is_final=True)
 

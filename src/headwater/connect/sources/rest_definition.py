@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,8 @@ from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Setting, SettingKind
 
 _OURS = ("source", "root", "given", "env", "secrets", "cache_seconds")
+# Where `auth` has no word for a login, its secret stands among headers and parameters.
+_SECRET_NAME = re.compile(r"(token|secret|password|passphrase|api_?key)$", re.IGNORECASE)
 _CACHE = Setting(
     name="cache_seconds",
     kind=SettingKind.INTEGER,
@@ -61,7 +64,7 @@ def _settings(found: spec.Spec, source: str) -> list[Setting]:
         said[name] = msgspec.structs.replace(
             before,
             required=before.required or (is_needed and before.value is None and f"config.{name}" in _needed(found)),
-            sensitive=before.sensitive or f"config.{name}" in secret,
+            sensitive=before.sensitive or f"config.{name}" in secret or bool(_SECRET_NAME.search(name)),
         )
     if odd := next((name for name in said if name in _OURS or name.startswith("_")), None):
         raise InputError(

@@ -18,6 +18,8 @@ from msgspec import Raw, Struct, field
 
 from headwater.base.ahead import Beat, ahead
 from headwater.base.clock import monotonic
+from headwater.base.errors import InputError
+from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rejected
 from headwater.connect.sources import catalog_entry
 from headwater.connect.sources.python.columns import Columns
@@ -37,7 +39,7 @@ __all__ = ["Settings", "discover", "read", "signature"]
 _SAMPLE_SECONDS = 30.0  # for all streams together; each is asked at least once
 _SAMPLE_RECORDS = 1000
 _BEAT_SECONDS = 0.2
-# Bookmarks by parent are noted after each of the first so many, then after as many again: a state holds all of them.
+# A state holds the bookmarks of all parents: where there are more than so many, it is noted after as many only.
 _NOTED_PARENTS = 100
 
 
@@ -88,11 +90,16 @@ def signature(settings: Settings) -> str:
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """The selected streams, one after the other; those that are replaced come last, and only the last checkpoint covers
     them. Raises what `discover` does, RunFailedError (`endless-pages`, `records-missing`, `bad-answer`), InputError
-    (`unreadable-state`)."""
+    (`unreadable-state`, `unknown-stream`)."""
     source = spec_file.read(settings.file, settings.source)
     after = decoded(request.state, State, of="a REST source")
     chosen = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
-    streams = [_Stream(source, entry, part, after) for entry, part in chosen if entry.name in source.streams]
+    for entry, _ in chosen:
+        if entry.name not in source.streams:
+            near = did_you_mean(entry.name, source.streams)
+            hint = f"did you mean `{near}`?" if near else f"streams: {listed(list(source.streams))}"
+            raise InputError("unknown-stream", f"`{settings.source}` has no stream `{entry.name}`", hint=hint)
+    streams = [_Stream(source, entry, part, after) for entry, part in chosen]
     streams.sort(key=lambda one: one.reading.is_full)
     if not streams:
         return
@@ -132,6 +139,7 @@ class _Stream:
             stream.parent is not None or bool(stream.incremental and stream.incremental.window)
         )
         self._by_parent: dict[str, Any] = dict(before.bookmark or {}) if stream.parent is not None else {}
+        self._parents_read = 0
         self.reading = Reading(
             entry.name,
             keys=stream.key_columns,
@@ -226,7 +234,8 @@ class _Stream:
             self._by_parent[unit.parent_key] = to_json(reached)
         if unit.is_last:
             self.reading.highest = None
-            if len(self._by_parent) % _NOTED_PARENTS == 0 or len(self._by_parent) < _NOTED_PARENTS:
+            self._parents_read += 1
+            if self._parents_read % _NOTED_PARENTS == 0 or len(self._by_parent) < _NOTED_PARENTS:
                 self.reading.mark(dict(self._by_parent))
 
     def _within(self, window: tuple[Any, Any], given: spec.Incremental) -> Any:

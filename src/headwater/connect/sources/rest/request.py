@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 import msgspec
 
 from headwater.base.errors import InputError
+from headwater.connect.http_calls import origin_of
 from headwater.connect.sources.rest import spec
 from headwater.connect.sources.rest.call import Call
 from headwater.connect.sources.rest.expressions import ExpressionError, filled, filled_path, within, written
@@ -50,12 +51,24 @@ def call(
     given = {str(key).lower(): written(value) for key, value in headers.items()}
     if step.url is not None:
         # The address of the next page is the server's own: all that it needs is in it.
-        url = with_parameters(step.url, credentials)
+        url, parameters = _as_safe(step.url, base_url), {}
+    elif path.startswith(("https://", "http://")):
+        url = path
     else:
-        at = base_url + (path if not path or path.startswith(("/", "?")) else f"/{path}")
-        url = with_parameters(path if path.startswith(("https://", "http://")) else at, {**parameters, **credentials})
+        url = base_url + (path if not path or path.startswith(("/", "?")) else f"/{path}")
+    if origin_of(url) == origin_of(base_url):
+        parameters = {**parameters, **credentials}
+    url = with_parameters(url, parameters)
     method = stream.method or ("POST" if content else "GET")
     return Call(method=method, url=url, headers=common | given, body=content)
+
+
+def _as_safe(url: str, base_url: str) -> str:
+    """Servers behind a proxy often do not know that they are asked over TLS."""
+    home, given = urlsplit(base_url), urlsplit(url)
+    if (home.scheme, given.scheme, given.hostname, given.port) == ("https", "http", home.hostname, None):
+        return urlunsplit(given._replace(scheme="https", netloc=home.netloc))
+    return url
 
 
 def with_parameters(url: str, parameters: Mapping[str, Any]) -> str:

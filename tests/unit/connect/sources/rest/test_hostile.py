@@ -13,6 +13,7 @@ import pytest
 from headwater.base.errors import HeadwaterError, RunFailedError
 from headwater.connect import http_calls
 from headwater.connect.sources import rest
+from headwater.connect.sources.rest import request
 
 ORDERS = "streams: {orders: {path: /orders, records: data, columns: {id: integer}}}\n"
 
@@ -253,9 +254,9 @@ def test_a_run_that_dies_keeps_the_pages_before(source):
         source.api.reply(b"", 400) if asked.query["page"] == "3" else [{"id": int(asked.query["page"])}]
     )
     catalog, seen = source.discovered(), []
-    request = rest.ReadRequest(catalog=catalog, state=None, folder=source.folder)
+    asked = rest.ReadRequest(catalog=catalog, state=None, folder=source.folder)
     with pytest.raises(RunFailedError):
-        seen.extend(m for m in rest.read(source.settings, request) if not seen.append(m))
+        seen.extend(m for m in rest.read(source.settings, asked) if not seen.append(m))
     states = [m.state for m in seen if hasattr(m, "state")]
     assert source.bookmark(states[-1]) == 2
 
@@ -282,10 +283,10 @@ def test_a_run_that_is_cancelled_does_not_wait_for_a_server_that_hangs(source):
     source.write(ORDERS)
     catalog, is_let_go, waited = source.discovered(), threading.Event(), []
     source.api.answer = lambda asked: waited.append(is_let_go.wait(30))
-    request = rest.ReadRequest(
+    asked = rest.ReadRequest(
         catalog=catalog, state=None, folder=source.folder, should_stop=lambda: bool(source.api.asked)
     )
-    found = [message for message in rest.read(source.settings, request) if not hasattr(message, "columns")]
+    found = [message for message in rest.read(source.settings, asked) if not hasattr(message, "columns")]
     assert (found, waited) == ([], [])
     is_let_go.set()
 
@@ -294,10 +295,10 @@ def test_a_wait_before_the_next_try_ends_with_the_run(source, monkeypatch):
     monkeypatch.setattr("headwater.connect.sources.rest.calls._FIRST_PAUSE", 600)
     source.write(ORDERS)
     source.api.answer = lambda asked: source.api.reply(b"", 503)
-    request = rest.ReadRequest(
+    asked = rest.ReadRequest(
         catalog=source.discovered(), state=None, folder=source.folder, should_stop=lambda: bool(source.api.asked)
     )
-    assert not [message for message in rest.read(source.settings, request) if hasattr(message, "batch")]
+    assert not [message for message in rest.read(source.settings, asked) if hasattr(message, "batch")]
 
 
 def certificate(folder):
@@ -334,3 +335,38 @@ def test_a_certificate_is_to_be_trusted(source, tmp_path):
         assert "its certificate is not trusted: self-signed certificate" in failure(source).what
         source.write(f"ca_file: ca.pem\n{ORDERS}")
         assert source.read()[0] == [{"id": 1}]
+
+
+def test_a_trusted_host_gets_neither_keys_in_the_address_nor_headers(source):
+    source.write(
+        "auth: {type: api_key, name: key, value: hush-hush, in: query}\n"
+        "headers: {X-Tenant: hush-hush}\nhosts: [localhost]\n"
+        f"pagination: {{type: next_url, path: next}}\n{ORDERS}"
+    )
+    port = source.api.url.rpartition(":")[2]
+    source.api.answer = lambda asked: (
+        {"data": [{"id": 2}]}
+        if asked.path == "/more"
+        else {"data": [{"id": 1}], "next": f"http://localhost:{port}/more"}
+    )
+    source.read()
+    first, second = source.api.asked
+    assert (first.query, first.headers["x-tenant"]) == ({"key": "hush-hush"}, "hush-hush")
+    assert "hush" not in f"{second.query}{second.headers}"
+
+
+def test_next_pages_of_a_server_that_does_not_know_its_tls_are_asked_over_tls():
+    assert request._as_safe("http://api.example/o?p=2", "https://api.example/v1") == "https://api.example/o?p=2"
+    assert request._as_safe("http://other.example/o", "https://api.example/v1") == "http://other.example/o"
+    caller = http_calls.Caller("https://api.example")
+    with pytest.raises(http_calls.CallFailedError, match="from https to http"):
+        caller.call("GET", "http://api.example:8080/o", headers={})
+
+
+def test_a_stream_that_the_file_does_not_have_is_refused(source):
+    source.write(ORDERS)
+    catalog = source.discovered()
+    source.write(ORDERS.replace("orders:", "order:"))
+    with pytest.raises(HeadwaterError) as caught:
+        list(rest.read(source.settings, rest.ReadRequest(catalog=catalog, state=None, folder=source.folder)))
+    assert (caught.value.reference, caught.value.hint) == ("unknown-stream", "did you mean `order`?")
