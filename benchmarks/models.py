@@ -1,16 +1,17 @@
 """500 SQL models: how long planning takes, and what building them costs beside the bare statements.
 
-    python benchmarks/models.py [--models 500] [--rounds 5] [--postgres]
+    python benchmarks/models.py [--models 500] [--rounds 5] [--jobs 4] [--postgres [--url postgresql://…]]
 
 The bare statements are the same SELECTs as `create table … as`, one after the other, over one connection of the same
 driver. Both sides build from nothing in a new warehouse each round; `again` is a second build that finds nothing to do.
-Plans and builds run in this process: what the program itself takes to start is not among the figures.
+`CPU` is that of a plan: on a busy machine its wall time says little. Plans and builds run in this process: what the
+program itself takes to start is not among the figures. PostgreSQL is one from a wheel unless `--url` names another.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import contextlib
 import statistics
 import tempfile
 import time
@@ -22,6 +23,7 @@ from typing import Any
 
 import duckdb
 import psycopg
+from postgres_load import server
 
 from headwater.connect import registry
 from headwater.connect.destinations.postgres.settings import Settings as PostgresSettings
@@ -60,18 +62,18 @@ def in_duckdb() -> Iterator[tuple[Callable[[], Warehouse], Callable[[], Any]]]:
 
 
 @contextmanager
-def in_postgres() -> Iterator[tuple[Callable[[], Warehouse], Callable[[], Any]]]:
-    """In the database that PGHOST, PGPORT, PGUSER, PGPASSWORD and PGDATABASE name, in schemas that are dropped."""
-    given = {name: os.environ[f"PG{name.upper()}"] for name in ("host", "port", "user", "password", "database")}
-    settings = PostgresSettings(**{**given, "port": int(given["port"])})
-    to = {**given, "dbname": given["database"]}
-    del to["database"]
+def in_postgres(url: str) -> Iterator[tuple[Callable[[], Warehouse], Callable[[], Any]]]:
+    settings = PostgresSettings(sqlalchemy_url=url)
     try:
-        yield lambda: opened("postgres", settings), lambda: psycopg.connect(**to, autocommit=True)
+        yield lambda: opened("postgres", settings), lambda: psycopg.connect(url, autocommit=True)
     finally:
-        with psycopg.connect(**to, autocommit=True) as connection:
+        with psycopg.connect(url, autocommit=True) as connection:
             for schema in ("shop", "analytics", "bare", "_headwater"):
-                connection.execute(f"drop schema if exists {schema} cascade")
+                for (table,) in connection.execute(
+                    "select table_name from information_schema.tables where table_schema = %s", [schema]
+                ).fetchall():  # a few at a time: locks are scarce
+                    connection.execute(f'drop table if exists {schema}."{table}" cascade'.encode())
+                connection.execute(f"drop schema if exists {schema} cascade".encode())
 
 
 def opened(native: str, settings: Any) -> Warehouse:
@@ -84,9 +86,15 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - started
 
 
-def one_round(native: str, folder: Path, models: tuple[Model, ...], jobs: int) -> dict[str, float]:
-    place = in_duckdb if native == "duckdb" else in_postgres
-    with place() as (warehouse, connect):
+def cpu(work: Callable[[], object]) -> float:
+    started = time.process_time()
+    work()
+    return time.process_time() - started
+
+
+def one_round(url: str | None, folder: Path, models: tuple[Model, ...], jobs: int) -> dict[str, float]:
+    native = "postgres" if url else "duckdb"
+    with in_postgres(url) if url else in_duckdb() as (warehouse, connect):
         with closing(connect()) as connection:
             connection.execute("create schema shop")
             connection.execute(ORDERS.format(SERIES[native]))
@@ -108,6 +116,7 @@ def one_round(native: str, folder: Path, models: tuple[Model, ...], jobs: int) -
 
         return {
             "plan": timed(lambda: plan_models(folder, dialect=native)),
+            "CPU": cpu(lambda: plan_models(folder, dialect=native)),
             "bare": timed(bare),
             "build": timed(ours),
             "again": timed(ours),
@@ -120,13 +129,15 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=4)
     parser.add_argument("--postgres", action="store_true")
+    parser.add_argument("--url")
     given = parser.parse_args()
     native = "postgres" if given.postgres else "duckdb"
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / "models"
-        write(folder, given.models)
-        models = plan_models(folder, dialect=native)  # what is loaded once is loaded
-        rounds = [one_round(native, folder, models, given.jobs) for _ in range(given.rounds)]
+    with contextlib.ExitStack() as held:
+        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
+        url = held.enter_context(server(given.url, folder)) if given.postgres else None
+        write(folder / "models", given.models)
+        models = plan_models(folder / "models", dialect=native)  # what is loaded once is loaded
+        rounds = [one_round(url, folder / "models", models, given.jobs) for _ in range(given.rounds)]
     median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
     print(f"{given.models} models in {native}, {given.jobs} at a time, median of {given.rounds}")
     for name, seconds in median.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -153,6 +156,10 @@ def test_a_failing_check_stops_what_is_built_on_it_in_postgres_and_the_mended_so
         """'"'"'done'"'"') limit 20'\n"""
     )
     assert postgres.sql("select to_regclass('analytics.totals')", "shop_house") == [(None,)]
+    # The query of the hint names the rows.
+    (words,) = re.findall(r"^hint: headwater query (.*)$", bad.error, re.MULTILINE)
+    shown = json.loads(hw.ok("query", "--json", *shlex.split(words)).out)
+    assert sorted(row["id"] for row in shown) == [7, 9]
 
     postgres.sql("update shop.orders set state = 'done' where state = 'lost'", "shop_source")
     good = hw.ok("run", "tap-postgres", "target-postgres", "models", "models:check")

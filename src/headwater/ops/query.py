@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, InputError
 from headwater.connect import engine, warehouse
+from headwater.connect.warehouses import SqlError
+from headwater.model.plan import Block
 from headwater.model.plugin import PluginKind
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
+from headwater.run import native
 
 
 class Answer(Struct, frozen=True, kw_only=True):
@@ -38,7 +42,10 @@ def query(
 
     Raises InputError: `bad-sql`, `no-warehouse`; EnvironmentProblemError `warehouse-missing` before the first load.
     """
-    path = _path(workspace, loader)
+    block = _block(workspace, loader)
+    if block.native != "duckdb":
+        return _of_server(workspace, block, sql, limit)
+    path = Path(block.config["filepath"])
     if not path.exists():
         raise EnvironmentProblemError(
             "warehouse-missing", f"there is no warehouse at `{path}` yet", hint="headwater run TAP TARGET fills it"
@@ -64,16 +71,28 @@ def _rows(table: pa.Table) -> tuple[tuple[str, ...], tuple[tuple[Any, ...], ...]
     return tuple(table.column_names), tuple(zip(*values, strict=True))
 
 
-def _path(workspace: Workspace, loader: str | None) -> Path:
+def _of_server(workspace: Workspace, block: Block, sql: str, limit: int) -> Answer:
+    place = native.warehouse(block, root=workspace.root, who="headwater query", on_wait=lambda _holder: None)
+    with closing(place), place.reading(place.main) as session:
+        try:
+            text = sql.strip().rstrip(";")
+            columns = tuple(session.columns(text))
+            rows = session.rows(f"select * from ({text}\n) q limit {limit + 1}")  # noqa: S608 - the user's own
+        except SqlError as error:
+            raise InputError("bad-sql", "the warehouse refuses this SQL", why=str(error)) from error
+    return Answer(columns=columns, rows=tuple(rows[:limit]), cut=len(rows) > limit)
+
+
+def _block(workspace: Workspace, loader: str | None) -> Block:
     if loader is not None:
         planning.plugin(workspace, loader, PluginKind.LOADER)  # says what is wrong with an unknown name
     facts = planning.facts(workspace)
-    found = build.warehouses(facts, loader)
+    found = build.warehouses(facts, loader) or build.warehouses(facts, loader, of=build.BUILT_IN)
     if len(found) != 1:
         names = ", ".join(f"`{item.plugin.name}`" for item in found) or "none"
         raise InputError(
             "no-warehouse",
-            f"one native DuckDB loader is needed to read from, found {names}",
+            f"one native loader of DuckDB or PostgreSQL is needed to read from, found {names}",
             hint="headwater query --loader NAME SQL" if found else "headwater add target-duckdb",
         )
-    return Path(build.block(facts, found[0]).config["filepath"])
+    return build.block(facts, found[0])

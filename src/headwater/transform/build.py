@@ -218,8 +218,12 @@ class _Pass:
                     record(session, order.schema, model.name, built)
                     session.rows("commit")
                     seconds = monotonic() - started
+                    told = ModelBuilt(
+                        step=self._step, model=model.name, outcome=Outcome.SUCCESS, rows=rows, seconds=seconds
+                    )
+                    self._inbox.put(told)
                     asked = self._asked(session, model.name, built)
-                return _Done(key=model.name, built=built, seconds=seconds, error=asked, checks_failed=asked is not None)
+                return _Done(key=model.name, built=built, error=asked, checks_failed=asked is not None)
         except SqlError as error:
             self._cancel.check()
             problem: HeadwaterError = RunFailedError(
@@ -258,11 +262,7 @@ class _Pass:
             message = f"it needs `{_said(self._behind[name])}`, which failed"
             self._emit(ModelBuilt(step=self._step, model=name, outcome=Outcome.CANCELLED, message=message))
         elif done.built is not None:
-            self._built[name] = done.built
-            built = ModelBuilt(
-                step=self._step, model=name, outcome=Outcome.SUCCESS, rows=done.built.rows, seconds=done.seconds
-            )
-            self._emit(built)
+            self._built[name] = done.built  # which is told already
         elif done.error is not None and not done.checks_failed:
             message = f"{done.error.where or self._models[name].file}: {done.error.why or done.error.what}"
             failed = ModelBuilt(

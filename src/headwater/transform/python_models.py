@@ -117,7 +117,12 @@ def rows(
             raise
         except RunFailedError as error:
             where = error.where or Where(source)
-            reference, hint = error.reference, error.hint
-            if reference == "source-needs-package":
-                reference, hint = "model-needs-package", "name it at the top of the file: `# dependencies = […]`"
-            raise RunFailedError(reference, error.what, where=where, why=error.why, hint=hint) from error
+            if error.reference == "source-needs-package":
+                raise RunFailedError(
+                    "model-needs-package",
+                    error.what,
+                    where=where,
+                    hint="name it at the top of the file: `# dependencies = […]`",
+                ) from error
+            why, hint = error.why, error.hint
+            raise RunFailedError(error.reference, error.what, where=where, why=why, hint=hint) from error

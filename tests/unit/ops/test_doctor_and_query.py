@@ -186,12 +186,12 @@ def test_other_files_are_out_of_reach(filled):
 def test_a_query_needs_one_warehouse(lab):
     project = lab("plugins: {}\n")
     assert project.refusal(query.query, project.workspace(), "select 1") == (
-        "error: one native DuckDB loader is needed to read from, found none [no-warehouse]\n"
+        "error: one native loader of DuckDB or PostgreSQL is needed to read from, found none [no-warehouse]\n"
         "hint: headwater add target-duckdb"
     )
     project = lab(PROJECT + "  - {name: second, inherit_from: target-duckdb}\n")
     assert project.refusal(query.query, project.workspace(), "select 1").startswith(
-        "error: one native DuckDB loader is needed to read from, found `target-duckdb`, `second`"
+        "error: one native loader of DuckDB or PostgreSQL is needed to read from, found `target-duckdb`, `second`"
     )
 
 

@@ -80,7 +80,7 @@ def test_a_failing_check_stops_what_is_downstream_until_its_rows_are_mended(proj
     with pytest.raises(RunFailedError) as caught:
         project.build()
     error = caught.value
-    assert project.told == ["aside", "unique!", "first", "~second", "~third"]
+    assert project.told == ["aside", "first", "unique!", "~second", "~third"]
     assert (error.reference, str(error.where), error.what) == (
         "checks-failed",
         "models/models.yml:1",
@@ -95,7 +95,7 @@ def test_a_failing_check_stops_what_is_downstream_until_its_rows_are_mended(proj
     assert project.told == ["-aside", "unique!", "-first", "~second", "~third"]
 
     project.sql("delete from shop.orders where id = 2")
-    assert project.build() == ["-aside", "unique?", "first", "second", "third"]
+    assert project.build() == ["-aside", "first", "unique?", "second", "third"]
     assert project.build() == ["-aside", "-first", "-second", "-third"]
 
 
@@ -108,7 +108,7 @@ def test_a_new_check_is_asked_of_a_table_that_stands(project):
 
 def test_a_warning_stops_nothing(project):
     project.write(models=UNIQUE.replace("unique", "unique: {severity: warn}"))
-    assert project.build() == ["aside", "unique!", "first", "second", "third"]
+    assert project.build() == ["aside", "first", "unique!", "second", "third"]
 
 
 def test_the_checks_of_a_loaded_table_come_before_what_reads_it(project):

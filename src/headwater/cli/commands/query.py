@@ -18,7 +18,7 @@ from headwater.cli.settings import Settings
 @JSON
 @click.pass_obj
 def command(settings: Settings, sql: str, loader: str | None, limit: int, as_json: bool) -> None:
-    """Read the DuckDB warehouse with SQL. Nothing can be changed this way."""
+    """Read the warehouse with SQL: a DuckDB file, or a PostgreSQL database. Nothing can be changed this way."""
     from headwater.ops import query
 
     def waiting(holder: str) -> None:

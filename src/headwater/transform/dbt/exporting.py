@@ -49,7 +49,7 @@ def files(
             snapshots.append(_snapshot(model, rows))
         else:
             made.files[f"models/{model.name}.sql"] = _sql(model, by_name, schema, dialect, model.materialized).encode()
-    entries = _yaml(models, folder, by_name, sources, schema, query_of, made)
+    entries = _yaml(models, folder, by_name, sources, schema, dialect, query_of, made)
     made.files["dbt_project.yml"] = render(_project(name, models)).encode()
     made.files["models/models.yml"] = render(entries).encode()
     if snapshots:
@@ -124,6 +124,7 @@ def _yaml(
     by_name: Mapping[str, str],
     sources: Mapping[str, set[str]],
     schema: str,
+    dialect: str,
     query_of: Callable[[Json, str], str],
     made: Made,
 ) -> Json:
@@ -141,13 +142,13 @@ def _yaml(
         for section, into in sections.items():
             for entry in data.get(section) or []:
                 told, alone = checks.to_dbt(entry, relation_of)
-                _tests(alone, f"{schema}.{entry['name']}", query_of, by_name, schema, made)
+                _tests(alone, f"{schema}.{entry['name']}", query_of, by_name, schema, dialect, made)
                 if entry["name"] not in snapshots and len(told) > 1:
                     into.append(told)
         for source in data.get("sources") or []:
             for table in source.get("tables") or []:
                 told, alone = checks.to_dbt(table, relation_of)
-                _tests(alone, f"{source['name']}.{table['name']}", query_of, by_name, schema, made)
+                _tests(alone, f"{source['name']}.{table['name']}", query_of, by_name, schema, dialect, made)
                 tables.setdefault(source["name"], {})[table["name"]] = told
     listed = [{"name": name, "tables": list(own.values())} for name, own in tables.items()]
     return {key: value for key, value in {**sections, "sources": listed}.items() if value}
@@ -159,6 +160,7 @@ def _tests(
     query_of: Callable[[Json, str], str],
     by_name: Mapping[str, str],
     schema: str,
+    dialect: str,
     made: Made,
 ) -> None:
     """A test of dbt's is a SELECT, too: what has no words there becomes one."""
@@ -169,4 +171,4 @@ def _tests(
         file = f"tests/{name}.sql"
         if file in made.files:
             file = f"tests/{name}_{one.get('column') or len(made.files)}.sql"
-        made.files[file] = f"{config}{_with_calls(sql, file, by_name, schema, 'duckdb')}\n".encode()
+        made.files[file] = f"{config}{_with_calls(sql, file, by_name, schema, dialect)}\n".encode()
