@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import sys
 from itertools import groupby
 from pathlib import Path
@@ -33,12 +34,26 @@ def page(made: str) -> str:
         parts += [f"## {command}\n", "| script | | |\n|---|---|---|"]
         parts += [_row(case) for case in cases]
         parts.append("")
+    parts += _tried()
     parts.append("## Variables a plugin finds\n")
     parts.append("Meltano's, but for these; and it finds those of Headwater's own settings.\n")
     parts.append("| variable | why it is not there, or differs |\n|---|---|")
     drop_in = importlib.import_module("drop_in")
     parts += [f"| `{name}` | {why} |" for name, why in drop_in.VARIABLES.items()]
     return "\n".join(parts) + "\n"
+
+
+def _tried() -> list[str]:
+    """What scripts/try_plugins.py found when it was last run."""
+    rows = json.loads((Path(__file__).parent / "tried_plugins.json").read_text())
+    told = "Each was added, locked, installed and configured in a project with a `meltano.yml`, and did what stands here.\n"
+    return [
+        "## Plugins from PyPI\n",
+        told,
+        "| plugin | variant | version | what was run |\n|---|---|---|---|",
+        *(f"| `{row['name']}` | {row['variant']} | {row['version']} | `{row['command']}` |" for row in rows),
+        "",
+    ]
 
 
 def _cases() -> list[Any]:

@@ -2,7 +2,8 @@
 
 Each is added, locked, installed and configured, then run: with files and pages that this script makes, or, where the
 source is a service on the internet, up to `--discover` or `--about`. Prints a table, and ends with 1 when one did not
-get there. Needs a package index, nothing else, and takes about two minutes.
+get there. When all ten did, the table is kept: docs/reference/meltano.md shows it. Needs a package index, nothing else,
+and takes about two minutes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import gzip
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -23,6 +25,7 @@ from typing import Any, NamedTuple
 
 from headwater.store import hub
 
+KEPT = Path(__file__).parent / "tried_plugins.json"
 HEADWATER = Path(sys.executable).parent / "headwater"
 ROWS = [{"id": 1, "name": "Ada"}, {"id": 2, "name": "Grace"}]
 PAGES = {
@@ -99,6 +102,7 @@ TRIALS = (
 
 def main(names: list[str]) -> int:
     failed = 0
+    rows = []
     with serving(PAGES) as url:
         for trial in TRIALS:
             if names and trial.name not in names:
@@ -107,10 +111,22 @@ def main(names: list[str]) -> int:
             began = time.monotonic()
             with tempfile.TemporaryDirectory(prefix="try-") as folder:
                 outcome = attempt(trial, Path(folder), url)
+                version = pinned(Path(folder), entry.package)
             failed += outcome != "ran"
             took = time.monotonic() - began
+            command = trial.words.format(name=trial.name)
+            rows.append({"name": trial.name, "variant": trial.variant, "version": version, "command": command})
             print(f"{trial.name:20} {trial.variant:16} {entry.package:24} {took:5.1f} s  {outcome}", flush=True)
+    if not failed and not names:
+        KEPT.write_text(json.dumps(rows, indent=1) + "\n")
     return 1 if failed else 0
+
+
+def pinned(root: Path, package: str | None) -> str:
+    """The version in the pins beside the lock file."""
+    pins = "\n".join(file.read_text() for file in (root / "plugins").rglob("*.requirements.txt"))
+    found = re.search(rf"^{re.escape(package or '')}==([^ ;]+)", pins, re.MULTILINE)
+    return found[1] if found else ""
 
 
 def attempt(trial: Trial, root: Path, url: str) -> str:
