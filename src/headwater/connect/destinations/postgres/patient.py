@@ -20,7 +20,7 @@ _THIS_SERVER = "select pg_catalog.pg_postmaster_start_time()::text"
 _LEAST_SECONDS = 2.0  # of libpq, to connect
 
 
-class _Watch(Protocol):
+class Watch(Protocol):
     """See `Patience`."""
 
     def begin(self) -> None: ...
@@ -30,7 +30,7 @@ class _Watch(Protocol):
 class PatientConnection(psycopg.Connection[tuple[Any, ...]]):
     """`watch` is told of every wait for the server; what it raises ends the connection. None: any wait is right."""
 
-    watch: _Watch | None = None
+    watch: Watch | None = None
     _verdict: RunFailedError | None = None
 
     def wait(self, gen: _Waiting[_Answer], *arguments: Any, **named: Any) -> _Answer:
@@ -52,7 +52,7 @@ class PatientConnection(psycopg.Connection[tuple[Any, ...]]):
             raise
 
 
-def _told(gen: _Waiting[_Answer], watch: _Watch) -> _Waiting[_Answer]:
+def _told(gen: _Waiting[_Answer], watch: Watch) -> _Waiting[_Answer]:
     """psycopg's generator says what it waits for, and is sent what is ready: nothing at all about ten times a
     second."""
     watch.begin()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from struct import Struct as Layout
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import psycopg
 from psycopg.pq import ExecStatus
@@ -19,7 +19,7 @@ from headwater.base.clock import monotonic
 from headwater.base.process import is_readable
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import literal
-from headwater.connect.destinations.postgres.patient import Deadline, PatientConnection
+from headwater.connect.destinations.postgres.patient import Deadline, PatientConnection, Watch
 from headwater.connect.names import quote
 
 _SETTING_UP_SECONDS = 15.0
@@ -43,11 +43,6 @@ _SETTINGS = {
     "tcp_keepalives_interval": "15",
     "tcp_keepalives_count": "4",
 }
-
-
-class Watch(Protocol):
-    def begin(self) -> None: ...
-    def tick(self) -> None: ...
 
 
 class Piece(NamedTuple):

@@ -22,6 +22,7 @@ from headwater.connect.sources.postgres import columns, encoding, link, replicat
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.postgres.query import Query, bounded, queries
 from headwater.connect.sources.postgres.settings import Settings
+from headwater.connect.sources.postgres.slots import StopError
 
 # How often it is asked, while no rows come, whether the read is to stop.
 _BEAT_SECONDS = 0.5
@@ -48,7 +49,10 @@ def read(settings: Settings, address: Address, request: ReadRequest) -> Iterator
             asked = queries(request.catalog.streams, holder, bookmarks, settings)
         except psycopg.Error as error:
             raise trouble(address, error, doing="look at its tables") from error
-        log = opened.enter_context(replicate.opened(asked, address, bookmarks, settings, request))
+        try:
+            log = opened.enter_context(replicate.opened(asked, address, bookmarks, settings, request))
+        except StopError:
+            return
         try:
             horizon = link.horizon(holder)
             snapshot = link.snapshot(holder)

@@ -38,19 +38,16 @@ from headwater.connect.sources.postgres.feed import Feed
 from headwater.connect.sources.postgres.pgoutput import Begin, Commit, Relation, RowChange, Truncate, decoded
 from headwater.connect.sources.postgres.query import Query
 from headwater.connect.sources.postgres.settings import Settings
+from headwater.connect.sources.postgres.slots import StopError
 from headwater.connect.stages.select import taken
-
-
-class _StopError(Exception):
-    """The read is to stop."""
 
 
 @contextlib.contextmanager
 def opened(
     asked: Sequence[Query], address: Address, bookmarks: Bookmarks, settings: Settings, request: ReadRequest
 ) -> Iterator[Replication | None]:
-    """What the queries need that are to go on from the log; None when none of them is. The slot is there afterwards, so
-    a snapshot that is taken now misses nothing. Raises EnvironmentProblemError, InputError, RunFailedError."""
+    """What the queries need that go on from the log; None when none of them does. The slot is there afterwards, so a
+    snapshot that is taken now misses nothing. Raises StopError, EnvironmentProblemError, InputError, RunFailedError."""
     logged = [query for query in asked if query.is_logged]
     if not logged:
         yield None
@@ -93,7 +90,7 @@ class Replication:
         self._address = address
         self._bookmarks = bookmarks
         self._request = request
-        self._server = slots.Server(connection, address, tell=request.on_line)
+        self._server = slots.Server(connection, address, tell=request.on_line, should_stop=request.should_stop)
         name = settings.replication_slot_name
         held = {stream: position(bookmark) for stream, bookmark in bookmarks.all().items()}
         known = {stream: at for stream, at in held.items() if at is not None}
@@ -157,7 +154,7 @@ class Replication:
         with contextlib.closing(feed):
             try:
                 yield from self._until(self._server.mark(), feed, watch)
-            except _StopError:
+            except StopError:
                 return
             except SessionLostError as error:
                 raise link.lost(self._address, error) from error
@@ -180,7 +177,7 @@ class Replication:
                     break
                 if flow.is_due():
                     yield from self._delivered(flow)
-        except _StopError:
+        except StopError:
             if flow.begin is not None:
                 return
         yield from self._delivered(flow)
@@ -314,5 +311,5 @@ class _Watch:
 
     def tick(self) -> None:
         if self._should_stop():
-            raise _StopError
+            raise StopError
         self._patience.tick()

@@ -14,7 +14,8 @@ from headwater.base.clock import monotonic
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, InputError, RunFailedError
 from headwater.base.text import listed
 from headwater.connect.destinations.postgres.address import Address
-from headwater.connect.destinations.postgres.connection import Connection, execute, literal, trouble
+from headwater.connect.destinations.postgres.connection import execute, literal, trouble
+from headwater.connect.destinations.postgres.patient import PatientConnection, Watch
 from headwater.connect.names import quote
 from headwater.connect.sources.postgres.catalog import DOMAINS, IS_ARRAY
 
@@ -39,7 +40,8 @@ with wanted as (
 select w.number, w.oid::int8, w.relkind::text, w.relpersistence::text, coalesce(l.relreplident::text, 'd'),
   coalesce(l.oid::regclass::text, ''), array(
     select a.attname::text from pg_index i join pg_attribute a on a.attrelid = l.oid and a.attnum = any(i.indkey)
-    where i.indrelid = l.oid and case l.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end)
+    where i.indrelid = l.oid and case l.relreplident when 'd' then i.indisprimary when 'i' then i.indisreplident end),
+  l.oid::int8
 from wanted w left join leaves l using (number) order by 1
 """
 _SLOT = """
@@ -88,14 +90,44 @@ class Slot(Struct, frozen=True, kw_only=True):
     tables: dict[int, str]
 
 
+class StopError(Exception):
+    """The read is to stop."""
+
+
+class _Stopping:
+    """A watch that also ends a wait when the read is to stop."""
+
+    def __init__(self, watch: Watch | None, should_stop: Callable[[], bool]) -> None:
+        self._watch = watch
+        self._should_stop = should_stop
+
+    def begin(self) -> None:
+        if self._watch is not None:
+            self._watch.begin()
+
+    def tick(self) -> None:
+        if self._should_stop():
+            raise StopError
+        if self._watch is not None:
+            self._watch.tick()
+
+
 class Server:
     """Asks and orders what has to do with slots, over a session outside of any transaction. Every error of the server
     comes out in our words."""
 
-    def __init__(self, connection: Connection, address: Address, *, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        connection: PatientConnection,
+        address: Address,
+        *,
+        tell: Callable[[str], None],
+        should_stop: Callable[[], bool],
+    ) -> None:
         self._connection = connection
         self._address = address
         self._tell = tell
+        self._should_stop = should_stop
         self._asked(
             "set up a session",
             "select set_config('IntervalStyle', 'postgres', false), set_config('extra_float_digits', '1', false), "
@@ -104,10 +136,19 @@ class Server:
 
     def slot(self, name: str, publication: str, tables: Sequence[Logged], known: AbstractSet[str]) -> Slot:
         """The slot, with all tables in the publication. Both are made when they are missing, unless a state goes on
-        from them: that of the streams `known`. Raises EnvironmentProblemError, InputError, RunFailedError."""
+        from them: that of the streams `known`. Raises StopError, EnvironmentProblemError, InputError, RunFailedError.
+        """
+        watch = self._connection.watch
+        self._connection.watch = _Stopping(watch, self._should_stop)
+        try:
+            return self._ready(name, publication, tables, known)
+        finally:
+            self._connection.watch = watch
+
+    def _ready(self, name: str, publication: str, tables: Sequence[Logged], known: AbstractSet[str]) -> Slot:
         self._check_server()
         oids = self._check_tables(tables)
-        added = self._publish(publication, tables, known)
+        self._publish(publication, tables, known)
         found = self._held(name)
         if found is None:
             if known:
@@ -115,10 +156,10 @@ class Server:
             self._create(name)
             found = self._held(name)
             assert found is not None
-        elif added:
-            self._outwait([oids[table.stream] for table in added])
+        else:
+            self._outwait([oid for stream, held in oids.items() if stream not in known for oid in held])
         safe, lag = found
-        streams = {oid: stream for stream, oid in oids.items()}
+        streams = {held[0]: stream for stream, held in oids.items()}
         return Slot(name=name, publication=publication, safe=safe, lag=lag, tables=streams)
 
     def mark(self) -> int:
@@ -177,14 +218,15 @@ class Server:
                 "its own for it, such as rds.logical_replication",
             )
 
-    def _check_tables(self, tables: Sequence[Logged]) -> dict[str, int]:
+    def _check_tables(self, tables: Sequence[Logged]) -> dict[str, list[int]]:
+        """The numbers of each stream's table, and behind it of its partitions."""
         rows = self._asked(
             "look at its tables", _TABLES, [[one.schema for one in tables], [one.name for one in tables]]
         )
-        oids: dict[str, int] = {}
-        for number, oid, kind, persistence, identity, leaf, identifying in rows:
+        oids: dict[str, list[int]] = {}
+        for number, oid, kind, persistence, identity, leaf, identifying, leaf_oid in rows:
             table = tables[number - 1]
-            oids[table.stream] = oid
+            oids.setdefault(table.stream, [oid]).append(leaf_oid or oid)
             if kind not in ("r", "p") or persistence != "p":
                 raise InputError(
                     "not-logged",
@@ -210,8 +252,7 @@ class Server:
                 )
         return oids
 
-    def _publish(self, publication: str, tables: Sequence[Logged], known: AbstractSet[str]) -> list[Logged]:
-        """Returns the tables that were added."""
+    def _publish(self, publication: str, tables: Sequence[Logged], known: AbstractSet[str]) -> None:
         rows = self._asked(
             "look at its publications",
             "select pubinsert and pubupdate and pubdelete, pubviaroot from pg_publication where pubname = %s",
@@ -224,7 +265,7 @@ class Server:
                 f"create the publication `{publication}`",
                 f"create publication {quote(publication)} for table {names} with (publish_via_partition_root = true)",
             )
-            return list(tables)
+            return
         ((publishes_all, by_root),) = rows
         if not publishes_all or not by_root:
             option = "publish = 'insert, update, delete, truncate', publish_via_partition_root = true"
@@ -250,7 +291,6 @@ class Server:
                 f"add tables to the publication `{publication}`",
                 f"alter publication {quote(publication)} add table {', '.join(table.sql for table in missing)}",
             )
-        return missing
 
     def _held(self, name: str) -> tuple[int, int] | None:
         """Where the slot stands and what it holds back, once nobody else uses it."""
@@ -288,12 +328,15 @@ class Server:
 
     def _outwait(self, oids: Sequence[int]) -> None:
         """Until nobody who wrote to the tables before they were published is still at it: the log does not show us what
-        they wrote, and a copy that begins before they commit would not either."""
+        they wrote, and a copy that begins before they commit would not either. That a run published them which was
+        killed before it had waited can't be seen, so every table that is to be copied is waited for."""
         query = _WRITERS
         waiting = set(self._asked("look at its locks", query, [list(oids)]))
         if waiting:
             self._tell("waiting for transactions that write to tables that are read from the log from now on")
         while waiting:
+            if self._should_stop():
+                raise StopError
             time.sleep(_POLL_SECONDS)
             waiting &= set(self._asked("look at its locks", query, [list(oids)]))
 

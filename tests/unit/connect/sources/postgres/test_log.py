@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
+import os
 import re
+import signal
 import threading
+import time
 
 import psycopg
 import pytest
 
-from headwater.base.errors import HeadwaterError
+from headwater.base.errors import EnvironmentProblemError, HeadwaterError
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows, Schema
 from headwater.connect.sources import postgres as source
 
@@ -318,6 +322,41 @@ def test_a_copy_and_the_changes_that_are_made_meanwhile_fit_together(log):
     assert {key: n for key, n in held.items() if n is not None} == dict(log.sql("select id, n from t"))
 
 
+@pytest.mark.parametrize("end", ["session", "server"])
+def test_a_server_that_ends_in_the_middle_costs_nothing_but_another_read(log, end):
+    log.sql("create table t (id int primary key, note text)")
+    state = log.read().state
+    for start in range(0, 20_000, 100):
+        log.sql(f"insert into t select i, repeat('n', 300) from generate_series({start}, {start + 99}) i")
+    request = ReadRequest(
+        catalog=log.shop.catalog(**LOG), state=json.dumps(state).encode(), folder=log.shop.folder, batch_bytes=20_000
+    )
+    found = source.read(log.shop.settings(**LOG), request)
+    held = list(itertools.islice(found, 6))
+    crash(log, end)
+    with pytest.raises(EnvironmentProblemError) as caught:
+        held.extend(found)
+    assert caught.value.reference == "connection-lost"
+    kept = max(number for number, one in enumerate(held) if isinstance(one, Checkpoint))
+    ids = [n for one in held[:kept] if isinstance(one, Rows) for n in one.batch["id"].to_pylist()]
+    rest = log.read(json.loads(held[kept].state))
+    assert 0 < len(ids) < 20_000
+    assert ids + rest.ids == list(range(20_000))
+
+
+def crash(log, end):
+    pid = log.slot("active_pid")
+    if end == "session":
+        log.sql(f"select pg_terminate_backend({pid}, 10000)")
+        return
+    os.kill(pid, signal.SIGKILL)  # it then ends all sessions, and recovers from its log
+    for _ in range(300):
+        time.sleep(0.1)
+        with contextlib.suppress(psycopg.OperationalError):
+            log.sql("select 1")
+            return
+
+
 def test_a_copy_that_was_stopped_goes_on_and_misses_no_change(log, monkeypatch):
     monkeypatch.setattr("headwater.connect.sources.postgres.query._RESUMABLE_ROWS", 100)
     log.sql(
@@ -343,6 +382,17 @@ def test_a_transaction_that_wrote_before_its_table_was_published_is_waited_for(l
         connection.execute("begin; insert into u values (1)")
         threading.Timer(1.0, lambda: connection.execute("commit")).start()
         assert changes(log.read(state)) == [(1,)]
+
+
+@pytest.mark.parametrize("slot", ["there", "to be made"])
+def test_a_read_that_waits_for_transactions_of_others_can_be_stopped(log, slot):
+    log.sql("create table t (id int primary key); create table u (id int primary key)")
+    state = log.read(None, "public-t").state if slot == "there" else None
+    with log.shop.server.connect("source") as connection:
+        connection.execute("begin; insert into u values (1)")
+        assert changes(log.read(state, "public-u", stop_after=3)) == []
+        connection.execute("commit")
+    assert changes(log.read(state)) == [(1,)]
 
 
 def test_a_server_that_writes_no_such_log_is_told_from_others(log, older_postgres, tmp_path):
