@@ -57,16 +57,19 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
 def checked(file: DataFile, looks: dict[str, Look], batch_bytes: int) -> Iterator[Piece]:
     """As `batches`, without a look at the whole file before: `looks` are kept up to date. Raises UnexpectedError for a
     batch with which a column would have another type, and the errors of `looks`."""
-    for batch, size, bad in _texts(file, looks.__contains__, min(batch_bytes, _BLOCK), strict=True):
-        arrays = []
-        for name, values in zip(batch.schema.names, batch.columns, strict=True):
-            found = text_written.fitted(values, looks[name], file.dialect)
-            if found is None:
-                raise UnexpectedError(name)
-            looks[name] = found.look
-            arrays.append(found.values)
-        fields = [text_types.field_of(name, looks[name]) for name in batch.schema.names]
-        yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size, bad=bad)
+
+    def fitted(name: str, values: pa.Array) -> pa.Array:
+        found = text_written.fitted(values, looks[name], file.dialect)
+        if found is None:
+            raise UnexpectedError(name)
+        looks[name] = found.look
+        return found.values
+
+    with ThreadPoolExecutor(pa.cpu_count()) as threads:
+        for batch, size, bad in _texts(file, looks.__contains__, min(batch_bytes, _BLOCK), strict=True):
+            arrays = list(threads.map(fitted, batch.schema.names, batch.columns))
+            fields = [text_types.field_of(name, looks[name]) for name in batch.schema.names]
+            yield Piece(batch=pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields)), size=size, bad=bad)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
