@@ -46,7 +46,7 @@ def page(made: str) -> str:
 def _tried() -> list[str]:
     """What scripts/try_plugins.py found when it was last run."""
     rows = json.loads((Path(__file__).parent / "tried_plugins.json").read_text())
-    told = "Each was added, locked, installed, configured in a project with a `meltano.yml`, and did what stands here.\n"
+    told = "Each was added, locked, installed, configured in a project with a `meltano.yml`, and did this:\n"
     return [
         "## Plugins from PyPI\n",
         told,
