@@ -31,7 +31,7 @@ from headwater.connect.warehouses import Warehouse
 from headwater.run.cancel import Cancel
 from headwater.transform.build import Target, build
 from headwater.transform.models import Model, plan_models
-from headwater.transform.python_models import Place
+from headwater.transform.python_run import Place
 
 ORDERS = "create table shop.orders as select n as id, n % 97 as customer, n % 13 as amount from {} as t(n)"
 SERIES = {"duckdb": "range(1000)", "postgres": "generate_series(0, 999)"}

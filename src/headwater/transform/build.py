@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import queue
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from pathlib import Path
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base.clock import iso, monotonic, now
 from headwater.base.errors import HeadwaterError, InputError, RunFailedError, Where
@@ -14,13 +18,13 @@ from headwater.connect.warehouses import Session, SqlError, Warehouse
 from headwater.model.event import Emit, Event, ModelBuilt, Outcome
 from headwater.run.cancel import Cancel
 from headwater.transform import gates as of_gates
-from headwater.transform import graph
+from headwater.transform import graph, python_run
 from headwater.transform.built import Built, inputs, note_checked, prepare, record
 from headwater.transform.gates import Gate, Place
 from headwater.transform.graph import Look
 from headwater.transform.make import Order, make
 from headwater.transform.models import Model
-from headwater.transform.python_models import Place as PythonPlace
+from headwater.transform.python_run import Place as PythonPlace
 
 _Key = str | Place  # a model's name; the place of a loaded table that has checks
 
@@ -197,7 +201,6 @@ class _Pass:
             standing=self._look.present.get(self._place(key)),
             ours=self._ours,
             moment=self._moment,
-            place=self._target.python,
             full_refresh=self._full_refresh,
         )
         read = inputs(model, self._built, self._look.versions)
@@ -207,29 +210,31 @@ class _Pass:
         """In a thread of its own."""
         started = monotonic()
         model = order.model
-        refuse_foreign(order, self._look.before)
         try:
-            with self._target.warehouse.writing(order.schema) as session:
-                with self._cancel.watched(session.interrupt, session.interrupt):
-                    session.rows("begin")
-                    self._cancel.check()
-                    rows = make(session, order, self._cancel)
-                    built = Built(model.materialized, model.code, read, iso(now()), rows)
-                    record(session, order.schema, model.name, built)
-                    session.rows("commit")
-                    seconds = monotonic() - started
-                    told = ModelBuilt(
-                        step=self._step, model=model.name, outcome=Outcome.SUCCESS, rows=rows, seconds=seconds
-                    )
-                    self._inbox.put(told)
-                    asked = self._asked(session, model.name, built)
-                return _Done(key=model.name, built=built, error=asked, checks_failed=asked is not None)
+            refuse_foreign(order, self._look.before)
+            with contextlib.ExitStack() as held:
+                if model.kind == "python":
+                    order = replace(order, made=held.enter_context(self._run_python(model)))
+                session = held.enter_context(self._target.warehouse.writing(order.schema))
+                held.enter_context(self._cancel.watched(session.interrupt, session.interrupt))
+                session.rows("begin")
+                self._cancel.check()
+                rows = make(session, order)
+                built = Built(model.materialized, model.code, read, iso(now()), rows)
+                record(session, order.schema, model.name, built)
+                session.rows("commit")
+                seconds = monotonic() - started
+                self._inbox.put(
+                    ModelBuilt(step=self._step, model=model.name, outcome=Outcome.SUCCESS, rows=rows, seconds=seconds)
+                )
+                asked = self._asked(session, model.name, built)
+            return _Done(key=model.name, built=built, error=asked, checks_failed=asked is not None)
         except SqlError as error:
             self._cancel.check()
             problem: HeadwaterError = RunFailedError(
                 "model-failed",
                 f"the model `{model.name}` can't be built",
-                where=Where(model.file, error.line),
+                where=Where(model.file, error.line if model.kind == "sql" else 0),
                 why=str(error),
                 hint="put it right and run it again; what was built before is still there",
             )
@@ -237,6 +242,12 @@ class _Pass:
             self._cancel.check()
             problem = error
         return _Done(key=model.name, seconds=monotonic() - started, error=problem)
+
+    def _run_python(self, model: Model) -> AbstractContextManager[Path]:
+        def session() -> AbstractContextManager[Session]:
+            return self._target.warehouse.writing(self._target.schema)
+
+        return python_run.made(model.path, model.inputs, self._target.python, session, self._cancel)
 
     def _ask(self, key: _Key, built: Built | None = None) -> _Done:
         """In a thread of its own: the checks of a table that stands."""

@@ -4,7 +4,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import pyarrow as pa
 from msgspec import Struct
@@ -14,10 +15,8 @@ from headwater.base.text import did_you_mean, listed
 from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO
 from headwater.connect.names import quote
 from headwater.connect.warehouses import Session
-from headwater.run.cancel import Cancel
-from headwater.transform import python_models, seeds
+from headwater.transform import seeds
 from headwater.transform.models import Model
-from headwater.transform.python_models import Place
 
 _NEW = "headwater_new"
 _TICK = "interval '1 microsecond'"
@@ -27,22 +26,23 @@ _NOT_COMPARED = ("json", "xml")
 
 class Order(Struct, frozen=True, kw_only=True):
     """What to make. `standing` is what is there: `table`, `view` or None. `moment` is when versions of a snapshot
-    begin; `ours` are the names of all models, whose views may go with a table that they read."""
+    begin; `ours` are the names of all models, whose views may go with a table that they read. `made` is an Arrow stream
+    with the rows of a Python model."""
 
     model: Model
     schema: str
     standing: str | None
     ours: frozenset[str]
     moment: str
-    place: Place
     full_refresh: bool = False
+    made: Path | None = None
 
     @property
     def table(self) -> str:
         return f"{quote(self.schema)}.{quote(self.model.name)}"
 
 
-def make(session: Session, order: Order, cancel: Cancel) -> int | None:
+def make(session: Session, order: Order) -> int | None:
     """Answers with the rows that were written, None for a view.
 
     Raises SqlError, and InputError or RunFailedError that names the model's file: `no-columns`, `unknown-column`,
@@ -57,14 +57,14 @@ def make(session: Session, order: Order, cancel: Cancel) -> int | None:
         return None
     grows = model.materialized in ("incremental", "snapshot") and order.standing == "table" and not order.full_refresh
     if model.materialized == "snapshot":
-        return _snapshot(session, order, cancel, grows=grows)
-    return _add(session, order, cancel) if grows else _replace(session, order, cancel)
+        return _snapshot(session, order, grows=grows)
+    return _add(session, order) if grows else _replace(session, order)
 
 
-def _replace(session: Session, order: Order, cancel: Cancel) -> int:
+def _replace(session: Session, order: Order) -> int:
     """Beside the old table, so that readers wait for no more than the swap."""
     aside = f"{order.model.name[:40]}__new"
-    _, count = _filled(session, order, f"table {quote(order.schema)}.{quote(aside)}", order.model.sql, cancel)
+    _, count = _filled(session, order, f"table {quote(order.schema)}.{quote(aside)}", order.model.sql)
     _put_in_place(session, order, aside)
     return count
 
@@ -79,7 +79,7 @@ def _drop(session: Session, order: Order) -> None:
         session.drop(order.standing, order.schema, order.model.name, ours=order.ours)
 
 
-def _filled(session: Session, order: Order, table: str, sql: str, cancel: Cancel) -> tuple[dict[str, str], int]:
+def _filled(session: Session, order: Order, table: str, sql: str) -> tuple[dict[str, str], int]:
     """Make a table of the model's rows; its columns, and how many rows."""
     model = order.model
     name = table.removeprefix("temp ").removeprefix("table ")
@@ -89,18 +89,13 @@ def _filled(session: Session, order: Order, table: str, sql: str, cancel: Cancel
         rows = seeds.rows(model.path, model.file, model.types)
         count = session.create(table, rows.schema, rows.to_batches())
     else:
-        batches = python_models.rows(session, model.path, model.inputs, order.place, cancel)
-        first = next(batches)
-        _check_columns(model, first.schema.names)
-        count = session.create(table, first.schema, _all(first, batches))
+        assert order.made is not None
+        with pa.memory_map(str(order.made)) as file, pa.ipc.open_stream(file) as rows:
+            _check_columns(model, rows.schema.names)
+            count = session.create(table, rows.schema, rows)
     columns = session.columns(f"select * from {name}")
     _check_columns(model, columns)
     return columns, count
-
-
-def _all(first: pa.RecordBatch, others: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    yield first
-    yield from others
 
 
 def _check_columns(model: Model, columns: Sequence[str] | Mapping[str, str]) -> None:
@@ -123,9 +118,9 @@ def _check_columns(model: Model, columns: Sequence[str] | Mapping[str, str]) -> 
             )
 
 
-def _add(session: Session, order: Order, cancel: Cancel) -> int:
+def _add(session: Session, order: Order) -> int:
     """Rows with a `unique_key` replace those of the same key, all others are added."""
-    columns, _ = _filled(session, order, f"temp table {_NEW}", order.model.new_sql, cancel)
+    columns, _ = _filled(session, order, f"temp table {_NEW}", order.model.new_sql)
     _reach(session, order, columns)
     if keys := order.model.unique_key:
         listed_keys = ", ".join(map(quote, keys))
@@ -152,10 +147,10 @@ def _reach(session: Session, order: Order, columns: Mapping[str, str]) -> None:
             )
 
 
-def _snapshot(session: Session, order: Order, cancel: Cancel, *, grows: bool) -> int:
+def _snapshot(session: Session, order: Order, *, grows: bool) -> int:
     """A version of a row is open from `__valid_from` to `__valid_to`; see `destinations.history`."""
     model = order.model
-    columns, count = _filled(session, order, f"temp table {_NEW}", model.sql, cancel)
+    columns, count = _filled(session, order, f"temp table {_NEW}", model.sql)
     _refuse_bad_keys(session, order)
     since = f"cast(n.{quote(model.updated_at)} as timestamptz)" if model.updated_at else _instant(order.moment)
     if not grows:

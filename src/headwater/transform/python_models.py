@@ -4,40 +4,18 @@
         return daily.join(shops, "shop")
 
 A parameter is a table, as Arrow: the model of that name, or what its default says: a table, or a SELECT. The function
-returns an Arrow table, a data frame, or a list of dicts. It runs in a process of its own, see `sources.child`.
+returns an Arrow table, a data frame, or a list of dicts. `python_run` runs it.
 """
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
-from contextlib import closing
-from pathlib import Path
 from typing import NoReturn
 
-import pyarrow as pa
-from msgspec import Struct
-
-from headwater.base.errors import InputError, RunFailedError, Where
-from headwater.base.scratch import scratch
-from headwater.connect.contract import IDLE_SECONDS
+from headwater.base.errors import InputError, Where
 from headwater.connect.names import quote
-from headwater.connect.sources.python import process
-from headwater.connect.sources.python.columns import Columns
-from headwater.connect.warehouses import Session
-from headwater.run.cancel import Cancel
 
-_BATCH_BYTES = 8 << 20
 _FUNCTION = "model"
-
-
-class Place(Struct, frozen=True, kw_only=True):
-    """Where the code runs: `root` is the project's folder, `venv` the environment with its packages, if any."""
-
-    root: Path
-    venv: str | None
-    env: Mapping[str, str]
-    secrets: tuple[str, ...] = ()
 
 
 def inputs(text: str, file: str) -> dict[str, tuple[str, int]]:
@@ -74,55 +52,3 @@ def _query(file: str, parameter: ast.arg, default: ast.expr | None) -> str:
 
 def _refuse(file: str, line: int, what: str, hint: str) -> NoReturn:
     raise InputError("bad-model", f"`{file}` {what}", where=Where(file, line), hint=hint)
-
-
-def rows(
-    session: Session, file: Path, queries: Mapping[str, str], place: Place, cancel: Cancel
-) -> Iterator[pa.RecordBatch]:
-    """What the function returns, in the column types of the contract; a first batch always comes.
-
-    Its tables are read before it starts and lie in a private folder while it runs. Raises what `process.frames` does.
-    """
-    source = str(file.relative_to(place.root)) if file.is_relative_to(place.root) else str(file)
-    with scratch() as folder:
-        paths = {}
-        for number, (name, query) in enumerate(queries.items()):
-            paths[name] = str(folder / f"{number}.arrow")
-            batches = session.batches(query)
-            first = next(batches)
-            with pa.OSFile(paths[name], "wb") as sink, pa.ipc.new_stream(sink, first.schema) as writer:
-                for batch in batches:
-                    cancel.check()
-                    writer.write_batch(batch)
-        request = {"do": "model", "file": str(file), "inputs": paths, "batch_bytes": _BATCH_BYTES}
-        columns = Columns(file.stem, {})
-        try:
-            with closing(
-                process.frames(
-                    request,
-                    source=source,
-                    root=str(place.root),
-                    venv=place.venv,
-                    env=place.env,
-                    secrets=place.secrets,
-                    idle_seconds=IDLE_SECONDS,
-                    should_stop=cancel.is_set,
-                )
-            ) as frames:
-                for frame in frames:
-                    taken, _ = columns.take(frame.batch())
-                    yield taken
-        except process.StoppedError:
-            cancel.check()
-            raise
-        except RunFailedError as error:
-            where = error.where or Where(source)
-            if error.reference == "source-needs-package":
-                raise RunFailedError(
-                    "model-needs-package",
-                    error.what,
-                    where=where,
-                    hint="name it at the top of the file: `# dependencies = […]`",
-                ) from error
-            why, hint = error.why, error.hint
-            raise RunFailedError(error.reference, error.what, where=where, why=why, hint=hint) from error

@@ -13,7 +13,7 @@ from headwater.run.runner import Run
 from headwater.transform.build import Target, build
 from headwater.transform.gates import Gate
 from headwater.transform.models import DEFAULT_SCHEMA, plan_models
-from headwater.transform.python_models import Place
+from headwater.transform.python_run import Place
 
 SEEDS = "seeds"
 _JOBS = 4

@@ -14,7 +14,7 @@ from headwater.run.cancel import Cancel
 from headwater.store import project_file
 from headwater.transform.build import Target, build
 from headwater.transform.models import plan_models
-from headwater.transform.python_models import Place
+from headwater.transform.python_run import Place
 
 # Three carriers: one is slow in all weather, one only in bad weather, one flew once and never arrived.
 DATA = """

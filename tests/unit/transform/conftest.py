@@ -16,7 +16,7 @@ from headwater.model.event import Event, ModelBuilt, Outcome
 from headwater.run.cancel import Cancel
 from headwater.transform.build import Target, build
 from headwater.transform.models import plan_models
-from headwater.transform.python_models import Place
+from headwater.transform.python_run import Place
 
 
 class Warehouse(Struct):

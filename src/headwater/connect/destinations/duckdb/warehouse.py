@@ -98,7 +98,7 @@ class DuckDBSession:
 
 
 class DuckDBWarehouse:
-    """Writers share a connection, and with it one lease that is given free every second."""
+    """Writers share a connection, and with it one lease that is given free every second, also when nobody works."""
 
     dialect = "duckdb"
     main = "main"
@@ -113,6 +113,7 @@ class DuckDBWarehouse:
         self._root: duckdb.DuckDBPyConnection | None = None
         self._since = 0.0
         self._users = 0
+        self._timer: threading.Timer | None = None
 
     def exists(self) -> bool:
         return self._path.exists()
@@ -134,8 +135,9 @@ class DuckDBWarehouse:
 
     def close(self) -> None:
         with self._turn:
-            self._root = None
-            self._opened.close()
+            if self._timer is not None:
+                self._timer.cancel()
+            self._release()
 
     def _session(self, connection: duckdb.DuckDBPyConnection, schema: str) -> Session:
         connection.execute("set TimeZone = 'UTC'")
@@ -149,8 +151,7 @@ class DuckDBWarehouse:
         with self._turn:
             self._turn.wait_for(lambda: not self._users or not self._is_long())
             if self._root is not None and self._is_long():
-                self._root = None
-                self._opened.close()
+                self._release()
             if self._root is None:
                 self._root = self._opened.enter_context(
                     warehouse.writing(self._path, who=self._who, on_wait=self._on_wait, outside_files=True)
@@ -162,8 +163,23 @@ class DuckDBWarehouse:
     def _left(self) -> None:
         with self._turn:
             self._users -= 1
+            if self._users:
+                return
+            self._turn.notify_all()
+            if self._timer is None:
+                self._timer = threading.Timer(_HOLD_SECONDS, self._rest)
+                self._timer.daemon = True
+                self._timer.start()
+
+    def _rest(self) -> None:
+        with self._turn:
+            self._timer = None
             if not self._users:
-                self._turn.notify_all()
+                self._release()
+
+    def _release(self) -> None:
+        self._root = None
+        self._opened.close()
 
     def _is_long(self) -> bool:
         return monotonic() - self._since > _HOLD_SECONDS
