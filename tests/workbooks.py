@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import zipfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 from xml.sax.saxutils import escape
 
 _MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -20,21 +20,9 @@ _STYLES = f"""<styleSheet xmlns="{_MAIN}"><fonts count="1"><font/></fonts><fills
 _FIRST = dt.datetime(1899, 12, 30)  # noqa: DTZ001 - sheets know no zones
 
 
-class Formula(NamedTuple):
-    """What a cell computes, and what came out when it was saved."""
-
-    text: str
-    result: Any
-
-
-class Failure(NamedTuple):
-    """An error that a cell shows, as `#N/A`."""
-
-    text: str
-
-
 def workbook(path: Path, rows: list[list[Any]], *, merged: str = "", **more: list[list[Any]]) -> None:
-    """Write a sheet `Sheet1` of those rows; `merged` is a range of it, `more` are further sheets by name."""
+    """Write a sheet `Sheet1` of those rows; `merged` is a range of it, `more` are further sheets by name. A pair is a
+    formula and its last result, or `error` and what the cell shows of it."""
     sheets = {"Sheet1": rows, **more}
     numbers = range(1, len(sheets) + 1)
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
@@ -86,11 +74,11 @@ def _cell(place: str, value: Any) -> str:
     match value:
         case None:
             return ""
-        case Formula():
-            kind = ' t="str"' if isinstance(value.result, str) else ""
-            return f'<c r="{place}"{kind}><f>{escape(value.text)}</f><v>{escape(str(value.result))}</v></c>'
-        case Failure():
-            return f'<c r="{place}" t="e"><v>{value.text}</v></c>'
+        case ("error", text):
+            return f'<c r="{place}" t="e"><v>{text}</v></c>'
+        case (formula, result):
+            kind = ' t="str"' if isinstance(result, str) else ""
+            return f'<c r="{place}"{kind}><f>{escape(formula)}</f><v>{escape(str(result))}</v></c>'
         case bool():
             return f'<c r="{place}" t="b"><v>{int(value)}</v></c>'
         case str():

@@ -8,6 +8,7 @@ The rows of a file that vanished stay until the stream is replaced.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from functools import partial
@@ -21,6 +22,7 @@ from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources import files_delivery, files_state
 from headwater.connect.sources.files_delivery import (
     FORMATS,
+    Delivered,
     Done,
     Item,
     Types,
@@ -45,6 +47,7 @@ __all__ = ["Settings", "discover", "read", "signature"]
 # How many bytes a discovery looks at: of a stream, and of a file when those are used up.
 _SAMPLES = 64 << 20
 _LEAST_SAMPLE = 64 << 10
+_MOST_FILES = 200  # of a stream; with more of them it looks at every second one, every third…
 # Marks a column of the catalog that had no value in what was looked at: any type may come yet.
 _UNSEEN = "no-value-seen"
 
@@ -61,7 +64,7 @@ def discover(settings: Settings) -> Catalog:
         for stream in streams(settings, places):
             looks: dict[str, Look] = {}
             left = _SAMPLES
-            for file in stream.files:
+            for file in stream.files[:: max(1, math.ceil(len(stream.files) / _MOST_FILES))]:
                 most = max(_LEAST_SAMPLE, min(files_delivery.SAMPLE, left))
                 sample = msgspec.structs.replace(file, sets_aside=True)
                 join(looks, FORMATS[file.format].looks(sample, lambda _name: True, most))
@@ -127,6 +130,7 @@ def _all(works: Sequence[Work], state: State, safe: State, request: ReadRequest)
     seen = {work.stream.name: {**state.types.get(work.stream.name, {})} for work in works}
     readers = [partial(delivered, work, seen[work.stream.name], request) for work in works]
     unfinished = set(seen)
+    cost = since = 0
     items: Generator[Item, None, None]
     if request.jobs == 1:
         items = (item for reader in readers for item in reader())
@@ -137,22 +141,36 @@ def _all(works: Sequence[Work], state: State, safe: State, request: ReadRequest)
             if isinstance(item, Types):
                 state.types[item.stream] = item.types
                 state.files.setdefault(item.stream, {})
+            elif isinstance(item, Delivered):
+                since += _size(item)
+                yield item.rows
+                for note in item.notes:
+                    _note(state, note)
+                # The state of very many files is larger than one of them: it comes when as much has come of rows.
+                if since >= cost:
+                    checkpoint = _checkpoint(safe)
+                    cost, since = len(checkpoint.state), 0
+                    yield checkpoint
             elif not isinstance(item, Done):
                 yield item
             elif item.entry is None:
                 unfinished.discard(item.stream)
                 yield _checkpoint(safe)
             else:
-                state.files[item.stream][item.key] = item.entry
-                if item.entry.rows is not None:
-                    yield _checkpoint(safe)
+                _note(state, item)
     if unfinished:
         yield _checkpoint(safe)
     return not unfinished
 
 
+def _note(state: State, done: Done) -> None:
+    assert done.entry is not None
+    state.files[done.stream][done.key] = done.entry
+
+
 def _size(item: Item) -> int:
-    return int(item.batch.nbytes) if isinstance(item, Rows) else 0
+    rows = item.rows if isinstance(item, Delivered) else item
+    return int(rows.batch.nbytes) if isinstance(rows, Rows) else 0
 
 
 def _checkpoint(state: State) -> Checkpoint:

@@ -8,6 +8,7 @@ can be set aside instead. Blank lines are no rows.
 from __future__ import annotations
 
 import codecs
+import collections
 import csv
 import io
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ from headwater.connect.sources.text_types import Look
 
 # Rows are cut into blocks; the longest row must fit into one. A file with longer rows is tried with larger blocks.
 _BLOCK = 1 << 20
+_SMALL = 64 << 10
 # Put behind the last row. When it does not come back as a row of its own, a quote was left open before it.
 _END = "\x1eend of headwater's file\x1e"
 
@@ -44,10 +46,11 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
             seen[name] = text_types.joined(before, text_written.looked_at(column, file.dialect))
 
     looked_at = 0
-    with ThreadPoolExecutor(pa.cpu_count()) as threads:
+    with ThreadPoolExecutor(pa.cpu_count()) as threads:  # which starts none for a small file
         for batch, size, _ in _texts(file, takes, min(_BLOCK, most or _BLOCK), strict=True, tells=False):
             seen = seen or dict.fromkeys(batch.schema.names, text_types.NOTHING)
-            list(threads.map(look, batch.schema.names, batch.columns))
+            some = threads.map if size >= _SMALL else map
+            collections.deque(some(look, batch.schema.names, batch.columns), maxlen=0)
             looked_at += size
             if most is not None and looked_at >= most:
                 break

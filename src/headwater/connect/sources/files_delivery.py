@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from typing import cast
 
@@ -42,6 +43,8 @@ FORMATS: dict[str, Format] = {
 SAMPLE = 8 << 20
 # So much is read without a checkpoint, where it need not be read twice for that.
 MOST_AT_ONCE = 2 << 30
+# Rows of files that are smaller come together.
+_GATHERED = 256 << 10  # bytes
 
 
 class Work(Struct, frozen=True, kw_only=True):
@@ -68,7 +71,15 @@ class Types(Struct, frozen=True, kw_only=True):
     types: dict[str, Look]
 
 
-Item = Message | Done | Types
+class Delivered(Struct, frozen=True, kw_only=True):
+    """Rows, and how far the files that they are of were delivered with them: what stands between the two could not be
+    told by a checkpoint."""
+
+    rows: Rows
+    notes: tuple[Done, ...]
+
+
+Item = Message | Done | Types | Delivered
 
 
 def delivered(work: Work, looks: dict[str, Look], request: ReadRequest) -> Iterator[Item]:
@@ -82,7 +93,7 @@ def delivered(work: Work, looks: dict[str, Look], request: ReadRequest) -> Itera
         if request.may_start_over and request.jobs == 1 and _may_be_expected(work):
             yield from _delivered_as_expected(work, looks, request, copies)
         else:
-            yield from _delivered(work, looks, request, copies)
+            yield from _gathered(_delivered(work, looks, request, copies), min(request.batch_bytes, _GATHERED))
 
 
 def _delivered(work: Work, looks: dict[str, Look], request: ReadRequest, copies: Copies) -> Iterator[Item]:
@@ -118,6 +129,48 @@ def _delivered(work: Work, looks: dict[str, Look], request: ReadRequest, copies:
             raise changed_while_read(file)
         yield Done(stream=name, key=file.key, entry=msgspec.structs.replace(entry, rows=None))
     yield Done(stream=name)
+
+
+def _gathered(items: Iterator[Item], most: int) -> Iterator[Item]:
+    """The same, each batch with the notes that say how far it came, and the rows of small files in batches of about
+    `most` bytes: each batch has its price."""
+    held: list[Rows] = []
+    notes: dict[str, Done] = {}
+    for item in items:
+        is_note = isinstance(item, Done) and item.entry is not None
+        if held and not is_note and (not isinstance(item, Rows) or _size(held) + item.batch.nbytes > most):
+            yield Delivered(rows=_as_one(held), notes=tuple(notes.values()))
+            held, notes = [], {}
+        if isinstance(item, Rows):
+            held.append(item)
+        elif isinstance(item, Done) and held:
+            notes[item.key] = item
+            if _size(held) >= most:
+                yield Delivered(rows=_as_one(held), notes=tuple(notes.values()))
+                held, notes = [], {}
+        else:
+            yield item
+    if held:
+        yield Delivered(rows=_as_one(held), notes=tuple(notes.values()))
+
+
+def _size(parts: list[Rows]) -> int:
+    return sum(int(rows.batch.nbytes) for rows in parts)
+
+
+def _as_one(parts: list[Rows]) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    missing = None
+    if any(rows.missing is not None for rows in parts):
+        kind = pa.list_(pa.string())
+        missing = pa.concat_arrays(
+            [pa.nulls(len(rows.batch), kind) if rows.missing is None else rows.missing for rows in parts]
+        )
+    repaired = sum((Counter(rows.repaired) for rows in parts), Counter())
+    batch = pa.concat_batches([rows.batch for rows in parts])
+    size = sum(rows.size for rows in parts)
+    return Rows(stream=parts[0].stream, batch=batch, missing=missing, repaired=dict(repaired), size=size)
 
 
 def _join_seen(looks: dict[str, Look], file: DataFile, work: Work) -> None:

@@ -169,8 +169,8 @@ def test_a_column_that_a_file_lacks_is_null_and_missing_where_there_are_keys(roo
     (root / "b.csv").write_text("id\n3\n")
     run = Run(with_keys(root))
     assert run.rows["s"][-1] == {"id": 3, "v": None}
-    assert run.missing == [None, [["v"]]]
-    assert Run(without_keys(root)).missing == [None, None]
+    assert run.missing == [[None, None, ["v"]]]
+    assert Run(without_keys(root)).missing == [None]
 
 
 def test_the_catalog_can_make_a_column_text(root: Path) -> None:

@@ -22,6 +22,7 @@ def little_is_large(monkeypatch):
     monkeypatch.setattr(files.files_delivery, "SAMPLE", 256)
     monkeypatch.setattr(files, "_LEAST_SAMPLE", 256)
     monkeypatch.setattr(files.files_delivery.files_csv, "_BLOCK", 1024)
+    monkeypatch.setattr(files.files_delivery, "_GATHERED", 1024)
 
 
 def messages(root, *, once, state=None, **fields):
