@@ -93,10 +93,17 @@ def test_a_dbt_project_builds_equal_tables_when_it_is_imported(project):
     assert third.err.count(": unchanged") == len(TABLES)
     assert ": built" not in third.err
 
-    # And back: what dbt makes of our models is what it was made of.
-    shutil.rmtree(hw.root / "transform" / "models")
-    exported = hw.ok("models", "export", "exported")
-    assert "wrote exported/snapshots/snapshots.yml" in exported.out
+    # And back: dbt builds what is exported, snapshot and checks included.
+    for folder in ("models", "seeds", "snapshots", "tests", "dbt_project.yml"):
+        gone = hw.root / "transform" / folder
+        shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    assert "wrote transform/snapshots/snapshots.yml" in hw.ok("models", "export", "transform").out
+    hw.ok("config", "set", "dbt", "schema", "again")
+    hw.ok("run", "dbt:build", timeout=300)
+    for name in ("stg_rides", "tariffs", "plan_mix"):
+        assert hw.query(f"select count(*) > 0 from again.{name}") == [(True,)]
+    current = "select rider_id, plan from {}.riders_history where __valid_to is null order by 1"
+    assert hw.query(current.format("again")) == hw.query(current.format("ours"))
 
 
 PG_PROJECT = """\
