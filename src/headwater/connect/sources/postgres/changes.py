@@ -11,9 +11,10 @@ from msgspec.structs import replace
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
 from headwater.connect.contract import Rows, Schema
-from headwater.connect.sources.postgres import columns, link, text_values
+from headwater.connect.sources.postgres import columns, link, lookups, text_values
 from headwater.connect.sources.postgres.bookmarks import Json
 from headwater.connect.sources.postgres.catalog import source
+from headwater.connect.sources.postgres.orders import Orders
 from headwater.connect.sources.postgres.pgoutput import (
     UNCHANGED,
     Begin,
@@ -24,7 +25,6 @@ from headwater.connect.sources.postgres.pgoutput import (
     identified,
 )
 from headwater.connect.sources.postgres.query import Query
-from headwater.connect.sources.postgres.slots import Server
 
 # The columns that streams have which are read from the log, named as other taps name them.
 LSN = "_sdc_lsn"
@@ -109,12 +109,12 @@ class Stream:
         self._lsns: list[int] = []
         self._gone: list[int | None] = []
 
-    def look(self, relation: Relation, server: Server) -> Iterator[Schema | Rows]:
+    def look(self, relation: Relation, orders: Orders) -> Iterator[Schema | Rows]:
         """The table looks like that from here on."""
         if relation == self._relation:
             return
-        yield from self.flushed(server)
-        kinds = {kind[0]: kind[1:] for kind in server.types([member.type_oid for member in relation.members])}
+        yield from self.flushed(orders)
+        kinds = {kind[0]: kind[1:] for kind in lookups.types(orders, [member.type_oid for member in relation.members])}
         self._relation = relation
         self._picks = []
         for place, member in enumerate(relation.members):
@@ -136,7 +136,7 @@ class Stream:
             )
         self._keys = [places[key] for key in self.query.keys]
 
-    def add(self, change: RowChange, begin: Begin, server: Server) -> None:
+    def add(self, change: RowChange, begin: Begin, orders: Orders) -> None:
         relation = self._relation
         assert relation is not None
         old = None if change.old is None else identified(relation, change.old)
@@ -146,7 +146,7 @@ class Stream:
         if old is not None and (new is None or any(old[place] != new[place] for place in self._keys)):
             self._append(old, begin, gone=begin.at + _EPOCH)
             if new is not None:
-                new = self._whole(new, server)
+                new = self._whole(new, orders)
         if new is not None:
             self._append(new, begin, gone=None)
 
@@ -155,7 +155,7 @@ class Stream:
         self._lsns.append(begin.lsn)
         self._gone.append(gone)
 
-    def _whole(self, row: list[Value], server: Server) -> list[Value]:
+    def _whole(self, row: list[Value], orders: Orders) -> list[Value]:
         """A row under a new key, of which no old values stand under that key: those that the log does not hold are
         asked for. What they have become since is in the log too."""
         relation = self._relation
@@ -165,13 +165,13 @@ class Stream:
             return row
         names = [relation.members[place].name for place in lacking]
         keys = {relation.members[place].name: row[place] for place in self._keys}
-        found = server.values(self.query.table.schema, self.query.table.name, names, keys)
+        found = lookups.values(orders, self.query.table.schema, self.query.table.name, names, keys)
         whole = list(row)
         for place, value in zip(lacking, found or [None] * len(lacking), strict=True):
             whole[place] = value
         return whole
 
-    def flushed(self, server: Server) -> Iterator[Schema | Rows]:
+    def flushed(self, orders: Orders) -> Iterator[Schema | Rows]:
         """The changes so far, in their order."""
         if not self._rows:
             return
@@ -186,7 +186,7 @@ class Stream:
                 absent[name] = [value is UNCHANGED for value in values]
             texts = [None if isinstance(value, Unchanged) else value for value in values]
             if pick.type_name is not None:
-                texts = server.json_of(pick.type_name, texts)
+                texts = lookups.json_of(orders, pick.type_name, texts)
             given = pa.array(texts, types.STRING)
             column = columns.widened(pick.column, given)
             self._picks[number] = replace(pick, column=column)

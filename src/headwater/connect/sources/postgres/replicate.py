@@ -35,7 +35,9 @@ from headwater.connect.sources.postgres import changes, link, slots
 from headwater.connect.sources.postgres.bookmarks import Bookmarks, Note
 from headwater.connect.sources.postgres.changes import DELETED_AT, LSN, Position, Stream, position
 from headwater.connect.sources.postgres.feed import Feed
+from headwater.connect.sources.postgres.orders import Orders
 from headwater.connect.sources.postgres.pgoutput import Begin, Commit, Relation, RowChange, Truncate, decoded
+from headwater.connect.sources.postgres.published import Logged
 from headwater.connect.sources.postgres.query import Query
 from headwater.connect.sources.postgres.settings import Settings
 from headwater.connect.sources.postgres.slots import StopError
@@ -90,14 +92,15 @@ class Replication:
         self._address = address
         self._bookmarks = bookmarks
         self._request = request
-        self._server = slots.Server(connection, address, tell=request.on_line, should_stop=request.should_stop)
+        self._orders = Orders(connection, address)
+        self._server = slots.Server(self._orders, tell=request.on_line, should_stop=request.should_stop)
         name = settings.replication_slot_name
         held = {stream: position(bookmark) for stream, bookmark in bookmarks.all().items()}
         known = {stream: at for stream, at in held.items() if at is not None}
         self._slot = self._server.slot(
             name,
             settings.replication_publication_name or name,
-            [slots.Logged(schema=query.table.schema, name=query.table.name, keys=query.keys) for query in logged],
+            [Logged(schema=query.table.schema, name=query.table.name, keys=query.keys) for query in logged],
             {stream for stream in self._queries if stream in known and not known[stream].is_truncated},
         )
         for stream in self._queries:
@@ -162,7 +165,7 @@ class Replication:
                 raise self._trouble(error) from error
 
     def _until(self, target: int, feed: Feed, watch: _Watch) -> Iterator[Message]:
-        flow = _Flow(self._streams(), self._slot.tables, self._server, self._request)
+        flow = _Flow(self._streams(), self._slot.tables, self._orders, self._request)
         is_done = False
         try:
             for piece in feed.pieces(self._slot.name, self._slot.publication, self._safe, watch):
@@ -230,14 +233,14 @@ class _Flow:
     """Messages of the log on their way into the rows of their streams."""
 
     def __init__(
-        self, streams: dict[str, Stream], tables: dict[int, str], server: slots.Server, request: ReadRequest
+        self, streams: dict[str, Stream], tables: dict[int, str], orders: Orders, request: ReadRequest
     ) -> None:
         self.streams = streams
         self.begin: Begin | None = None  # of the transaction that is on its way
         self.end = 0  # all that was committed before has come
         self.count = 0
         self._tables = tables
-        self._server = server
+        self._orders = orders
         self._request = request
         self.uncovered = 0  # bytes since the last checkpoint
         self._held = 0  # of those, what waits to leave
@@ -259,7 +262,7 @@ class _Flow:
         elif isinstance(message, Relation):
             stream = self._stream(message.oid)
             if stream is not None:
-                yield from stream.look(message, self._server)
+                yield from stream.look(message, self._orders)
         elif isinstance(message, Truncate):
             yield from self._truncated(message)
 
@@ -268,7 +271,7 @@ class _Flow:
         assert self.begin is not None
         if stream is None or stream.position.is_truncated or stream.position.covers(self.begin):
             return
-        stream.add(change, self.begin, self._server)
+        stream.add(change, self.begin, self._orders)
         self.count += 1
         size = changes.weight(data)
         self.uncovered += size
@@ -282,7 +285,7 @@ class _Flow:
             stream = self._stream(oid)
             if stream is None or stream.position.is_truncated or stream.position.covers(self.begin):
                 continue
-            yield from stream.flushed(self._server)
+            yield from stream.flushed(self._orders)
             stream.position = replace(stream.position, lsn=self.begin.lsn, is_truncated=True)
             self._request.on_line(
                 f"{stream.query.stream} was truncated: the next run copies it anew, and replaces what was loaded"
@@ -290,7 +293,7 @@ class _Flow:
 
     def flushed(self) -> Iterator[Message]:
         for stream in self.streams.values():
-            yield from stream.flushed(self._server)
+            yield from stream.flushed(self._orders)
         self._held = 0
 
     def _stream(self, oid: int) -> Stream | None:
