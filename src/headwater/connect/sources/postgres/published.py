@@ -87,7 +87,8 @@ def publish(orders: Orders, publication: str, tables: Sequence[Logged], known: A
     the streams `known` that it no longer held, InputError for a publication that leaves out changes."""
     rows = orders.ask(
         "look at its publications",
-        "select pubinsert and pubupdate and pubdelete and pubtruncate, pubviaroot from pg_publication where pubname = %s",
+        "select pubinsert and pubupdate and pubdelete and pubtruncate, pubviaroot from pg_publication "
+        "where pubname = %s",
         [publication],
     )
     names = ", ".join(table.sql for table in tables)
