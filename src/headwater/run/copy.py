@@ -112,6 +112,7 @@ def _to_session(
             staged,
             may_start_over=may_start_over,
             may_ask=may_start_over and not last,
+            sends_ahead=session.sends_ahead(),
         )
         try:
             why = _take_all(source, load, run)
@@ -181,6 +182,7 @@ class _Source:
         *,
         may_start_over: bool,
         may_ask: bool,
+        sends_ahead: bool,
     ) -> None:
         self._load = load
         self._links, _ = _linked(step, run, folder, catalog, state, road, staged)
@@ -200,7 +202,8 @@ class _Source:
         # Reading goes on while the destination commits.
         self.messages = ahead(
             messages,
-            budget_bytes=_ahead_bytes(step),
+            # Where rows are sent all the time, nobody waits as long as a commit takes.
+            budget_bytes=_ahead_bytes(step) // (2 if sends_ahead else 1),
             size_of=_size,
             beat=Beat(TICK, load.idle),
             # A thread that reads from a program comes to its end when the program has; a native source is asked to.

@@ -19,7 +19,8 @@ CAPABILITIES = frozenset(
 def open(settings: Settings, request: OpenRequest) -> StagedSession:  # noqa: A001 - the contract's word
     """Connect, take the pipeline and read where it stands. The session at the server lives until `close`."""
     writer = PostgresWriter(settings, request)
-    staging = Staging(request.folder, request.memory_bytes // 2, settings.load_method)
+    # Room for the rows of an ordinary commit; the rest is for those that are being encoded and sent.
+    staging = Staging(request.folder, request.memory_bytes * 2 // 5, settings.load_method)
     return StagedSession(
         writer,
         staging,
