@@ -132,3 +132,17 @@ def test_a_full_refresh_reads_everything_again_and_doubles_nothing(files):
     files.ok("run", "tap-files", "target-duckdb")
     assert rows(files.ok("run", "--full-refresh", "tap-files", "target-duckdb"))["people"] == 3
     assert sorted(files.query("select id from tap_files.people")) == [(1,), (2,), (3,)]
+
+
+def test_lines_that_cannot_be_read_are_set_aside_with_their_place(files):
+    files.ok("config", "set", "tap-files", "_on_bad_record", "quarantine")
+    files.write("data/people.csv", PEOPLE + "4,too,many,fields\n5,Eve,\n")
+    files.ok("run", "tap-files", "target-duckdb")
+    assert in_duckdb(files) == FIRST | {(5, "Eve")}
+    (one,) = json.loads(files.ok("rejects", "list", "--json").out)["rejects"]
+    shown = files.ok("rejects", "show", one["id"]).out
+    assert "data/people.csv:5: 4 fields instead of 3" in shown
+    assert "4,too,many,fields" in shown
+    assert "nothing" not in files.ok("rejects", "replay").err
+    assert in_duckdb(files) == FIRST | {(5, "Eve")}
+    assert len(json.loads(files.ok("rejects", "list", "--json").out)["rejects"]) == 1
