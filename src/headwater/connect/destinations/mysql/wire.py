@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 _TICK_SECONDS = 0.5
 _PACKET_BYTES = 1 << 20
+# The server has rows for us that we do not take.
+_WRITING = ("Writing to net", "Sending to client")
 # What tells servers apart.
 _THIS_SERVER = "concat_ws(':', @@hostname, @@port, @@server_id)"
 
@@ -172,10 +174,9 @@ class _Looks:
         try:
             wire = connected(self._settings, "headwater: is the server alive", max(1.0, seconds))
             try:
-                ((server, command),) = _rows(
-                    wire,
-                    f"select {_THIS_SERVER}, (select command from information_schema.processlist where id = %s)",
-                    [self._number],
+                ((server,),) = _rows(wire, f"select {_THIS_SERVER}")
+                found = _rows(
+                    wire, "select command, state from information_schema.processlist where id = %s", [self._number]
                 )
             finally:
                 wire.close()
@@ -183,7 +184,8 @@ class _Looks:
             # Too many connections, another password meanwhile: it answers.
             return Sign.NONE if "timed out" in str(error) else Sign.AT_WORK
         # Another server behind the same address knows nothing of the session.
-        return Sign.AWAITS_US if server == self._server and command in (None, "Sleep") else Sign.AT_WORK
+        is_awaited = all(command == "Sleep" or state in _WRITING for command, state in found)
+        return Sign.AWAITS_US if server == self._server and is_awaited else Sign.AT_WORK
 
 
 def _rows(wire: Wire, query: str, values: list[Any] | None = None) -> tuple[tuple[Any, ...], ...]:

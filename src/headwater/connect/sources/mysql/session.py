@@ -23,7 +23,7 @@ _LEAST_READ_BYTES = 16 << 10
 _PATIENT = {
     "wait_timeout": "2147483",
     "net_read_timeout": "86400",
-    "net_write_timeout": "86400",
+    "net_write_timeout": "10800",  # as long as a pipeline may stand still: until then a dead reader holds its snapshot
     "max_statement_time": "0",  # MariaDB
     "max_execution_time": "0",  # MySQL
     "idle_transaction_timeout": "0",
