@@ -61,6 +61,7 @@ def test_what_is_loaded_is_what_is_there_however_runs_end(shop, postgres, loader
             found = shop.query(loaded) if loader == "target-duckdb" else postgres.sql(loaded, "log")
             assert found == postgres.sql("select id, n, length(big) from t order by id", "log")
     assert "of log behind" in done.err
+    shop.ok("verify", "tap-postgres", loader)
 
 
 def change(postgres, chance):

@@ -20,6 +20,8 @@ from headwater.connect.staging import VERSION
 
 # When the source no longer had the row; only where rows are marked.
 DELETED_AT = "__deleted_at"
+# The same, said by the source with the row: taps that read a database's log send it.
+SENT_DELETED_AT = "_sdc_deleted_at"
 # A setting of every database.
 Share = Annotated[float, Meta(ge=0, le=1)]
 # The guard does not ask for fewer rows than these.
@@ -28,9 +30,10 @@ _LEAST_ROWS = 100
 
 def standing(columns: Collection[str]) -> str | None:
     """The condition that a row `t` is current and was not marked as gone; None for a table that has no others."""
+    marks = [f"t.{one} is null" for one in (DELETED_AT, SENT_DELETED_AT) if one in columns]
     if VALID_TO in columns:
-        return f"t.{CURRENT}"
-    return f"t.{DELETED_AT} is null" if DELETED_AT in columns else None
+        marks.insert(0, f"t.{CURRENT}")
+    return " and ".join(marks) or None
 
 
 class Rules(Struct, frozen=True, kw_only=True):
