@@ -342,3 +342,55 @@ def test_a_lost_session_is_made_good_from_the_rows_that_wait(servers):
 
     assert servers.carry("passed", may_ask=True, batch_bytes=1000, on_rows=lose) == 500
     assert servers.sql('select count(*), count(distinct id) from passed."public-shop"') == [(500, 500)]
+
+
+def test_a_source_that_ends_the_session_ends_the_read(servers):
+    servers.sql("create table shop (id bigint primary key, v text)")
+    servers.sql("insert into shop select n, repeat('x', 1000) from generate_series(1, 50000) n")
+
+    def end():
+        servers.sql(
+            "select pg_terminate_backend(pid) from pg_stat_activity where application_name like 'headwater: reading%'"
+        )
+
+    with pytest.raises(HeadwaterError) as caught:
+        servers.carry("passed", may_ask=True, batch_bytes=1000, on_rows=end)
+    assert caught.value.reference == "connection-lost"
+    assert servers.sql("select 1 from pg_namespace where nspname = 'passed'") == []
+
+
+def test_a_read_that_is_to_stop_ends_its_query(servers):
+    servers.sql("create table shop (id bigint primary key, v text)")
+    servers.sql("insert into shop select n, repeat('x', 1000) from generate_series(1, 50000) n")
+    asked = iter(range(10_000))
+    request = ReadRequest(
+        catalog=servers.catalog(),
+        state=None,
+        folder=servers.folder,
+        batch_bytes=1000,
+        may_start_over=True,
+        may_ask=True,
+        should_stop=lambda: next(asked) > 10,
+    )
+    rows = 0
+    for message in source.read(source.Settings(**servers.at(), filter_schemas=["public"]), request):
+        if isinstance(message, Schema) and message.forms is not None:
+            message.forms.set_result(frozenset([encoded.POSTGRES_COPY]))
+        rows += message.batch.num_rows if isinstance(message, Rows) else 0
+    assert 0 < rows < 50_000
+    assert servers.sql("select 1 from pg_stat_activity where application_name like 'headwater: reading%'") == []
+
+
+def test_a_destination_that_takes_fewer_rows_than_came_fails_the_run(servers):
+    servers.sql("create table shop (id bigint primary key, v text)")
+    servers.sql("insert into shop values (1, 'a'), (2, 'b')")
+    servers.sql('create schema passed; create table passed."public-shop" (id bigint primary key, v text)')
+    servers.sql("create function passed.drop_some() returns trigger language plpgsql as 'begin return null; end'")
+    servers.sql(
+        'create trigger dropping before insert on passed."public-shop" for each row when (new.id = 2) '
+        "execute function passed.drop_some()"
+    )
+    with pytest.raises(HeadwaterError) as caught:
+        servers.carry("passed", may_ask=True)
+    assert caught.value.reference == "count-mismatch"
+    assert servers.sql('select * from passed."public-shop"') == []

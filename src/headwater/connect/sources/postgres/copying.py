@@ -5,7 +5,6 @@ from __future__ import annotations
 import array
 import contextlib
 import select
-import threading
 from collections.abc import Generator, Iterator
 from itertools import accumulate, repeat, takewhile
 from operator import itemgetter
@@ -63,15 +62,13 @@ class CopySession:
 
     def cancel(self) -> bool:
         """False when the server does not take it."""
-
-        def tell() -> None:
-            with contextlib.suppress(psycopg.Error):
-                self._connection.cancel()
-
-        teller = threading.Thread(target=tell, name="cancel", daemon=True)
-        teller.start()
-        teller.join(_CANCEL_SECONDS)
-        return not teller.is_alive()
+        try:
+            self._connection.cancel_safe(timeout=_CANCEL_SECONDS)  # `cancel` would keep Python's lock meanwhile
+        except psycopg.errors.CancellationTimeout:
+            return False
+        except psycopg.Error:
+            pass  # it is gone, or has answered already
+        return True
 
     def is_alive(self) -> bool:
         """After an error."""
