@@ -168,7 +168,8 @@ class ModelBuilt(Struct, frozen=True, kw_only=True, tag_field="kind", tag="model
 
 class Checked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checked"):
     """A data check ran. `failing` counts the rows that break it. A failed one of severity `warn` does not fail the
-    step; the other severity is `error`."""
+    step; the other severity is `error`. `sample` names some of those rows by their keys, values as text and personal
+    ones masked. `observed` is what a check saw that compares with former runs, as text."""
 
     step: str
     check: str
@@ -177,6 +178,8 @@ class Checked(Struct, frozen=True, kw_only=True, tag_field="kind", tag="checked"
     failing: int = 0
     seconds: float = 0.0
     message: str | None = None
+    sample: tuple[dict[str, str | None], ...] = ()
+    observed: str | None = None
 
 
 class LineageNode(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -17,7 +17,8 @@ from headwater.ops import planning
 from headwater.ops.workspace import Workspace
 from headwater.plan import build as planner
 from headwater.quality import check as asking
-from headwater.quality.checks import Check, Relation, failing_rows, says
+from headwater.quality import history
+from headwater.quality.checks import Check, Relation, failing_rows
 from headwater.quality.read import read_checks
 from headwater.run.runner import Run
 from headwater.transform import ready, references
@@ -33,31 +34,34 @@ def build(step: Build, run: Run) -> tuple[StreamFigures, ...]:
     `bad-check`."""
     schema = str(step.block.config.get("schema") or DEFAULT_SCHEMA)
     checks = read_checks(Path(step.folder), schema)
-    return models.execute(step, run, [_gate(check, step, run) for check in checks])
+    past = history.of_run(run, checks)
+    return models.execute(step, run, [_gate(check, step, run, past) for check in checks])
 
 
-def _gate(check: Check, step: Build, run: Run) -> Gate:
+def _gate(check: Check, step: Build, run: Run, past: history.Past) -> Gate:
     def ask(session: Session, emit: Emit) -> HeadwaterError | None:
         try:
-            failing = asking.ask(session, check, step=step.name, emit=emit, cancel=run.cancel)
+            wrong = asking.ask(session, check, step=step.name, emit=emit, cancel=run.cancel, past=past)
         except InputError as error:
             try:
                 asking.check_names(check, asking.known_columns(session))  # which says it better
             except InputError as better:
                 return better
             return error
-        if not failing or check.severity != "error":
+        if not wrong or check.severity != "error":
             return None
         return RunFailedError(
             "checks-failed",
             f"the check `{check.name}` failed",
             where=check.where,
-            why=says(check, failing),
+            why=wrong,
             hint=asking.see(check),
         )
 
     schema, dialect = check.relation.schema, step.warehouse.native or ""
-    return Gate(check.name, _place(schema, check.relation.name), _needs(check, dialect), repr(check), ask)
+    # The age of a value changes while its table does not: such a check counts as another one in each run.
+    code = f"{check!r} {run.plan.run_id}" if check.kind == "freshness" else repr(check)
+    return Gate(check.name, _place(schema, check.relation.name), _needs(check, dialect), code, ask)
 
 
 def _place(schema: str, name: str) -> Place:

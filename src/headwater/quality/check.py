@@ -5,12 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
+from headwater.base import clock
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError, RunFailedError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.warehouses import Session, SqlError
 from headwater.model.event import Checked, Emit, Outcome
-from headwater.quality.checks import Check, Relation, count, sample, says
+from headwater.quality.checks import OF_HISTORY, Check, Relation, count, says
+from headwater.quality.checks import sample as sample_query
+from headwater.quality.history import Past, Verdict, judge
+from headwater.quality.samples import Sample, named, sample
 from headwater.run.cancel import Cancel
 
 
@@ -21,8 +25,9 @@ def run_checks(
     step: str,
     emit: Emit,
     cancel: Cancel,
+    past: Past | None = None,
 ) -> None:
-    """Run all checks, also behind one that fails.
+    """Run all checks, also behind one that fails; `past` is what those of `OF_HISTORY` compare with.
 
     Raises InputError (`unknown-table`, `unknown-column`) before the first one runs, `bad-check` for a query that
     the warehouse refuses, and at the end RunFailedError (`checks-failed`) when a check of severity `error` failed.
@@ -30,57 +35,72 @@ def run_checks(
     columns = known_columns(session)
     for check in checks:
         check_names(check, columns)
-    failed: list[tuple[Check, int]] = []
+    failed: list[tuple[Check, str]] = []
     for check in checks:
-        failing = ask(session, check, step=step, emit=emit, cancel=cancel)
-        if failing and check.severity == "error":
-            failed.append((check, failing))
+        wrong = ask(session, check, step=step, emit=emit, cancel=cancel, past=past)
+        if wrong and check.severity == "error":
+            failed.append((check, wrong))
     if failed:
         raise _failed(failed, len(checks))
 
 
-def ask(session: Session, check: Check, *, step: str, emit: Emit, cancel: Cancel) -> int:
-    """How many rows break the check, told as an event. Raises InputError (`bad-check`)."""
+def ask(
+    session: Session, check: Check, *, step: str, emit: Emit, cancel: Cancel, past: Past | None = None
+) -> str | None:
+    """What is wrong, None for a check that passes; told as an event, with some of the rows. Raises InputError
+    (`bad-check`)."""
     cancel.check()
     started = monotonic()
-    failing = _failing(session, check, cancel)
-    emit(
-        Checked(
-            step=step,
-            check=check.name,
-            outcome=Outcome.FAILED if failing else Outcome.SUCCESS,
-            severity=check.severity,
-            failing=failing,
-            seconds=monotonic() - started,
-            message=says(check, failing) if failing else None,
-        )
-    )
-    return failing
-
-
-def see(check: Check) -> str:
-    """The command that shows rows that break the check."""
-    return f"headwater query {shlex.quote(sample(check))}"
-
-
-def _failing(session: Session, check: Check, cancel: Cancel) -> int:
     try:
-        ((number,),) = session.rows(count(check))
+        found, rows = _asked(session, check, past or Past())
     except SqlError as error:
         cancel.check()
         raise InputError(
             "bad-check", f"the check `{check.name}` can't be asked", where=check.where, why=str(error), hint=see(check)
         ) from error
-    return int(number)
+    emit(
+        Checked(
+            step=step,
+            check=check.name,
+            outcome=Outcome.FAILED if found.wrong else Outcome.SUCCESS,
+            severity=check.severity,
+            failing=found.wrong,
+            seconds=monotonic() - started,
+            message=found.message,
+            sample=rows,
+            observed=found.observed,
+        )
+    )
+    return found.message if found.wrong else None
 
 
-def _failed(failed: Sequence[tuple[Check, int]], total: int) -> RunFailedError:
+def see(check: Check) -> str:
+    """The command that shows rows that break the check; for one that compares with former runs, how to forget them."""
+    if check.kind == "schema_drift" and check.parameters["columns"] is not None:
+        return "put its `columns` right if they are to be so"
+    if check.kind in OF_HISTORY:
+        return f"if it is to be so, write into the check: since: {clock.now():%Y-%m-%dT%H:%MZ}"
+    return f"headwater query {shlex.quote(sample_query(check))}"
+
+
+def _asked(session: Session, check: Check, past: Past) -> tuple[Verdict, Sample]:
+    if check.kind in OF_HISTORY:
+        return judge(session, check, past), ()
+    ((number,),) = session.rows(count(check))
+    failing = int(number)
+    if not failing:
+        return Verdict(), ()
+    rows = sample(session, check)
+    return Verdict(wrong=failing, message=f"{says(check, failing)}{named(rows, failing)}"), rows
+
+
+def _failed(failed: Sequence[tuple[Check, str]], total: int) -> RunFailedError:
     first, _ = failed[0]
     return RunFailedError(
         "checks-failed",
         f"{len(failed)} of {total} checks failed",
         where=first.where,
-        why="\n".join(f"`{check.name}`: {says(check, failing)} ({check.where})" for check, failing in failed),
+        why="\n".join(f"`{check.name}`: {wrong} ({check.where})" for check, wrong in failed),
         hint=see(first),
     )
 

@@ -1,6 +1,7 @@
 """Checks as data, and the SQL that each one is.
 
-A check is a SELECT of the rows that break it. Everything else (count, sample, message) is made from that.
+A check is a SELECT of the rows that break it. Everything else (count, sample, message) is made from that. Those of
+`OF_HISTORY` compare with former runs instead: see `history.py`.
 """
 
 # ruff: noqa: S608 - names are quoted and values are literals; a query of the user is his own
@@ -13,6 +14,10 @@ from msgspec import Struct, field
 
 from headwater.base.errors import Where
 from headwater.connect.names import quote
+
+OF_HISTORY = ("row_count_change", "schema_drift", "volume_anomaly", "freshness_anomaly")
+# What breaks these is one row about the whole table.
+OF_TABLE = ("row_count", "freshness")
 
 
 class Relation(Struct, frozen=True):
@@ -31,7 +36,9 @@ class Relation(Struct, frozen=True):
 class Check(Struct, frozen=True, kw_only=True):
     """`kind` is a key of `KINDS`; `columns` are those it looks at, none for a check of the whole table.
 
-    `parameters` as that kind needs them. A failing check of severity `warn` does not fail the run.
+    `parameters` as that kind needs them. A failing check of severity `warn` does not fail the run. `only` is SQL: rows
+    for which it does not hold are not looked at. `keys` are the columns that name a row, `private` those of them that
+    hold personal data.
     """
 
     name: str
@@ -40,12 +47,15 @@ class Check(Struct, frozen=True, kw_only=True):
     columns: tuple[str, ...] = ()
     parameters: dict[str, Any] = field(default_factory=dict)
     severity: str = "error"
+    only: str | None = None
+    keys: tuple[str, ...] = ()
+    private: tuple[str, ...] = ()
     where: Where
 
 
 def failing_rows(check: Check) -> str:
     """A SELECT of the rows that break the check; for `unique` of the keys that occur more than once, with `rows`."""
-    given, table = check.parameters, check.relation.sql
+    given, table = check.parameters, _table(check, "looked_at")
     columns = [quote(column) for column in check.columns]
     match check.kind:
         case "not_null":
@@ -61,13 +71,20 @@ def failing_rows(check: Check) -> str:
             return f"select * from {table} where {_outside(columns[0], given)}"
         case "relationship":
             parent: Relation = given["to"]
+            child = check.relation.sql if check.only is None else _filtered(check)
             return (
-                f"select child.* from {table} as child where child.{columns[0]} is not null and not exists "
+                f"select child.* from {child} as child where child.{columns[0]} is not null and not exists "
                 f"(select 1 from {parent.sql} as parent where parent.{quote(given['field'])} = child.{columns[0]})"
             )
         case "row_count":
             counted = f'(select count(*) as "rows" from {table}) as counted'
             return f"select * from {counted} where {_outside(quote('rows'), given)}"
+        case "freshness":
+            newest, age = quote("newest"), f"interval '{given['seconds']} seconds'"
+            return (
+                f"select * from (select max({columns[0]}) as {newest} from {table}) as found where {newest} is null "
+                f"or cast({newest} as timestamp with time zone) < current_timestamp - {age}"
+            )
         case _:
             return f"select * from (\n{given['query'].strip().rstrip(';')}\n) as found"
 
@@ -81,6 +98,11 @@ def count(check: Check) -> str:
 def sample(check: Check, most: int = 20) -> str:
     """A SELECT to look at some of the rows that break the check."""
     return f"{failing_rows(check)} limit {most}"
+
+
+def row_count(check: Check) -> str:
+    """A SELECT of one number: how many rows the check looks at."""
+    return f"select count(*) from {_table(check, 'looked_at')}"
 
 
 def says(check: Check, failing: int) -> str:
@@ -100,6 +122,8 @@ def says(check: Check, failing: int) -> str:
             return f"{rows} with a `{column}` that is no `{given['field']}` of {given['to'].words}"
         case "row_count":
             return f"the number of rows of {check.relation.words} is {_bounds_in_words(given)}"
+        case "freshness":
+            return f"the newest `{column}` of {check.relation.words} is older than {given['max_age']}"
         case _:
             return f"{failing:,} row{'s' if failing != 1 else ''} found by its query"
 
@@ -111,6 +135,14 @@ def literal(value: Any) -> str:
     if isinstance(value, int | float):
         return repr(value)
     return "'" + str(value).replace("'", "''") + "'"
+
+
+def _table(check: Check, alias: str) -> str:
+    return check.relation.sql if check.only is None else f"{_filtered(check)} as {alias}"
+
+
+def _filtered(check: Check) -> str:
+    return f"(select * from {check.relation.sql} where (\n{check.only}\n))"
 
 
 def _outside(expression: str, given: dict[str, Any]) -> str:

@@ -13,6 +13,7 @@ models:
       - row_count: {min: 1}
       - unique: [day, shop]
       - sql: {name: no day is missing, query: "select …"}
+      - row_count_change: 20%
 sources:
   - name: tap_shop            # the schema that a tap loads into
     tables:
@@ -22,34 +23,40 @@ sources:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base import yaml
 from headwater.base.errors import InputError
 from headwater.base.files import files_below
 from headwater.base.text import did_you_mean, listed
+from headwater.quality import given as words
 from headwater.quality.checks import Check, Relation
+from headwater.quality.samples import is_personal
 
 # Whatever stands in these mappings: what is not a check is read with the models.
 SEED_KEYS = ("name", "description", "columns", "checks")
 MODEL_KEYS = (*SEED_KEYS, "materialized", "unique_key", "updated_at", "keep_deleted")
-_OPTIONS = ("name", "severity")
+_COLUMN_KEYS = ("name", "description", "type", "pii", "checks")
+_OPTIONS = ("name", "severity", "where")
 _SEVERITIES = ("error", "warn")
 
 
 class _Kind(Struct, frozen=True):
     """`parameters` are its keys; `short` names the one that a bare value or list stands for. `on` says where the
-    check may be written: below a column, below the table."""
+    check may be written: below a column, below the table. `severity` is what it has unless another is given."""
 
     parameters: tuple[str, ...]
     on: tuple[str, ...]
     short: str | None = None
+    severity: str = "error"
 
 
+_ANOMALY = _Kind(("runs", "least", "tolerance", "since"), ("table",), severity="warn")
 KINDS = {
     "not_null": _Kind((), ("column",)),
     "unique": _Kind(("columns",), ("column", "table"), "columns"),
@@ -57,6 +64,11 @@ KINDS = {
     "range": _Kind(("min", "max"), ("column",)),
     "relationship": _Kind(("to", "field"), ("column",)),
     "row_count": _Kind(("min", "max"), ("table",)),
+    "freshness": _Kind(("max_age",), ("column",), "max_age"),
+    "row_count_change": _Kind(("within", "min", "max", "since"), ("table",), "within"),
+    "schema_drift": _Kind(("columns", "added", "since"), ("table",), "columns"),
+    "volume_anomaly": _ANOMALY,
+    "freshness_anomaly": _ANOMALY,
     "sql": _Kind(("query",), ("table",), "query"),
 }
 
@@ -105,13 +117,20 @@ class _Reader:
                 yield from self._of_table(Relation(name, self._name(table_at, table)), table_at, table)
 
     def _of_table(self, relation: Relation, at: tuple[Any, ...], table: dict[str, Any]) -> Iterator[Check]:
+        found: list[Check] = []
+        said: dict[str, bool] = {}
         for column_at in self._items(table, (*at, "columns")):
-            column = self._mapping(column_at, ("name", "description", "type", "checks"))
+            column = self._mapping(column_at, _COLUMN_KEYS)
             name = self._name(column_at, column)
-            for check_at in self._items(column, (*column_at, "checks")):
-                yield self._check(relation, (name,), check_at)
-        for check_at in self._items(table, (*at, "checks")):
-            yield self._check(relation, (), check_at)
+            if "pii" in column:
+                said[name.casefold()] = self._flag((*column_at, "pii"))
+            found += [self._check(relation, (name,), check) for check in self._items(column, (*column_at, "checks"))]
+        found += [self._check(relation, (), check_at) for check_at in self._items(table, (*at, "checks"))]
+        keys = _keys(table, found)
+        for check in found:
+            named = {*keys, *check.columns}
+            private = tuple(sorted(name for name in named if said.get(name.casefold(), is_personal(name))))
+            yield replace(check, keys=keys, private=private)
 
     def _check(self, relation: Relation, columns: tuple[str, ...], at: tuple[Any, ...]) -> Check:
         kind, given = self._written(at)
@@ -133,9 +152,16 @@ class _Reader:
         for key in given:
             if key not in (*known.parameters, *_OPTIONS):
                 self._refuse_key((*at, kind, key), (*known.parameters, *_OPTIONS))
-        severity = given.get("severity", "error")
+        severity = given.get("severity", known.severity)
         if severity not in _SEVERITIES:
             self._refuse((*at, kind, "severity"), f"`severity` is one of {listed(_SEVERITIES)}, not `{severity}`")
+        only = given.get("where")
+        if only is not None and (not isinstance(only, str) or not only.strip()):
+            self._refuse((*at, kind, "where"), "`where` is a condition in SQL", "where: state = 'open'")
+        if only is not None and kind in ("sql", "schema_drift", "volume_anomaly", "freshness_anomaly"):
+            self._refuse((*at, kind, "where"), f"`{kind}` takes no `where`: it does not look at single rows")
+        if kind.endswith("_anomaly") and at[0] != "sources":
+            self._refuse(at, f"`{kind}` judges loads: it stands below a table of `sources`", "row_count_change: 20%")
         parameters = {key: value for key, value in given.items() if key in known.parameters}
         columns, parameters = self._checked(kind, columns, parameters, at)
         default = ".".join([relation.words, *(["+".join(columns)] if columns else []), kind])
@@ -146,6 +172,7 @@ class _Reader:
             columns=columns,
             parameters=parameters,
             severity=severity,
+            only=only,
             where=self._document.where(*at),
         )
 
@@ -177,6 +204,11 @@ class _Reader:
                     )
                 schema, _, table = given["to"].rpartition(".")
                 return columns, {"to": Relation(schema or self._schema, table), "field": given["field"]}
+            case "freshness" | "row_count_change" | "schema_drift" | "volume_anomaly" | "freshness_anomaly":
+                try:
+                    return columns, words.READERS[kind](given)
+                except words.WrongError as error:
+                    self._refuse(at, error.what, error.hint)
             case "sql":
                 if not isinstance(given.get("query"), str) or not given["query"].strip():
                     self._refuse(at, "`sql` needs a query that finds the rows that are wrong", "sql: select …")
@@ -191,6 +223,12 @@ class _Reader:
             self._refuse(at, "a check is a word or a mapping of one key", "`- not_null` or `- range: {min: 0}`")
         kind, given = next(iter(value.items()))
         return str(kind), given
+
+    def _flag(self, at: tuple[Any, ...]) -> bool:
+        value = self._value(at)
+        if not isinstance(value, bool):
+            self._refuse(at, f"`{at[-1]}` is true or false, not `{value}`")
+        return value
 
     def _value(self, at: tuple[Any, ...]) -> Any:
         value = self._document.data
@@ -232,6 +270,16 @@ class _Reader:
 
     def _refuse(self, at: tuple[Any, ...], what: str, hint: str | None = None) -> NoReturn:
         raise InputError("bad-check", what, where=self._document.where(*at), hint=hint)
+
+
+def _keys(table: dict[str, Any], checks: Sequence[Check]) -> tuple[str, ...]:
+    """What names a row of a table: the key that its model has, else what is checked to be unique."""
+    key = table.get("unique_key")
+    if isinstance(key, str):
+        return (key,)
+    if isinstance(key, list) and _is_list(key, str):
+        return tuple(key)
+    return next((check.columns for check in checks if check.kind == "unique" and check.only is None), ())
 
 
 def _is_list(value: Any, kinds: type | tuple[type, ...]) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 from headwater.model.event import Level, Notice, StreamFigures
 from headwater.model.plan import Build
 from headwater.quality.check import run_checks
+from headwater.quality.history import of_run
 from headwater.quality.read import read_checks
 from headwater.run import native
 from headwater.run.runner import Run
@@ -34,5 +35,5 @@ def execute(step: Build, run: Run) -> tuple[StreamFigures, ...]:
         warehouse.reading(schema) as session,
         run.cancel.watched(session.interrupt, session.interrupt),
     ):
-        run_checks(session, checks, step=step.name, emit=run.emit, cancel=run.cancel)
+        run_checks(session, checks, step=step.name, emit=run.emit, cancel=run.cancel, past=of_run(run, checks))
     return ()

@@ -86,7 +86,10 @@ def test_a_failing_check_stops_what_is_downstream_until_its_rows_are_mended(proj
         "models/models.yml:1",
         "the check `analytics.first.id.unique` failed",
     )
-    assert error.why == "2 rows of analytics.first share their `id`\nnot built, because they need it: second, third"
+    assert (
+        error.why
+        == "2 rows of analytics.first share their `id` (id=2, rows=2)\nnot built, because they need it: second, third"
+    )
     assert (error.hint or "").startswith('headwater query \'select "id", count(*)')
 
     # Nothing changed, and the check is asked again.

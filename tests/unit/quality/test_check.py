@@ -39,7 +39,7 @@ def run(tmp_path: Path, *, column: str = "id", check: str | None = None, text: s
     ("column", "check", "failing", "says"),
     [
         ("id", "not_null", 1, "1 row of analytics.orders without `id`"),
-        ("id", "unique", 2, "2 rows of analytics.orders share their `id`"),
+        ("id", "unique", 2, "2 rows of analytics.orders share their `id` (id=2, rows=2)"),
         ("amount", "range: {min: 0, max: 50}", 2, "2 rows of analytics.orders with `amount` below 0 or above 50"),
         ("state", "accepted_values: [open, done]", 1, "1 row of analytics.orders with a `state` that is not accepted"),
         (
@@ -97,8 +97,8 @@ def test_all_checks_run_and_the_failure_names_each_and_how_to_see_the_rows(tmp_p
         "models/models.yml:5",
     )
     assert error.why == (
-        "`analytics.orders.id.not_null`: 1 row of analytics.orders without `id` (models/models.yml:5)\n"
-        "`analytics.orders.id.unique`: 2 rows of analytics.orders share their `id` (models/models.yml:5)"
+        "`analytics.orders.id.not_null`: 1 row of analytics.orders without `id` (id=null) (models/models.yml:5)\n"
+        "`analytics.orders.id.unique`: 2 rows of analytics.orders share their `id` (id=2, rows=2) (models/models.yml:5)"
     )
     assert error.hint == """headwater query 'select * from "analytics"."orders" where "id" is null limit 20'"""
 

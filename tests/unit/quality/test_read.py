@@ -77,7 +77,7 @@ TABLE = """
     ("text", "written", "line", "what", "hint"),
     [
         (COLUMN, "notnull", 6, "there is no check `notnull`", "did you mean `not_null`?"),
-        (COLUMN, "fresh", 6, "there is no check `fresh`", "write anything else as `sql: select …`"),
+        (COLUMN, "odd", 6, "there is no check `odd`", "write anything else as `sql: select …`"),
         (COLUMN, "range: {mini: 0}", 6, "unknown key `mini`", "did you mean `min`?"),
         (COLUMN, "range: {}", 6, "`range` needs `min`, `max` or both", "range: {min: 1}"),
         (COLUMN, "row_count: {min: 1}", 6, "`row_count` checks a table, not a column", None),
