@@ -12,12 +12,13 @@ from headwater.connect.stages.definitions import FLATTENING, STREAM_MAPS
 
 @pytest.mark.parametrize("definition", DEFINITIONS, ids=lambda one: one.name)
 def test_a_definition_says_what_its_module_takes(definition):
-    fields = msgspec.structs.fields(registry.destination(definition.native).Settings)
+    fields = {one.encode_name: one for one in msgspec.structs.fields(registry.destination(definition.native).Settings)}
     # The others are those of stages before it.
     settings = [setting for setting in definition.settings if setting not in (*STREAM_MAPS, *FLATTENING)]
-    assert [setting.name for setting in settings] == [one.encode_name for one in fields]
-    assert [setting.value for setting in settings] == [one.default for one in fields]
-    for setting, one in zip(settings, fields, strict=True):
+    assert {setting.name: setting.value for setting in settings} == {name: one.default for name, one in fields.items()}
+    assert len(settings) == len(fields)
+    for setting in settings:
+        one = fields[setting.name]
         assert setting.description
         choices = get_args(one.type) if get_origin(one.type) is Literal else ()
         assert {option.value for option in setting.options} == set(choices)
