@@ -1,6 +1,6 @@
 """500 SQL models: how long planning takes, and what building them costs beside the bare statements.
 
-    python benchmarks/models.py [--models 500] [--rounds 5] [--jobs 4] [--postgres [--url postgresql://…]]
+    python benchmarks/models.py [--models 500] [--rounds 3] [--jobs 4] [--url postgresql://…]
 
 The bare statements are the same SELECTs as `create table … as`, one after the other, over one connection of the same
 driver. Both sides build from nothing in a new warehouse each round; `again` is a second build that finds nothing to do.
@@ -11,7 +11,6 @@ program itself takes to start is not among the figures. PostgreSQL is one from a
 from __future__ import annotations
 
 import argparse
-import contextlib
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import duckdb
 import psycopg
+import results
 from postgres_load import server
 
 from headwater.connect import registry
@@ -34,6 +34,17 @@ from headwater.transform.models import Model, plan_models
 from headwater.transform.python_run import Place
 
 ORDERS = "create table shop.orders as select n as id, n % 97 as customer, n % 13 as amount from {} as t(n)"
+FULL = 500
+TEXT = """\
+## Models without dbt
+
+{machine}. {models} SQL models, {jobs} at a time, medians of {rounds}. Seconds of wall time, but for the plan's CPU;
+`over` is what a model costs on top of its bare statement, in ms (goal: below 10). A plan should take less than 1 s.
+
+| | plan | plan, CPU | bare statements | build | over, ms | build again, nothing to do |
+|---|---|---|---|---|---|---|
+{lines}
+"""
 SERIES = {"duckdb": "range(1000)", "postgres": "generate_series(0, 999)"}
 MODEL = """\
 with recent as (
@@ -123,27 +134,33 @@ def one_round(url: str | None, folder: Path, models: tuple[Model, ...], jobs: in
         }
 
 
+def median(url: str | None, folder: Path, given: argparse.Namespace) -> dict[str, float]:
+    models = plan_models(folder, dialect="postgres" if url else "duckdb")  # what is loaded once is loaded
+    rounds = [one_round(url, folder, models, given.jobs) for _ in range(given.rounds)]
+    found = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
+    return {**found, "over": (found["build"] - found["bare"]) / given.models * 1000}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=int, default=500)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--jobs", type=int, default=4)
-    parser.add_argument("--postgres", action="store_true")
     parser.add_argument("--url")
     given = parser.parse_args()
-    native = "postgres" if given.postgres else "duckdb"
-    with contextlib.ExitStack() as held:
-        folder = Path(held.enter_context(tempfile.TemporaryDirectory(prefix="bench-")))
-        url = held.enter_context(server(given.url, folder)) if given.postgres else None
-        write(folder / "models", given.models)
-        models = plan_models(folder / "models", dialect=native)  # what is loaded once is loaded
-        rounds = [one_round(url, folder / "models", models, given.jobs) for _ in range(given.rounds)]
-    median = {name: statistics.median(one[name] for one in rounds) for name in rounds[0]}
-    print(f"{given.models} models in {native}, {given.jobs} at a time, median of {given.rounds}")
-    for name, seconds in median.items():
-        print(f"  {name:<6} {seconds:7.3f} s")
-    over = (median["build"] - median["bare"]) / given.models
-    print(f"  over the bare statements: {over * 1000:.1f} ms a model")
+    with tempfile.TemporaryDirectory(prefix="bench-") as name, server(given.url, Path(name)) as url:
+        folder = Path(name) / "models"
+        write(folder, given.models)
+        found = {"DuckDB": median(None, folder, given), "PostgreSQL": median(url, folder, given)}
+    lines = [
+        f"| {place} | {one['plan']:.2f} | {one['CPU']:.2f} | {one['bare']:.2f} | {one['build']:.2f} "
+        f"| {one['over']:.1f} | {one['again']:.2f} |"
+        for place, one in found.items()
+    ]
+    text = TEXT.format(lines="\n".join(lines), machine=results.machine(), **vars(given))
+    print(text)
+    if given.models == FULL:
+        results.write("models", text)
 
 
 if __name__ == "__main__":

@@ -221,7 +221,8 @@ class _Pass:
                 self._cancel.check()
                 rows = make(session, order)
                 built = Built(model.materialized, model.code, read, iso(now()), rows)
-                record(session, order.schema, model.name, built)
+                is_new = model.name not in self._look.before
+                record(session, order.schema, model.name, built, is_new=is_new)
                 session.rows("commit")
                 seconds = monotonic() - started
                 self._inbox.put(

@@ -68,11 +68,12 @@ def prepare(session: Session, schema: str) -> None:
     session.rows("commit")
 
 
-def record(session: Session, schema: str, name: str, built: Built) -> None:
-    """Replace the model's row, in the transaction that is open."""
+def record(session: Session, schema: str, name: str, built: Built, *, is_new: bool = False) -> None:
+    """Replace the model's row, in the transaction that is open. `is_new`: there is none."""
     where = f"schema_name = {literal(schema)} and name = {literal(name)}"
     values = [schema, name, built.materialized, built.code, built.inputs, built.built_at, built.rows, built.checked]
-    session.rows(f"delete from _headwater.models where {where}")  # noqa: S608 - literals
+    if not is_new:
+        session.rows(f"delete from _headwater.models where {where}")  # noqa: S608 - literals
     names = 'schema_name, name, materialized, code_hash, inputs_hash, built_at, "rows", checked'
     session.rows(f"insert into _headwater.models ({names}) values ({', '.join(map(_value, values))})")  # noqa: S608 - likewise
 

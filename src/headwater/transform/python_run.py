@@ -16,8 +16,8 @@ from msgspec import Struct
 from headwater.base.errors import RunFailedError, Where
 from headwater.base.scratch import scratch
 from headwater.connect.contract import IDLE_SECONDS
+from headwater.connect.sources.columns import Columns
 from headwater.connect.sources.python import process
-from headwater.connect.sources.python.columns import Columns
 from headwater.connect.warehouses import Session
 from headwater.run.cancel import Cancel
 

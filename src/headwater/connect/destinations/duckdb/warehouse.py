@@ -24,7 +24,10 @@ _BATCH_ROWS = 65_536
 
 
 class DuckDBSession:
-    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """`may_stay`: it finds everything by its bare name that there will be."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection, path: Path, *, may_stay: bool = False) -> None:
+        self.may_stay = may_stay
         self._connection = connection
         self._path = path
 
@@ -86,6 +89,14 @@ class DuckDBSession:
     def interrupt(self) -> None:
         self._connection.interrupt()
 
+    def leave(self) -> None:
+        """Undo what was not committed."""
+        with contextlib.suppress(duckdb.Error):  # nothing is open
+            self._connection.rollback()
+
+    def close(self) -> None:
+        self._connection.close()
+
     @contextlib.contextmanager
     def _told(self) -> Iterator[None]:
         try:
@@ -113,6 +124,7 @@ class DuckDBWarehouse:
         self._root: duckdb.DuckDBPyConnection | None = None
         self._since = 0.0
         self._users = 0
+        self._idle: list[DuckDBSession] = []
         self._timer: threading.Timer | None = None
 
     def exists(self) -> bool:
@@ -125,13 +137,15 @@ class DuckDBWarehouse:
 
     @contextlib.contextmanager
     def writing(self, schema: str) -> Iterator[Session]:
-        cursor = self._entered()
+        session = self._entered(schema)
         try:
-            yield self._session(cursor, schema)
-        finally:
+            yield session
+        except BaseException:
             with contextlib.suppress(duckdb.Error):  # after a fatal error it may refuse even this
-                cursor.close()
-            self._left()
+                session.close()
+            self._left(None)
+            raise
+        self._left(session)
 
     def close(self) -> None:
         with self._turn:
@@ -139,15 +153,16 @@ class DuckDBWarehouse:
                 self._timer.cancel()
             self._release()
 
-    def _session(self, connection: duckdb.DuckDBPyConnection, schema: str) -> Session:
+    def _session(self, connection: duckdb.DuckDBPyConnection, schema: str) -> DuckDBSession:
         connection.execute("set TimeZone = 'UTC'")
         try:
             connection.execute("set search_path = ?", [f"{quote(schema)},{self.main}"])
         except duckdb.CatalogException:  # nothing was built there yet
             connection.execute("set search_path = ?", [self.main])
-        return DuckDBSession(connection, self._path)
+            return DuckDBSession(connection, self._path)
+        return DuckDBSession(connection, self._path, may_stay=True)
 
-    def _entered(self) -> duckdb.DuckDBPyConnection:
+    def _entered(self, schema: str) -> DuckDBSession:
         with self._turn:
             self._turn.wait_for(lambda: not self._users or not self._is_long())
             if self._root is not None and self._is_long():
@@ -157,12 +172,19 @@ class DuckDBWarehouse:
                     warehouse.writing(self._path, who=self._who, on_wait=self._on_wait, outside_files=True)
                 )
                 self._since = monotonic()
+            # To make a connection takes longer than most statements.
+            session = self._idle.pop() if self._idle else self._session(self._root.cursor(), schema)
             self._users += 1
-            return self._root.cursor()
+            return session
 
-    def _left(self) -> None:
+    def _left(self, session: DuckDBSession | None) -> None:
         with self._turn:
             self._users -= 1
+            if session is not None and session.may_stay:
+                session.leave()
+                self._idle.append(session)
+            elif session is not None:
+                session.close()
             if self._users:
                 return
             self._turn.notify_all()
@@ -178,6 +200,8 @@ class DuckDBWarehouse:
                 self._release()
 
     def _release(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
         self._root = None
         self._opened.close()
 

@@ -183,6 +183,9 @@ class PostgresWarehouse:
         except BaseException:
             connection.close()  # and with it what was not committed
             raise
+        if connection.info.transaction_status is not psycopg.pq.TransactionStatus.IDLE:
+            connection.close()
+            return
         with self._lock:
             self._idle.append(connection)
 
