@@ -14,6 +14,7 @@ from headwater.connect.destinations.mysql.digest import WORDS
 from headwater.connect.destinations.mysql.settings import Settings as Address
 from headwater.connect.destinations.mysql.wire import connected
 from headwater.connect.digest import Column, Relation
+from headwater.connect.sources.bookmarks import Bookmarks
 from headwater.connect.sources.mysql import catalog, columns
 from headwater.connect.sources.mysql.address import address_of
 from headwater.connect.sources.mysql.columns import Form, Source
@@ -22,7 +23,6 @@ from headwater.connect.sources.mysql.query import Query, literal, queries
 from headwater.connect.sources.mysql.session import ERRORS, Session
 from headwater.connect.sources.mysql.settings import Settings
 from headwater.connect.sources.mysql.trouble import cannot_look
-from headwater.connect.sources.postgres.bookmarks import Bookmarks
 from headwater.model.catalog import Catalog
 
 _INTERRUPT_SECONDS = 15.0

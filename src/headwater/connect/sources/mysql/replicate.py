@@ -21,6 +21,7 @@ from headwater.connect import types
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows
 from headwater.connect.destinations.mysql.settings import Settings as Address
 from headwater.connect.destinations.mysql.trouble import code_of, one_line
+from headwater.connect.sources.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.mysql import changes, columns
 from headwater.connect.sources.mysql.batches import Batches
 from headwater.connect.sources.mysql.changes import Changed
@@ -29,7 +30,6 @@ from headwater.connect.sources.mysql.query import Query
 from headwater.connect.sources.mysql.session import ERRORS, CancelledError, Session
 from headwater.connect.sources.mysql.settings import Settings
 from headwater.connect.sources.mysql.trouble import lost
-from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 
 DELETED_AT = "_sdc_deleted_at"
 _KEYS_AT_ONCE = 500

@@ -13,6 +13,7 @@ from headwater.base.ahead import Beat, interleaved
 from headwater.connect import types
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows
 from headwater.connect.destinations.mysql.settings import Settings as Address
+from headwater.connect.sources.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.mysql import catalog
 from headwater.connect.sources.mysql.batches import Batches
 from headwater.connect.sources.mysql.link import Sessions
@@ -21,7 +22,6 @@ from headwater.connect.sources.mysql.rows import UnexpectedRowError
 from headwater.connect.sources.mysql.session import ERRORS, CancelledError
 from headwater.connect.sources.mysql.settings import Settings
 from headwater.connect.sources.mysql.trouble import cannot_look, trouble
-from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 
 if TYPE_CHECKING:
     from headwater.connect.sources.mysql.replicate import Replication

@@ -11,8 +11,8 @@ from msgspec.structs import replace
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
 from headwater.connect.contract import Rows, Schema
+from headwater.connect.sources.bookmarks import Json
 from headwater.connect.sources.postgres import columns, link, lookups, text_values
-from headwater.connect.sources.postgres.bookmarks import Json
 from headwater.connect.sources.postgres.catalog import source
 from headwater.connect.sources.postgres.orders import Orders
 from headwater.connect.sources.postgres.pgoutput import (

@@ -16,8 +16,8 @@ from headwater.connect.destinations.postgres.connection import Connection, canno
 from headwater.connect.destinations.postgres.digest import WORDS, Snapshot
 from headwater.connect.digest import Column, Relation
 from headwater.connect.names import quote
+from headwater.connect.sources.bookmarks import Bookmarks
 from headwater.connect.sources.postgres import columns, reached
-from headwater.connect.sources.postgres.bookmarks import Bookmarks
 from headwater.connect.sources.postgres.columns import Source
 from headwater.connect.sources.postgres.query import Query, queries
 from headwater.connect.sources.postgres.settings import Settings

@@ -12,8 +12,8 @@ from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.destinations.postgres.connection import Connection, literal
 from headwater.connect.names import quote
+from headwater.connect.sources.bookmarks import Bookmarks
 from headwater.connect.sources.postgres import catalog, columns
-from headwater.connect.sources.postgres.bookmarks import Bookmarks
 from headwater.connect.sources.postgres.settings import Settings
 from headwater.connect.stages.select import table_keys, taken
 from headwater.model.catalog import CatalogStream

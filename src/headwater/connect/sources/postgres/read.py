@@ -18,8 +18,8 @@ from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, S
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import cannot_connect, connect, literal, trouble
 from headwater.connect.destinations.postgres.patient import patience
+from headwater.connect.sources.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.postgres import columns, encoding, link, replicate
-from headwater.connect.sources.postgres.bookmarks import Bookmarks, Json, Note
 from headwater.connect.sources.postgres.query import Query, bounded, queries
 from headwater.connect.sources.postgres.settings import Settings
 from headwater.connect.sources.postgres.slots import StopError

@@ -31,8 +31,8 @@ from headwater.connect.destinations.postgres.connection import (
     trouble,
 )
 from headwater.connect.destinations.postgres.patient import PatientConnection, patience
+from headwater.connect.sources.bookmarks import Bookmarks, Note
 from headwater.connect.sources.postgres import changes, link, slots
-from headwater.connect.sources.postgres.bookmarks import Bookmarks, Note
 from headwater.connect.sources.postgres.changes import DELETED_AT, LSN, Position, Stream, position
 from headwater.connect.sources.postgres.feed import Feed
 from headwater.connect.sources.postgres.orders import Orders

@@ -20,9 +20,9 @@ from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
 from headwater.connect.sources import catalog_entry
+from headwater.connect.sources.columns import Columns
 from headwater.connect.sources.python import process
-from headwater.connect.sources.python.columns import Columns
-from headwater.connect.sources.python.stream import Reading, StreamState
+from headwater.connect.sources.reading import Reading, StreamState
 from headwater.connect.sources.source_state import decoded
 from headwater.connect.stages.select import Taken, table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream

@@ -22,8 +22,8 @@ from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rejected
 from headwater.connect.sources import catalog_entry
-from headwater.connect.sources.python.columns import Columns
-from headwater.connect.sources.python.stream import Reading, StreamState
+from headwater.connect.sources.columns import Columns
+from headwater.connect.sources.reading import Reading, StreamState
 from headwater.connect.sources.rest import learn, pages, request, spec, spec_file
 from headwater.connect.sources.rest.cache import Cache
 from headwater.connect.sources.rest.calls import Calls, StoppedError

@@ -1,4 +1,4 @@
-"""How far each stream was read, in the words that taps of PostgreSQL write into their state."""
+"""How far each stream of a database was read, in the words that taps of databases write into their state."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import pytest
 
 from headwater.base.errors import RunFailedError
 from headwater.connect import types
-from headwater.connect.sources.python.columns import Columns, wider
+from headwater.connect.sources.columns import Columns, wider
 from headwater.sources.rows import batch_of
 
 

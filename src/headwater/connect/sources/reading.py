@@ -1,4 +1,4 @@
-"""One stream of a source's own code while it is read: its columns, its cursor and what is noted of it."""
+"""One stream while it is read, of a source that learns its columns on the way: them, its cursor, what is noted of it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from msgspec import UNSET, Struct, UnsetType, field
 
 from headwater.base.errors import InputError, RunFailedError
 from headwater.connect.contract import Message, Rows, Schema
-from headwater.connect.sources.python.columns import Columns
+from headwater.connect.sources.columns import Columns
 from headwater.sources.rows import MISSING
 from headwater.sources.values import from_json, to_json
 
