@@ -1,4 +1,4 @@
-"""One stream while it is read, of a source that learns its columns on the way: them, its cursor, what is noted of it."""
+"""One stream while it is read, of a source that learns columns on the way: them, its cursor, what is noted of it."""
 
 from __future__ import annotations
 
