@@ -33,7 +33,7 @@ COMMANDS = {
     "el": (f"{_HERE}.el", "Run one extractor into one loader"),
     "elt": (f"{_HERE}.el:with_transform", "Run one extractor into one loader, then dbt"),
     "invoke": (f"{_HERE}.invoke", "Run a plugin's program or command"),
-    "test": (f"{_HERE}.test", "Run the tests of plugins"),
+    "test": (f"{_HERE}.test", "Run the tests of plugins and the checks of models"),
     "state": (f"{_HERE}.state", "Show and change where pipelines go on from"),
     "logs": (f"{_HERE}.logs", "Show past runs"),
     "rejects": (f"{_HERE}.rejects", "List, reload and drop records that were set aside"),

@@ -87,9 +87,9 @@ def _model(event: e.ModelBuilt) -> Line:
 
 
 def _check(event: e.Checked) -> Line:
-    if event.outcome is e.Outcome.SUCCESS:
-        return _own(f"check {event.check}: passed")
     message = f", {event.message}" if event.message else ""
+    if event.outcome is e.Outcome.SUCCESS:
+        return _own(f"check {event.check}: passed{message}")
     level = e.Level.WARNING if event.severity == "warn" else e.Level.ERROR
     return _own(f"check {event.check}: {event.failing:,} failing rows{message}", level=level)
 

@@ -1,4 +1,4 @@
-"""The tests of plugins: those of their commands whose names begin with `test`."""
+"""The tests of plugins: those of their commands whose names begin with `test`, and the checks of our own models."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ _PREFIX = "test"
 
 
 class PluginTest(Struct, frozen=True):
+    """`is_step`: it is a step of a run, not a program."""
+
     plugin: Plugin
     command: str
+    is_step: bool = False
 
     @property
     def name(self) -> str:
@@ -62,7 +65,9 @@ def _plugins(workspace: Workspace, words: Sequence[str], *, everything: bool) ->
 
 def _tests(workspace: Workspace, plugin: Plugin) -> list[PluginTest]:
     try:
-        commands = build.ready(planning.facts(workspace), plugin).resolved.definition.commands
+        resolved = build.ready(planning.facts(workspace), plugin).resolved
     except HeadwaterError:
         return []  # something is wrong with a plugin: its own commands will say what
-    return [PluginTest(plugin, name) for name in commands if name.startswith(_PREFIX)]
+    if resolved.native == build.MODELS:
+        return [PluginTest(plugin, "check", is_step=True)]
+    return [PluginTest(plugin, name) for name in resolved.definition.commands if name.startswith(_PREFIX)]

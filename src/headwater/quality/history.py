@@ -80,25 +80,22 @@ def of_run(run: Run, checks: Sequence[Check]) -> Past:
 
 def read(runs: Runs, environment: str | None) -> Past:
     kinds = ("checked", "stream-stored", "step-finished")
-    found = [one for _, one in runs.recent(kinds, environment=environment, runs=_MOST_RUNS)]
-    # A load that brings no rows does not say where they would stand: another one of that stream does.
-    places = {
-        (stored.event.step, stored.event.stream): stored.event.place.casefold()
-        for stored in found
-        if isinstance(stored.event, StreamStored)
-    }
+    places: dict[str, dict[str, str]] = {}
     loads: dict[str, list[Load]] = {}
     seen: dict[str, list[Seen]] = {}
-    for stored in found:
+    for stored in runs.recent(kinds, environment=environment, runs=_MOST_RUNS):
         match stored.event:
+            case StreamStored(step=step, stream=stream, place=place):
+                places.setdefault(step, {})[stream] = place.casefold()
             case Checked(outcome=Outcome.SUCCESS, observed=str(observed), check=check):
                 seen.setdefault(check, []).append(Seen(stored.at, observed))
             case StepFinished(outcome=Outcome.SUCCESS, step=step, streams=streams):
-                for figures in streams:
-                    place = places.get((step, figures.stream))
-                    if place is not None and figures.loaded is not None:
-                        loads.setdefault(place, []).append(Load(stored.at, figures.loaded))
-    return Past(loads=loads, seen=seen)
+                # A stream that brought nothing is not mentioned; once it was loaded it is known where it would be.
+                rows = {figures.stream: figures.loaded for figures in streams}
+                for stream, place in places.get(step, {}).items():
+                    if (count := rows.get(stream, 0)) is not None:
+                        loads.setdefault(place, []).append(Load(stored.at, count))
+    return Past(loads=loads, seen=seen, moment=clock.now())
 
 
 def judge(session: Session, check: Check, past: Past) -> Verdict:
@@ -168,8 +165,14 @@ def _drift(check: Check, columns: Mapping[str, str], before: str | None) -> Verd
 
 
 def _volume(check: Check, loads: Sequence[Load]) -> Verdict:
+    """Where most loads bring nothing, as those of every hour may, only those that bring rows are compared."""
     given = check.parameters
-    *former, last = [load.rows for load in loads[-given["runs"] - 1 :]] or [0]
+    counts = [load.rows for load in loads[-given["runs"] - 1 :]]
+    if counts and not _median(counts):
+        if not counts[-1]:
+            return Verdict()
+        counts = [load.rows for load in loads if load.rows][-given["runs"] - 1 :]
+    *former, last = counts or [0]
     if len(former) < given["least"]:
         return Verdict(message=_too_few(len(former), given["least"]))
     usual = expected(former, given["tolerance"])

@@ -166,18 +166,18 @@ class Runs:
         )
         return [_stored(row) for row in rows]
 
-    def recent(self, kinds: Sequence[str], *, environment: str | None, runs: int) -> list[tuple[str, StoredEvent]]:
-        """The events of those kinds of the latest `runs` runs of an environment, each with its run, oldest first."""
+    def recent(self, kinds: Sequence[str], *, environment: str | None, runs: int) -> list[StoredEvent]:
+        """The events of those kinds of the latest `runs` runs of an environment, oldest run first."""
         wanted = " or ".join("event like ?" for _ in kinds)
         rows = self._db.rows(
-            "select run_id, position, at, event from events join (select run_id, started_at from runs "  # noqa: S608 - no value is in it
+            "select position, at, event from events join (select run_id, started_at from runs "  # noqa: S608 - no value is in it
             "where environment is ? order by started_at desc, run_id desc limit ?) using (run_id) "
             f"where {wanted} order by started_at, run_id, position",
             environment,
             runs,
             *(f'{{"kind":"{kind}"%' for kind in kinds),
         )
-        return [(cast("str", run_id), _stored(tuple(row))) for run_id, *row in rows]
+        return [_stored(row) for row in rows]
 
     def forget(self, keep: int) -> int:
         """Delete all but the newest `keep` runs that have ended; returns how many went."""

@@ -65,6 +65,14 @@ COLUMN = """
             checks:
               - {}
     """
+SOURCE = """
+    sources:
+      - name: shop
+        tables:
+          - name: orders
+            checks:
+              - {}
+    """
 TABLE = """
     models:
       - name: orders
@@ -95,6 +103,58 @@ TABLE = """
             6,
             "`accepted_values` needs a list of values",
             "accepted_values: [open, closed]",
+        ),
+        (COLUMN, "freshness: soon", 6, "`freshness` needs how old the newest value may be", "freshness: 24 hours"),
+        (COLUMN, "not_null: {where: true}", 6, "`where` is a condition in SQL", "where: state = 'open'"),
+        (TABLE, "row_count_change: 20", 4, "`20` is no percentage", "within: 20%"),
+        (
+            TABLE,
+            "row_count_change: {within: 20%, max: 5%}",
+            4,
+            "`row_count_change` takes one percentage, or `min` and `max`",
+            "row_count_change: 20%",
+        ),
+        (
+            TABLE,
+            "schema_drift: {since: yesterday}",
+            4,
+            "`yesterday` is no date or moment",
+            "since: 2026-01-31, or since: 2026-01-31T12:00Z",
+        ),
+        (
+            TABLE,
+            "schema_drift: {columns: 3}",
+            4,
+            "`columns` are names with their types, or a list of names",
+            "columns: {id: bigint, name: }",
+        ),
+        (
+            TABLE,
+            "schema_drift: {where: id > 3}",
+            4,
+            "`schema_drift` takes no `where`: it does not look at single rows",
+            None,
+        ),
+        (
+            TABLE,
+            "volume_anomaly",
+            4,
+            "`volume_anomaly` judges loads: it stands below a table of `sources`",
+            "row_count_change: 20%",
+        ),
+        (
+            SOURCE,
+            "volume_anomaly: {least: 2}",
+            6,
+            "`least` must be 3 or more, and `runs` no less than `least` and 1000 at most",
+            None,
+        ),
+        (
+            SOURCE,
+            "freshness_anomaly: {tolerance: wide}",
+            6,
+            "`tolerance` is a number above 0, not `wide`",
+            "tolerance: 3.5",
         ),
         (COLUMN, "unique: [id, day]", 6, "`unique` below a column takes no columns of its own", None),
         (COLUMN, "[not_null]", 6, "a check is a word or a mapping of one key", "`- not_null` or `- range: {min: 0}`"),

@@ -86,6 +86,21 @@ def test_the_folder_of_a_killed_run_is_wiped_by_the_next(tmp_path):
     assert not folder.exists()
 
 
+def test_recent_events_of_a_kind_stand_in_the_order_of_their_runs(runs):
+    for number in (1, 2, 3):
+        log = runs.begin(f"r{number}", "x", trigger="cli", environment="dev" if number < 3 else None)
+        for event in (NOTICE, StepStarted(step=str(number)), LINE):
+            log.append(event)
+        log.finish(Outcome.SUCCESS)
+
+    def steps(**asked):
+        return [stored.event.step for stored in runs.recent(["step-started", "step-finished"], **asked)]
+
+    assert steps(environment="dev", runs=9) == ["1", "2"]
+    assert steps(environment="dev", runs=1) == ["2"]
+    assert steps(environment=None, runs=9) == ["3"]
+
+
 def test_an_id_is_used_once(runs):
     begin(runs).finish(Outcome.SUCCESS)
     with pytest.raises(InputError, match="already a run `r1`"):

@@ -6,6 +6,7 @@ import sys
 
 import click
 
+from headwater.cli import starting
 from headwater.cli.options import installing
 from headwater.cli.settings import Settings
 
@@ -18,15 +19,15 @@ _WIDTH = 60
 @click.argument("tests", nargs=-1, metavar="PLUGIN[:TEST]...")
 @click.pass_obj
 def command(settings: Settings, everything: bool, install: str | None, tests: tuple[str, ...]) -> int:
-    """Run the tests of plugins: their commands whose names begin with `test`.
+    """Run the tests of plugins: their commands whose names begin with `test`, and the checks of `models`.
 
     Ends with exit code 1 when one of them does not end with 0.
     """
-    from headwater.ops import invoke, plugin_tests
+    from headwater.ops import invoke, plugin_tests, runs
 
     workspace = settings.workspace()
     chosen = plugin_tests.chosen(workspace, tests, everything=everything)
-    for name, kind in dict.fromkeys((test.plugin.name, test.plugin.kind) for test in chosen):
+    for name, kind in dict.fromkeys((test.plugin.name, test.plugin.kind) for test in chosen if not test.is_step):
         invoke.prepare(workspace, name, kind, install=install, containers=False)
     if install == "only":
         return 0
@@ -34,7 +35,10 @@ def command(settings: Settings, everything: bool, install: str | None, tests: tu
     for test in chosen:
         click.secho(f" {test.name} ".center(_WIDTH + 20, "="), bold=True)
         sys.stdout.flush()
-        codes[test.name] = plugin_tests.run(workspace, test)
+        if test.is_step:
+            codes[test.name] = starting.start(settings, workspace, runs.Request(blocks=(test.name,)), install)
+        else:
+            codes[test.name] = plugin_tests.run(workspace, test)
     click.echo()
     for name, code in codes.items():
         click.echo(f"{name:.<{_WIDTH}} {'success' if code == 0 else 'failure'}")
