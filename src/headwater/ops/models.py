@@ -18,7 +18,8 @@ from headwater.ops.workspace import Workspace
 from headwater.plan import build as planner
 from headwater.quality import check as asking
 from headwater.quality import history
-from headwater.quality.checks import Check, Relation, failing_rows
+from headwater.quality.checks import OF_HISTORY, Check, Relation, failing_rows
+from headwater.quality.given import READERS
 from headwater.quality.read import read_checks
 from headwater.run.runner import Run
 from headwater.transform import ready, references
@@ -139,9 +140,15 @@ def bring(workspace: Workspace, name: str) -> Copied | None:
     return Copied(created=tuple(created), kept=tuple(kept), has_models=plugin is not None)
 
 
-def _query(check: dict[str, Any], relation: str) -> str:
+def _query(check: dict[str, Any], relation: str) -> str | None:
+    """None for a check that is no SELECT: it compares with former runs."""
+    if check["kind"] in OF_HISTORY:
+        return None
     schema, _, name = relation.rpartition(".")
-    parameters = {key: value for key, value in check.items() if key not in ("kind", "column", "name", "severity")}
+    words = ("kind", "column", "name", "severity", "where")
+    parameters = {key: value for key, value in check.items() if key not in words}
+    if check["kind"] in READERS:
+        parameters = READERS[check["kind"]](parameters)
     columns = parameters.pop("columns", None) or ([check["column"]] if check["column"] else [])
     if check["kind"] == "relationship":
         to_schema, _, to = parameters["to"].rpartition(".")
@@ -153,6 +160,7 @@ def _query(check: dict[str, Any], relation: str) -> str:
             relation=Relation(schema, name),
             columns=tuple(columns),
             parameters=parameters,
+            only=check.get("where"),
             where=Where(""),
         )
     )

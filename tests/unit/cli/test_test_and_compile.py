@@ -17,6 +17,29 @@ PLUGINS = """
     commands: {test: ""}
 """
 
+CHECKED = """\
+plugins:
+  extractors:
+  - {name: tap-files, variant: headwater, config: {path: "data/*.csv"}}
+  loaders:
+  - {name: target-duckdb, variant: headwater}
+  transformers:
+  - {name: models, variant: headwater}
+"""
+CHECKS = """\
+sources:
+- name: tap_files
+  tables:
+  - name: orders
+    columns:
+    - {name: id, checks: [unique]}
+    - {name: amount, checks: [range: {min: 0}]}
+    checks:
+    - row_count_change: 10%
+    - schema_drift
+    - volume_anomaly: {least: 3, tolerance: 2}
+"""
+
 
 @pytest.fixture
 def tested(hw):
@@ -130,3 +153,25 @@ def test_a_command_with_a_container_is_not_run_without_it(hw):
     boxed = "      boxed: {args: hi, container_spec: {image: alpine}}\n"
     hw.write("headwater.yml", text.replace("    commands:\n", f"    commands:\n{boxed}"))
     assert "`say:boxed` has a container" in hw("invoke", "--containers", "say:boxed").error
+
+
+def test_the_checks_of_models_are_their_test(empty):
+    empty.write("headwater.yml", CHECKED)
+    empty.write("models/checks.yml", CHECKS)
+    orders = empty.write("data/orders.csv", "id,amount\n1,10\n2,20\n3,30\n4,40\n")
+    for _ in range(4):
+        empty.ok("run", "tap-files", "target-duckdb", "--full-refresh")
+    fine = empty("test", "models")
+    assert (fine.code, fine.out.splitlines()[-1].split(". ", 1)[1]) == (0, "1 test(s) successful. 0 test(s) failed.")
+    assert "check tap_files.orders.row_count_change: passed, 4 rows; nothing to compare with yet\n" in fine.err
+
+    orders.write_text("id,amount\n1,10\n2,-20\n")
+    empty.ok("run", "tap-files", "target-duckdb", "--full-refresh")
+    bad = empty("test", "--all")
+    assert (bad.code, bad.out.splitlines()[-1].split(". ", 1)[1]) == (1, "0 test(s) successful. 1 test(s) failed.")
+    for told in (
+        "1 row of tap_files.orders with `amount` below 0 (id=2) (models/checks.yml:7)",
+        "tap_files.orders has 2 rows, had 4 (-50.0%); expected at least 4 and at most 4",
+        "the last load of tap_files.orders brought 2 rows; expected 3 to 5 (median 4 of 4 loads)",
+    ):
+        assert told in bad.err

@@ -110,12 +110,35 @@ def test_tests_that_have_no_like_are_named(root, tmp_path):
         tmp_path / "dbt",
         a="select 1 as x",
         models="models:\n- name: a\n  columns:\n  - name: x\n    data_tests:\n"
-        "    - not_null: {config: {where: x > 1}}\n    - my_package.odd\n    - unique\n",
+        "    - not_null: {config: {limit: 1}}\n    - my_package.odd\n    - unique: {config: {where: x > 1}}\n",
     )
     assert models.import_dbt(find(root), project).notes == (
-        "a: the test `not_null` with `where` is left out",
+        "a: the test `not_null` with `limit` is left out",
         "a: the test `my_package.odd` is left out",
     )
+    told = yaml.read(root / "models" / "models.yml").data
+    assert told["models"][0]["columns"] == [{"name": "x", "checks": [{"unique": {"where": "x > 1"}}]}]
+
+
+def test_checks_become_tests_of_dbt_unless_they_compare_with_former_runs(root, tmp_path):
+    (root / "models").mkdir()
+    (root / "models" / "daily.sql").write_text("select day, amount from shop.orders")
+    (root / "models" / "models.yml").write_text(
+        "models:\n- name: daily\n  columns:\n  - name: day\n"
+        "    checks: [freshness: 2 days, unique: {where: day > 3, severity: warn}]\n"
+        "  checks: [row_count_change: 20%, row_count: {min: 1, where: amount > 0}]\n"
+    )
+    out = tmp_path / "out"
+    assert models.export_dbt(find(root), out).notes == (
+        "analytics.daily: the check `row_count_change` is left out, it compares with former runs",
+    )
+    assert yaml.read(out / "models" / "models.yml").data["models"][0]["columns"][0]["data_tests"] == [
+        {"unique": {"config": {"severity": "warn", "where": "day > 3"}}}
+    ]
+    tests = {path.name: path.read_text() for path in (out / "tests").iterdir()}
+    assert tests.keys() == {"analytics_daily_freshness.sql", "analytics_daily_row_count.sql"}
+    assert "from {{ ref('daily') }} where (\namount > 0\n)" in tests["analytics_daily_row_count.sql"]
+    assert "interval '172800 seconds'" in tests["analytics_daily_freshness.sql"]
 
 
 def test_a_folder_without_a_dbt_project_is_said(root, tmp_path):

@@ -50,7 +50,7 @@ def _check(test: Any, words: jinja.Words, missing: list[str]) -> str | Json | No
     known = _TESTS.get(kind)
     config = {**(given.get("config") or {}), **({"severity": given["severity"]} if "severity" in given else {})}
     odd = [key for key in given if known is None or key not in (*known[1], *_OPTIONS)]
-    odd += [key for key in config if key != "severity"]
+    odd += [key for key in config if key not in ("severity", "where")]
     if known is None or odd:
         missing.append(f"the test `{kind}`" + (f" with `{odd[0]}`" if known and odd else ""))
         return None
@@ -64,6 +64,8 @@ def _check(test: Any, words: jinja.Words, missing: list[str]) -> str | Json | No
         parameters["name"] = given["name"]
     if str(config.get("severity", "error")).lower() == "warn":
         parameters["severity"] = "warn"
+    if config.get("where"):
+        parameters["where"] = config["where"]
     return {ours: parameters} if parameters else ours
 
 
@@ -91,7 +93,14 @@ _BACK = {
     "accepted_values": "accepted_values",
     "relationship": "relationships",
 }
-_SHORT = {"accepted_values": "values", "sql": "query", "unique": "columns"}
+_SHORT = {
+    "accepted_values": "values",
+    "freshness": "max_age",
+    "row_count_change": "within",
+    "schema_drift": "columns",
+    "sql": "query",
+    "unique": "columns",
+}
 
 
 def _test(check: Any, column: str | None, relation_of: Any, alone: list[Json]) -> str | Json | None:
@@ -100,10 +109,11 @@ def _test(check: Any, column: str | None, relation_of: Any, alone: list[Json]) -
     if column is None or kind not in _BACK:
         alone.append({"kind": kind, "column": column, **given})
         return None
-    arguments = {key: value for key, value in given.items() if key not in ("name", "severity")}
+    arguments = {key: value for key, value in given.items() if key not in ("name", "severity", "where")}
     if "to" in arguments:
         arguments["to"] = relation_of(arguments["to"])
     body: Json = {"arguments": arguments} if arguments else {}
-    if given.get("severity") == "warn":
-        body["config"] = {"severity": "warn"}
+    config = {key: given[key] for key in ("severity", "where") if key in given}
+    if config:
+        body["config"] = config
     return {_BACK[kind]: body} if body else _BACK[kind]
