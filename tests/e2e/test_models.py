@@ -157,7 +157,7 @@ def test_a_failing_check_stops_what_is_built_on_it_in_postgres_and_the_mended_so
     assert bad.error == (
         "error: models/models.yml:14: "
         "the check `tap_postgres.shop-orders.state.accepted_values` failed [checks-failed]\n"
-        "  2 rows of tap_postgres.shop-orders with a `state` that is not accepted\n"
+        "  2 rows of tap_postgres.shop-orders with a `state` that is not accepted (id=7; id=9)\n"
         "  not built, because they need it: log, totals\n"
         """hint: headwater query 'select * from "tap_postgres"."shop-orders" where "state" not in ('"'"'open'"'"', """
         """'"'"'done'"'"') limit 20'\n"""

@@ -37,8 +37,8 @@ class Check(Struct, frozen=True, kw_only=True):
     """`kind` is a key of `KINDS`; `columns` are those it looks at, none for a check of the whole table.
 
     `parameters` as that kind needs them. A failing check of severity `warn` does not fail the run. `only` is SQL: rows
-    for which it does not hold are not looked at. `keys` are the columns that name a row, `private` those of them that
-    hold personal data.
+    for which it does not hold are not looked at. `keys` are the columns that name a row, where that is said. `pii` says
+    of columns, in small letters, whether they hold personal data.
     """
 
     name: str
@@ -49,7 +49,7 @@ class Check(Struct, frozen=True, kw_only=True):
     severity: str = "error"
     only: str | None = None
     keys: tuple[str, ...] = ()
-    private: tuple[str, ...] = ()
+    pii: dict[str, bool] = field(default_factory=dict)
     where: Where
 
 

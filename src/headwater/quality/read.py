@@ -36,7 +36,6 @@ from headwater.base.files import files_below
 from headwater.base.text import did_you_mean, listed
 from headwater.quality import given as words
 from headwater.quality.checks import Check, Relation
-from headwater.quality.samples import is_personal
 
 # Whatever stands in these mappings: what is not a check is read with the models.
 SEED_KEYS = ("name", "description", "columns", "checks")
@@ -127,10 +126,7 @@ class _Reader:
             found += [self._check(relation, (name,), check) for check in self._items(column, (*column_at, "checks"))]
         found += [self._check(relation, (), check_at) for check_at in self._items(table, (*at, "checks"))]
         keys = _keys(table, found)
-        for check in found:
-            named = {*keys, *check.columns}
-            private = tuple(sorted(name for name in named if said.get(name.casefold(), is_personal(name))))
-            yield replace(check, keys=keys, private=private)
+        yield from (replace(check, keys=keys, pii=said) for check in found)
 
     def _check(self, relation: Relation, columns: tuple[str, ...], at: tuple[Any, ...]) -> Check:
         kind, given = self._written(at)

@@ -9,7 +9,7 @@ from typing import Any
 from headwater.base.redact import MASK
 from headwater.connect.names import quote
 from headwater.connect.warehouses import Session
-from headwater.quality.checks import OF_TABLE, Check, failing_rows
+from headwater.quality.checks import OF_TABLE, Check, Relation, failing_rows, literal
 
 MOST = 20
 _SHOWN = 3
@@ -41,8 +41,9 @@ def sample(session: Session, check: Check) -> Sample:
         columns = [*check.columns, "rows"]
     else:
         present = {name.casefold(): name for name in session.columns(query)}
-        columns = [present[key.casefold()] for key in check.keys if key.casefold() in present]
-    private = {name.casefold() for name in check.private}
+        keys = check.keys or _loaded_by(session, check.relation)
+        columns = [present[key.casefold()] for key in keys if key.casefold() in present]
+    private = {name.casefold() for name in columns if check.pii.get(name.casefold(), is_personal(name))}
     if not columns or private.issuperset(name.casefold() for name in columns):
         return ()
     shown = ", ".join(quote(name) for name in columns)
@@ -60,6 +61,18 @@ def named(rows: Sample, failing: int) -> str:
         return ""
     more = " …" if failing > _SHOWN and len(rows) > _SHOWN else ""
     return f" ({'; '.join(_name(row) for row in rows[:_SHOWN])}{more})"
+
+
+def _loaded_by(session: Session, relation: Relation) -> tuple[str, ...]:
+    """The keys that a load has for the table."""
+    if ("_headwater", "tables") not in session.relations():
+        return ()
+    schema, name = literal(relation.schema.lower()), literal(relation.name.lower())
+    found = session.rows(
+        "select keys from _headwater.tables "  # noqa: S608 - literals are quoted
+        f"where lower(schema_name) = {schema} and lower(table_name) = {name}"
+    )
+    return tuple(found[0][0]) if found else ()
 
 
 def _name(row: Mapping[str, str | None]) -> str:

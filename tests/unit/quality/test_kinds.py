@@ -164,3 +164,12 @@ def test_a_condition_on_a_missing_column_names_the_check(site):
     assert (error.reference, error.what) == ("bad-check", "the check `shop.orders.id.not_null` can't be asked")
     assert "nope" in error.why
     assert str(error.where) == "models/models.yml:5"
+
+
+def test_a_loaded_table_has_the_keys_that_it_was_loaded_by(site):
+    with site.warehouse.writing("public") as session:
+        session.make_books()
+        keys = "array['id', 'mail']" if site.warehouse.dialect == "postgres" else "['id', 'mail']"
+        session.run(f"insert into _headwater.tables values ('shop', 'Orders', 'orders', {keys})")
+    (event,) = site.ask("columns: [{name: amount, checks: [range: {min: -8}]}]")
+    assert event.sample == ({"id": "4", "mail": "(redacted)"},)
