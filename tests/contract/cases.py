@@ -210,7 +210,7 @@ CASES: dict[int, tuple[str, tuple[str, ...]]] = {
     197: (
         "a state of another source, books of a later release",
         (
-            "unit/connect/sources/test_files.py::test_a_state_of_another_source_is_refused",
+            "unit/connect/sources/files/test_files.py::test_a_state_of_another_source_is_refused",
             f"{_DUCKDB}::test_books_of_a_later_release_are_left_alone",
         ),
     ),

@@ -36,7 +36,7 @@ QUARANTINES = {
 
 # How the rows of each are compared with those at the other end.
 SOURCE_DIGESTS = {
-    "files": "headwater.connect.sources.files_digest",
+    "files": "headwater.connect.sources.files.digest",
     "mysql": "headwater.connect.sources.mysql.digest",
     "postgres": "headwater.connect.sources.postgres.digest",
 }

@@ -21,7 +21,7 @@ from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import registry
 from headwater.connect.contract import JSON_FIELD, Rows, Schema
 from headwater.connect.digest import SqlSide
-from headwater.connect.sources.files_digest import FileRows
+from headwater.connect.sources.files.digest import FileRows
 from headwater.quality.compare import compare
 from headwater.quality.pairing import paired
 

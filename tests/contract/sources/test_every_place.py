@@ -19,8 +19,8 @@ from obstore.store import AzureStore, GCSStore, S3Store
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, InputError, RunFailedError
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows
 from headwater.connect.sources import files
-from headwater.connect.sources.files_places import Places
-from headwater.connect.sources.files_settings import Settings, StreamSettings
+from headwater.connect.sources.files.places import Places
+from headwater.connect.sources.files.settings import Settings, StreamSettings
 
 PLACES = ("s3", "azure", "gs", "http", "sftp")
 

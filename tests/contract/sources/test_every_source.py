@@ -17,7 +17,7 @@ import pytest
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources import files, mysql, postgres, python, rest
-from headwater.connect.sources.files_settings import Position, StreamSettings
+from headwater.connect.sources.files.settings import Position, StreamSettings
 from headwater.connect.types import is_json
 from headwater.model.catalog import Catalog, Metadata
 

@@ -345,9 +345,9 @@ def test_a_full_refresh_puts_narrower_values_into_a_column_that_once_grew(lab):
 
 
 def a_large_csv(lab, monkeypatch, values):
-    monkeypatch.setattr(files.files_delivery, "SAMPLE", 256)
+    monkeypatch.setattr(files.delivery, "SAMPLE", 256)
     monkeypatch.setattr(files, "_LEAST_SAMPLE", 256)
-    monkeypatch.setattr(files.files_delivery.files_csv, "_BLOCK", 1024)
+    monkeypatch.setattr(files.delivery.csv, "_BLOCK", 1024)
     lines = "\n".join(["id,v", *(f"{number},{value}" for number, value in enumerate(values))])
     (lab.root / "s.csv").write_text(lines + "\n")
     tap = lab.block("extractor", native="files", argv=(), config={"path": str(lab.root / "s.csv")})
@@ -380,8 +380,8 @@ def test_a_file_that_is_stopped_in_the_middle_leaves_nothing(lab, monkeypatch):
                 lab.cancel.set(signal.SIGTERM)
             yield one
 
-    original = files.files_delivery._messages
-    monkeypatch.setattr(files.files_delivery, "_messages", rows)
+    original = files.delivery._messages
+    monkeypatch.setattr(files.delivery, "_messages", rows)
     assert lab.run(tap, target) is Outcome.CANCELLED
     assert len(seen) == 3
     assert found(lab) == []

@@ -12,9 +12,9 @@ from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, InputError
 from headwater.base.text import did_you_mean, listed
-from headwater.connect.sources.files_dialect import FORMATS, Dialect, dialect, format_of
-from headwater.connect.sources.files_places import Places, Remote, is_remote
-from headwater.connect.sources.files_settings import Settings, StreamSettings
+from headwater.connect.sources.files.dialect import FORMATS, Dialect, dialect, format_of
+from headwater.connect.sources.files.places import Places, Remote, is_remote
+from headwater.connect.sources.files.settings import Settings, StreamSettings
 
 PACKAGE = "package://"
 # What a name ends with to how the file is packed.

@@ -8,7 +8,7 @@ from typing import Protocol
 import pyarrow as pa
 from msgspec import Struct, field
 
-from headwater.connect.sources.files_find import DataFile
+from headwater.connect.sources.files.find import DataFile
 from headwater.connect.sources.text_types import Look
 
 

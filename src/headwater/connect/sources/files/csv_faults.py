@@ -10,11 +10,11 @@ from typing import Any, Protocol
 import pyarrow as pa
 
 from headwater.base.errors import HeadwaterError, RunFailedError, Where
-from headwater.connect.sources.files_dialect import Dialect
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Bad
-from headwater.connect.sources.files_lines import text_lines, wrong_byte
-from headwater.connect.sources.files_open import opened
+from headwater.connect.sources.files.dialect import Dialect
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Bad
+from headwater.connect.sources.files.lines import text_lines, wrong_byte
+from headwater.connect.sources.files.open import opened
 
 LARGEST_ROW = 512 << 20  # bytes
 

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
-from headwater.connect.sources.files_settings import Position, Settings, StreamSettings
+from headwater.connect.sources.files.settings import Position, Settings, StreamSettings
 
 # What a name ends with, or a setting says, to the reader of such files.
 FORMATS = {

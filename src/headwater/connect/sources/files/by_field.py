@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.connect.sources import text_types
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Bad, Piece
-from headwater.connect.sources.files_lines import malformed, wrong_byte
-from headwater.connect.sources.files_open import changed_while_read
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Bad, Piece
+from headwater.connect.sources.files.lines import malformed, wrong_byte
+from headwater.connect.sources.files.open import changed_while_read
 from headwater.connect.sources.text_types import NOTHING, TEXT, Kind, Look
 from headwater.connect.types import is_json
 
@@ -43,7 +43,7 @@ class Block(msgspec.Struct, frozen=True):
 
 
 def looks(blocks: Iterator[Block], takes: Callable[[str], bool], most: int | None) -> dict[str, Look]:
-    """As in `files_format.Format`."""
+    """As in `format.Format`."""
     seen: dict[str, Look] = {}
     looked_at_bytes = 0
     for block in blocks:
@@ -57,7 +57,7 @@ def looks(blocks: Iterator[Block], takes: Callable[[str], bool], most: int | Non
 
 
 def pieces(file: DataFile, blocks: Iterator[Block], columns: pa.Schema) -> Iterator[Piece]:
-    """As `batches` in `files_format.Format`; fields that a row does not have are told from nulls."""
+    """As `batches` in `format.Format`; fields that a row does not have are told from nulls."""
     for block in blocks:
         nothing = pa.nulls(block.rows, pa.string())
         values = [block.fields.get(field.name, nothing) for field in columns]

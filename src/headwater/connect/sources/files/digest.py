@@ -21,7 +21,7 @@ from headwater.connect.destinations.duckdb.sql_types import sql_type
 from headwater.connect.digest import Relation
 from headwater.connect.names import quote
 from headwater.connect.sources.files import read
-from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources.files.settings import Settings
 from headwater.model.catalog import Catalog
 
 _REMARK = "files are compared as they are now: what has changed since the last run differs"

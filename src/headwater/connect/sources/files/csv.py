@@ -19,14 +19,15 @@ import pyarrow.compute as pc
 import pyarrow.csv
 
 from headwater.base.errors import InputError, Where
-from headwater.connect.sources import files_csv_faults as faults
-from headwater.connect.sources import text_types, text_written
-from headwater.connect.sources.files_dialect import Dialect
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Bad, Piece, UnexpectedError
-from headwater.connect.sources.files_lines import utf8, wrong_byte
-from headwater.connect.sources.files_names import distinct
-from headwater.connect.sources.files_open import Unpacked, changed_while_read, opened
+from headwater.connect.sources import text_types
+from headwater.connect.sources.files import csv_faults as faults
+from headwater.connect.sources.files import written
+from headwater.connect.sources.files.dialect import Dialect
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Bad, Piece, UnexpectedError
+from headwater.connect.sources.files.lines import utf8, wrong_byte
+from headwater.connect.sources.files.names import distinct
+from headwater.connect.sources.files.open import Unpacked, changed_while_read, opened
 from headwater.connect.sources.text_types import Look
 
 # Rows are cut into blocks; the longest row must fit into one. A file with longer rows is tried with larger blocks.
@@ -37,13 +38,13 @@ _END = "\x1eend of headwater's file\x1e"
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`. Also the check of the whole file: `batches` looks for less."""
+    """As in `format.Format`. Also the check of the whole file: `batches` looks for less."""
     seen: dict[str, Look] = {}
 
     def look(name: str, column: pa.Array) -> None:
         before = seen[name]
         if before.kind is not text_types.Kind.TEXT:
-            seen[name] = text_types.joined(before, text_written.looked_at(column, file.dialect))
+            seen[name] = text_types.joined(before, written.looked_at(column, file.dialect))
 
     looked_at = 0
     with ThreadPoolExecutor(pa.cpu_count()) as threads:  # which starts none for a small file
@@ -62,7 +63,7 @@ def checked(file: DataFile, looks: dict[str, Look], batch_bytes: int) -> Iterato
     batch with which a column would have another type, and the errors of `looks`."""
 
     def fitted(name: str, values: pa.Array) -> pa.Array:
-        found = text_written.fitted(values, looks[name], file.dialect)
+        found = written.fitted(values, looks[name], file.dialect)
         if found is None:
             raise UnexpectedError(name)
         looks[name] = found.look
@@ -76,7 +77,7 @@ def checked(file: DataFile, looks: dict[str, Look], batch_bytes: int) -> Iterato
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`."""
+    """As in `format.Format`."""
     for batch, size, bad in _texts(file, columns.names.__contains__, min(batch_bytes, _BLOCK)):
         fields = [columns.field(name) for name in batch.schema.names]
         arrays = [_converted(file, field, column) for field, column in zip(fields, batch.columns, strict=True)]
@@ -85,7 +86,7 @@ def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Pi
 
 def _converted(file: DataFile, field: pa.Field, values: pa.Array) -> pa.Array:
     try:
-        return text_written.converted(values, field.type, file.dialect)
+        return written.converted(values, field.type, file.dialect)
     except pa.ArrowInvalid as error:
         raise changed_while_read(file, str(error)) from error
 

@@ -22,12 +22,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.base.errors import InputError, Where
-from headwater.connect.sources import text_types, text_written
-from headwater.connect.sources.files_fields import missing
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Piece
-from headwater.connect.sources.files_lines import is_utf8, malformed
-from headwater.connect.sources.files_open import changed_while_read, opened
+from headwater.connect.sources import text_types
+from headwater.connect.sources.files import written
+from headwater.connect.sources.files.by_field import missing
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Piece
+from headwater.connect.sources.files.lines import is_utf8, malformed
+from headwater.connect.sources.files.open import changed_while_read, opened
 from headwater.connect.sources.text_types import NOTHING, Kind, Look
 from headwater.connect.types import is_json
 
@@ -50,14 +51,14 @@ class _Columns(msgspec.Struct, frozen=True):
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`."""
+    """As in `format.Format`."""
     seen: dict[str, Look] = {}
     arrays: set[str] = set()
     looked_at = 0
     for block in _blocks(file, min(_BLOCK, most or _BLOCK)):
         for name, texts in block.texts.items():
             if takes(name):
-                look = text_written.looked_at(_given(texts, file), file.dialect)
+                look = written.looked_at(_given(texts, file), file.dialect)
                 seen[name] = text_types.joined(seen.get(name, NOTHING), look)
         arrays |= {name for name in block.repeated if takes(name)}
         looked_at += block.size
@@ -67,7 +68,7 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`; elements that a record does not have are told from empty ones."""
+    """As in `format.Format`; elements that a record does not have are told from empty ones."""
     for block in _blocks(file, min(batch_bytes, _BLOCK)):
         nothing = pa.nulls(block.rows, pa.string())
         arrays, given = [], []
@@ -91,7 +92,7 @@ def _given(texts: pa.Array, file: DataFile) -> pa.Array:
 
 def _converted(file: DataFile, field: pa.Field, values: pa.Array) -> pa.Array:
     try:
-        return text_written.converted(values, field.type, file.dialect)
+        return written.converted(values, field.type, file.dialect)
     except pa.ArrowInvalid as error:
         raise changed_while_read(file, str(error)) from error
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 from msgspec import Struct, field
 
-from headwater.connect.sources.files_find import DataFile, StreamFiles
-from headwater.connect.sources.files_open import Fingerprint, digest, fingerprint
+from headwater.connect.sources.files.find import DataFile, StreamFiles
+from headwater.connect.sources.files.open import Fingerprint, digest, fingerprint
 from headwater.connect.sources.text_types import Look
 
 

@@ -14,9 +14,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headwater.base.errors import RunFailedError, Where
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Piece
-from headwater.connect.sources.files_open import seekable
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Piece
+from headwater.connect.sources.files.open import seekable
 from headwater.connect.sources.text_types import TIMESTAMP, Kind, Look
 
 _MOST_ROWS = 131_072  # in a batch: where columns are all but empty, bytes alone would let it grow without end
@@ -26,14 +26,14 @@ _EXACT_INTEGER = 2**53
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], _most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`; the footer says it all."""
+    """As in `format.Format`; the footer says it all."""
     with _parquet(file) as parquet:
         schema = parquet.schema_arrow
         return {field.name: _look(field.type, parquet.metadata, field.name) for field in schema if takes(field.name)}
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`."""
+    """As in `format.Format`."""
     with _parquet(file) as parquet:
         fields = [columns.field(name) for name in parquet.schema_arrow.names if name in columns.names]
         rows = _batch_rows(parquet.metadata, batch_bytes)

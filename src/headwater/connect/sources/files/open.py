@@ -18,7 +18,7 @@ from msgspec import Struct
 
 from headwater.base.errors import EnvironmentProblemError, InputError, RunFailedError, Where
 from headwater.base.text import byte_size
-from headwater.connect.sources.files_find import DataFile
+from headwater.connect.sources.files.find import DataFile
 
 # A small file may well shrink a thousandfold; the ratio counts only above this size.
 _RATIO_FREE = 64 << 20

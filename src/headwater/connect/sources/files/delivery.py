@@ -13,30 +13,22 @@ from msgspec import Struct
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Message, ReadRequest, Rejected, Rows, Schema, StartOverError
-from headwater.connect.sources import (
-    files_csv,
-    files_excel,
-    files_fixed,
-    files_json,
-    files_jsonl,
-    files_parquet,
-    files_xml,
-)
-from headwater.connect.sources.files_copies import Copies
-from headwater.connect.sources.files_find import DataFile, StreamFiles
-from headwater.connect.sources.files_format import Bad, Format, Piece, UnexpectedError
-from headwater.connect.sources.files_open import Fingerprint, changed_while_read, digest, fingerprint
-from headwater.connect.sources.files_state import Due, FileState
+from headwater.connect.sources.files import csv, excel, fixed_width, json_arrays, jsonl, parquet, xml
+from headwater.connect.sources.files.copies import Copies
+from headwater.connect.sources.files.find import DataFile, StreamFiles
+from headwater.connect.sources.files.format import Bad, Format, Piece, UnexpectedError
+from headwater.connect.sources.files.open import Fingerprint, changed_while_read, digest, fingerprint
+from headwater.connect.sources.files.state import Due, FileState
 from headwater.connect.sources.text_types import TEXT, Kind, Look, field_of, joined
 
 FORMATS: dict[str, Format] = {
-    "csv": cast("Format", files_csv),
-    "excel": cast("Format", files_excel),
-    "fixed": cast("Format", files_fixed),
-    "json": cast("Format", files_json),
-    "jsonl": cast("Format", files_jsonl),
-    "parquet": cast("Format", files_parquet),
-    "xml": cast("Format", files_xml),
+    "csv": cast("Format", csv),
+    "excel": cast("Format", excel),
+    "fixed": cast("Format", fixed_width),
+    "json": cast("Format", json_arrays),
+    "jsonl": cast("Format", jsonl),
+    "parquet": cast("Format", parquet),
+    "xml": cast("Format", xml),
 }
 
 # How many bytes of a file show what to expect of it.
@@ -221,7 +213,7 @@ def _delivered_as_expected(work: Work, looks: dict[str, Look], request: ReadRequ
     before: dict[str, Fingerprint] = {}
     for file, near in copies.near(file for file, _ in work.due.files):
         before[file.key] = fingerprint(file)
-        join(expected, files_csv.looks(near, work.takes, SAMPLE))
+        join(expected, csv.looks(near, work.takes, SAMPLE))
         _join_forced(expected, work)
     columns = {column: look for column, look in expected.items() if work.takes(column)}
     if not columns:
@@ -232,7 +224,7 @@ def _delivered_as_expected(work: Work, looks: dict[str, Look], request: ReadRequ
     done = []
     for file, near in copies.near(file for file, _ in work.due.files):
         try:
-            pieces = files_csv.checked(near, columns, request.batch_bytes)
+            pieces = csv.checked(near, columns, request.batch_bytes)
             for message in _messages(work.stream, file, pieces, 0, schema):
                 yield message
                 if request.should_stop():

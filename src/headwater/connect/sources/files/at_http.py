@@ -18,8 +18,8 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError
 from headwater.connect.http import Client, NoAnswerError, answering
-from headwater.connect.sources.files_places import BrokenOffError, Found, is_another
-from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources.files.places import BrokenOffError, Found, is_another
+from headwater.connect.sources.files.settings import Settings
 
 _NO_HEAD = frozenset({400, 403, 405, 501})
 _GONE = frozenset({404, 410})
@@ -27,12 +27,12 @@ _PLAIN = {"accept-encoding": "identity"}  # a packed file is to come as it is
 
 
 def place(settings: Settings, _pattern: str) -> Web:
-    """As in `files_places.PlaceModule`."""
+    """As in `places.PlaceModule`."""
     return Web(settings.http_headers, most_bytes=settings.max_unpacked_bytes)
 
 
 class Web:
-    """A `files_places.Place`. `headers` are credentials: they go to the server that an address names, no further."""
+    """A `places.Place`. `headers` are credentials: they go to the server that an address names, no further."""
 
     def __init__(self, headers: dict[str, str], *, most_bytes: int) -> None:
         self._client = Client()

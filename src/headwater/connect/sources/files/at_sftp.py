@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, cast
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, InputError
-from headwater.connect.sources.files_glob import fixed_part, is_pattern, matcher
-from headwater.connect.sources.files_places import BrokenOffError, Found, is_another
-from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources.files.globs import fixed_part, is_pattern, matcher
+from headwater.connect.sources.files.places import BrokenOffError, Found, is_another
+from headwater.connect.sources.files.settings import Settings
 
 try:
     import paramiko
@@ -31,12 +31,12 @@ _AT_ONCE = 6
 
 
 def place(settings: Settings, pattern: str) -> Server:
-    """As in `files_places.PlaceModule`."""
+    """As in `places.PlaceModule`."""
     return Server(urlsplit(_without_pattern(pattern)), settings)
 
 
 class Server:
-    """A `files_places.Place`. Connected when it is first asked."""
+    """A `places.Place`. Connected when it is first asked."""
 
     def __init__(self, parts: SplitResult, settings: Settings) -> None:
         if not parts.hostname:

@@ -1,5 +1,5 @@
 """JSON: an array of objects, at the top of the file or where `records` leads (`data.items`); or one object, which is
-one row. Read in blocks that hold whole records, however long the array is. Columns are as in `files_fields`."""
+one row. Read in blocks that hold whole records, however long the array is. Columns are as in `by_field`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.base.errors import InputError, RunFailedError, Where
-from headwater.connect.sources import files_fields
-from headwater.connect.sources.files_fields import RECORD_LIST, Block, Fields
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Piece
-from headwater.connect.sources.files_lines import Bytes, malformed, utf8
-from headwater.connect.sources.files_open import opened
+from headwater.connect.sources.files import by_field
+from headwater.connect.sources.files.by_field import RECORD_LIST, Block, Fields
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Piece
+from headwater.connect.sources.files.lines import Bytes, malformed, utf8
+from headwater.connect.sources.files.open import opened
 from headwater.connect.sources.text_types import Look
 
 _BLOCK = 4 << 20
@@ -32,13 +32,13 @@ _TOKEN = re.compile(rb'\s*(?:("(?:[^"\\]|\\.)*")(\s*:)?|([\[\]{},])|[^\s\[\]{},"
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`."""
-    return files_fields.looks(_blocks(file, min(_BLOCK, most or _BLOCK)), takes, most)
+    """As in `format.Format`."""
+    return by_field.looks(_blocks(file, min(_BLOCK, most or _BLOCK)), takes, most)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`; fields that a row does not have are told from nulls."""
-    return files_fields.pieces(file, _blocks(file, min(_BLOCK, batch_bytes)), columns)
+    """As in `format.Format`; fields that a row does not have are told from nulls."""
+    return by_field.pieces(file, _blocks(file, min(_BLOCK, batch_bytes)), columns)
 
 
 def _blocks(file: DataFile, block: int) -> Iterator[Block]:
@@ -51,7 +51,7 @@ def _blocks(file: DataFile, block: int) -> Iterator[Block]:
             records, is_over = (_whole if is_array else _one)(file, text)
             decoded = _decoded(file, records, before)
             fields: Fields = {}
-            files_fields.spread(file, decoded, "", None, fields)
+            by_field.spread(file, decoded, "", None, fields)
             yield Block(fields, len(decoded), len(records))
         _finish(file, text)
 

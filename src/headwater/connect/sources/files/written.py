@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headwater.connect.sources import text_types
-from headwater.connect.sources.files_dialect import Dialect
+from headwater.connect.sources.files.dialect import Dialect
 from headwater.connect.sources.text_types import NOTHING, TEXT, TIMESTAMP, Kind, Look, Seen
 
 _ZEROS = r"(^|[^0-9])0+([0-9])"

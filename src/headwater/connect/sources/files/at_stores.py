@@ -17,9 +17,9 @@ from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store
 from headwater.base import object_errors
 from headwater.base.errors import InputError
 from headwater.connect.objects import SECRETS
-from headwater.connect.sources.files_glob import fixed_part, is_pattern, matcher
-from headwater.connect.sources.files_places import Found, is_another
-from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources.files.globs import fixed_part, is_pattern, matcher
+from headwater.connect.sources.files.places import Found, is_another
+from headwater.connect.sources.files.settings import Settings
 
 _RETRY: Any = {"max_retries": 5, "retry_timeout": timedelta(seconds=60)}
 _CLIENT: Any = {"allow_http": True, "connect_timeout": "10s", "timeout": "600s", "user_agent": "headwater"}
@@ -31,7 +31,7 @@ _HINTS = object_errors.Hints(
 
 
 def place(settings: Settings, pattern: str) -> Store:
-    """As in `files_places.PlaceModule`."""
+    """As in `places.PlaceModule`."""
     scheme, _, rest = pattern.partition("://")
     authority = rest.partition("/")[0]
     secrets = [value for name in SECRETS if (value := getattr(settings, name))]
@@ -39,7 +39,7 @@ def place(settings: Settings, pattern: str) -> Store:
 
 
 class Store:
-    """A `files_places.Place`."""
+    """A `places.Place`."""
 
     def __init__(self, root: str, store: ObjectStore, secrets: list[str]) -> None:
         self._root = root

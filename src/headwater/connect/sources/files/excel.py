@@ -21,12 +21,12 @@ import python_calamine
 
 from headwater.base.errors import InputError, RunFailedError, Where
 from headwater.base.text import byte_size, did_you_mean, listed
-from headwater.connect.sources import files_fields
-from headwater.connect.sources.files_fields import Block, Fields
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Piece
-from headwater.connect.sources.files_names import distinct
-from headwater.connect.sources.files_open import seekable
+from headwater.connect.sources.files import by_field
+from headwater.connect.sources.files.by_field import Block, Fields
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Piece
+from headwater.connect.sources.files.names import distinct
+from headwater.connect.sources.files.open import seekable
 from headwater.connect.sources.text_types import Look
 
 _BLOCK = 8 << 20  # bytes at a time, as cells are in memory
@@ -37,13 +37,13 @@ _NO_TEXT = pa.scalar(None, pa.string())
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`."""
-    return files_fields.looks(_blocks(file), takes, most)
+    """As in `format.Format`."""
+    return by_field.looks(_blocks(file), takes, most)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`."""
-    for piece in files_fields.pieces(file, _blocks(file, batch_bytes), columns):
+    """As in `format.Format`."""
+    for piece in by_field.pieces(file, _blocks(file, batch_bytes), columns):
         # A sheet has all of its columns in every row.
         has = [name for name in columns.names if name in piece.batch.schema.names]
         yield msgspec.structs.replace(piece, batch=piece.batch.select(has), missing=None)

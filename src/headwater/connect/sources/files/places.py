@@ -12,12 +12,12 @@ from msgspec import Struct
 from headwater.base.errors import EnvironmentProblemError, InputError, RunFailedError, Where
 from headwater.base.text import listed
 from headwater.connect.objects import SCHEMES
-from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources.files.settings import Settings
 
 _PLACES = {
-    **dict.fromkeys(SCHEMES, "headwater.connect.sources.files_at_stores"),
-    **dict.fromkeys(("http", "https"), "headwater.connect.sources.files_at_http"),
-    "sftp": "headwater.connect.sources.files_at_sftp",
+    **dict.fromkeys(SCHEMES, "headwater.connect.sources.files.at_stores"),
+    **dict.fromkeys(("http", "https"), "headwater.connect.sources.files.at_http"),
+    "sftp": "headwater.connect.sources.files.at_sftp",
 }
 
 

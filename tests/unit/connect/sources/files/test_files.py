@@ -16,7 +16,7 @@ from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows, Schema
 from headwater.connect.sources import files
 from headwater.connect.sources.definitions import DEFINITIONS
-from headwater.connect.sources.files_settings import Settings, StreamSettings
+from headwater.connect.sources.files.settings import Settings, StreamSettings
 from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.model.catalog import Catalog
 
@@ -286,7 +286,7 @@ def test_a_state_of_another_source_is_refused(root: Path) -> None:
 
 
 def test_a_discovery_looks_at_the_beginning_and_a_read_at_everything(root, monkeypatch):
-    monkeypatch.setattr(files.files_delivery, "SAMPLE", 1000)
+    monkeypatch.setattr(files.delivery, "SAMPLE", 1000)
     monkeypatch.setattr(files, "_LEAST_SAMPLE", 1000)
     rows = [f"{n},,{n}" for n in range(1000)] + ["1000,7,n/a"]
     (root / "long.csv").write_text("id,late,code\n" + "\n".join(rows) + "\n")

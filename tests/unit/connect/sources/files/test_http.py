@@ -9,9 +9,10 @@ import pytest
 
 from headwater.base.errors import EnvironmentProblemError
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows
-from headwater.connect.sources import files, files_copies
-from headwater.connect.sources.files_at_http import download, named
-from headwater.connect.sources.files_settings import Settings
+from headwater.connect.sources import files
+from headwater.connect.sources.files import copies
+from headwater.connect.sources.files.at_http import download, named
+from headwater.connect.sources.files.settings import Settings
 
 
 def read(address: str, folder: Path, state: bytes | None = None, **settings: Any) -> tuple[list[Any], bytes]:
@@ -38,7 +39,7 @@ def test_a_server_that_does_not_answer_head_is_asked_by_get(api: Any, tmp_path: 
 def test_an_answer_that_breaks_off_is_asked_for_again_and_never_taken_for_a_whole_one(
     api: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(files_copies, "_PAUSE", 0.01)
+    monkeypatch.setattr(copies, "_PAUSE", 0.01)
     whole = b"id\n" + b"".join(b"%d\n" % n for n in range(1000))
     state = {"cuts": 0}
 

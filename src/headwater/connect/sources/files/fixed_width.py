@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headwater.connect.sources import text_types, text_written
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Bad, Piece
-from headwater.connect.sources.files_lines import malformed, whole_lines, wrong_byte
-from headwater.connect.sources.files_open import changed_while_read
+from headwater.connect.sources import text_types
+from headwater.connect.sources.files import written
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Bad, Piece
+from headwater.connect.sources.files.lines import malformed, whole_lines, wrong_byte
+from headwater.connect.sources.files.open import changed_while_read
 from headwater.connect.sources.text_types import NOTHING, Look
 
 _BLOCK = 4 << 20
@@ -21,13 +22,13 @@ _NO_TEXT = pa.scalar(None, pa.string())
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`."""
+    """As in `format.Format`."""
     seen = {place.name: NOTHING for place in file.dialect.positions if takes(place.name)}
     looked_at, is_empty = 0, True
     for batch, size, _ in _blocks(file, takes, min(_BLOCK, most or _BLOCK)):
         is_empty = is_empty and not batch.num_rows
         for name, values in zip(batch.schema.names, batch.columns, strict=True):
-            seen[name] = text_types.joined(seen[name], text_written.looked_at(values, file.dialect))
+            seen[name] = text_types.joined(seen[name], written.looked_at(values, file.dialect))
         looked_at += size
         if most is not None and looked_at >= most:
             break
@@ -35,12 +36,12 @@ def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`."""
+    """As in `format.Format`."""
     for batch, size, bad in _blocks(file, columns.names.__contains__, min(batch_bytes, _BLOCK)):
         fields = [columns.field(name) for name in batch.schema.names]
         try:
             arrays = [
-                text_written.converted(values, field.type, file.dialect)
+                written.converted(values, field.type, file.dialect)
                 for field, values in zip(fields, batch.columns, strict=True)
             ]
         except pa.ArrowInvalid as error:

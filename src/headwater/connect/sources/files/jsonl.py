@@ -1,5 +1,5 @@
 """JSON lines: one object a line, read in blocks; no number passes through a float on the way. Columns are as in
-`files_fields`."""
+`by_field`."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import msgspec
 import pyarrow as pa
 
 from headwater.base.errors import RunFailedError
-from headwater.connect.sources import files_fields
-from headwater.connect.sources.files_fields import RECORDS, Block, Fields
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_format import Bad, Piece
-from headwater.connect.sources.files_lines import malformed, whole_lines
+from headwater.connect.sources.files import by_field
+from headwater.connect.sources.files.by_field import RECORDS, Block, Fields
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.format import Bad, Piece
+from headwater.connect.sources.files.lines import malformed, whole_lines
 from headwater.connect.sources.text_types import Look
 
 _BLOCK = 8 << 20
@@ -24,13 +24,13 @@ _Records = list[dict[str, msgspec.Raw]]
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
-    """As in `files_format.Format`."""
-    return files_fields.looks(_blocks(file, min(_BLOCK, most or _BLOCK)), takes, most)
+    """As in `format.Format`."""
+    return by_field.looks(_blocks(file, min(_BLOCK, most or _BLOCK)), takes, most)
 
 
 def batches(file: DataFile, columns: pa.Schema, batch_bytes: int) -> Iterator[Piece]:
-    """As in `files_format.Format`; fields that a row does not have are told from nulls."""
-    return files_fields.pieces(file, _blocks(file, batch_bytes), columns)
+    """As in `format.Format`; fields that a row does not have are told from nulls."""
+    return by_field.pieces(file, _blocks(file, batch_bytes), columns)
 
 
 def _blocks(file: DataFile, block: int) -> Iterator[Block]:
@@ -40,7 +40,7 @@ def _blocks(file: DataFile, block: int) -> Iterator[Block]:
         line += data.count(b"\n")
         row += len(records)
         fields: Fields = {}
-        files_fields.spread(file, records, "", None, fields)
+        by_field.spread(file, records, "", None, fields)
         yield Block(fields, len(records), size, bad)
 
 

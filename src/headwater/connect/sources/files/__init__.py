@@ -19,8 +19,9 @@ import msgspec
 from headwater.base.ahead import interleaved
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows
 from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources import files_delivery, files_state
-from headwater.connect.sources.files_delivery import (
+from headwater.connect.sources.files import delivery
+from headwater.connect.sources.files import state as states
+from headwater.connect.sources.files.delivery import (
     FORMATS,
     Delivered,
     Done,
@@ -32,11 +33,11 @@ from headwater.connect.sources.files_delivery import (
     join,
     require_keys,
 )
-from headwater.connect.sources.files_find import StreamFiles, streams
-from headwater.connect.sources.files_open import fingerprint
-from headwater.connect.sources.files_places import Places
-from headwater.connect.sources.files_settings import Settings
-from headwater.connect.sources.files_state import State
+from headwater.connect.sources.files.find import StreamFiles, streams
+from headwater.connect.sources.files.open import fingerprint
+from headwater.connect.sources.files.places import Places
+from headwater.connect.sources.files.settings import Settings
+from headwater.connect.sources.files.state import State
 from headwater.connect.sources.source_state import decoded
 from headwater.connect.sources.text_types import TEXT, Kind, Look
 from headwater.connect.stages.select import table_keys, taken
@@ -65,7 +66,7 @@ def discover(settings: Settings) -> Catalog:
             looks: dict[str, Look] = {}
             left = _SAMPLES
             for file in stream.files[:: max(1, math.ceil(len(stream.files) / _MOST_FILES))]:
-                most = max(_LEAST_SAMPLE, min(files_delivery.SAMPLE, left))
+                most = max(_LEAST_SAMPLE, min(delivery.SAMPLE, left))
                 sample = msgspec.structs.replace(file, sets_aside=True)
                 join(looks, FORMATS[file.format].looks(sample, lambda _name: True, most))
                 left -= min(most, fingerprint(file).size)
@@ -116,7 +117,7 @@ def _selected(found: list[StreamFiles], request: ReadRequest, state: State) -> I
             continue
         keys = table_keys(entry)
         keyed = stream if keys is None else msgspec.structs.replace(stream, keys=tuple(keys))
-        due, files = files_state.due(keyed, state.files.get(stream.name, {}))
+        due, files = states.due(keyed, state.files.get(stream.name, {}))
         if not due.replace:
             state.files[stream.name] = files
         yield Work(stream=keyed, takes=selection.takes, forced=_forced(entry), due=due)

@@ -12,8 +12,9 @@ import pytest
 
 from headwater.base.errors import HeadwaterError
 from headwater.connect.contract import ReadRequest, Rejected, Rows, Schema
-from headwater.connect.sources import files, files_json, files_xml
-from headwater.connect.sources.files_settings import Position
+from headwater.connect.sources import files
+from headwater.connect.sources.files import json_arrays, xml
+from headwater.connect.sources.files.settings import Position
 
 
 class Found(NamedTuple):
@@ -61,7 +62,7 @@ def test_the_array_may_lie_deeper_and_one_object_is_one_row(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("block", [7, 64, 1 << 20])
 def test_where_an_array_is_cut_makes_no_difference(tmp_path: Path, monkeypatch: Any, block: int) -> None:
-    monkeypatch.setattr(files_json, "_BLOCK", block)
+    monkeypatch.setattr(json_arrays, "_BLOCK", block)
     body = ", ".join(f'{{"id": {n}, "t": "\\\\\\"}}]{{[,{n}", "o": {{"p": [{{}}, [{n}]]}}}}' for n in range(200))
     rows = read(tmp_path, "t.json", f"  [{body}]\n").rows
     assert [row["id"] for row in rows] == list(range(200))
@@ -166,7 +167,7 @@ def test_attributes_and_children_are_columns_and_repeated_children_arrays(tmp_pa
 def test_records_of_several_parents_come_in_order_wherever_the_file_is_cut(
     tmp_path: Path, monkeypatch: Any, block: int
 ) -> None:
-    monkeypatch.setattr(files_xml, "_BLOCK", block)
+    monkeypatch.setattr(xml, "_BLOCK", block)
     groups = [f"<x/><i>{n}</i><i>{n + 1}</i>{'<z><i>9</i></z>' * (n % 4)}" for n in range(0, 100, 2)]
     text = "<r>" + "".join(f"<g>{group}</g><y>\n</y>" for group in groups) + "</r>"
     assert [row["i"] for row in read(tmp_path, "t.xml", text, records="r/g/i").rows] == list(range(100))

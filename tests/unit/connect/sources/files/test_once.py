@@ -12,17 +12,17 @@ import pytest
 from headwater.base.errors import RunFailedError
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows, Schema, StartOverError
 from headwater.connect.sources import files
-from headwater.connect.sources.files_settings import Settings, StreamSettings
+from headwater.connect.sources.files.settings import Settings, StreamSettings
 
 ROWS = 400
 
 
 @pytest.fixture(autouse=True)
 def little_is_large(monkeypatch):
-    monkeypatch.setattr(files.files_delivery, "SAMPLE", 256)
+    monkeypatch.setattr(files.delivery, "SAMPLE", 256)
     monkeypatch.setattr(files, "_LEAST_SAMPLE", 256)
-    monkeypatch.setattr(files.files_delivery.files_csv, "_BLOCK", 1024)
-    monkeypatch.setattr(files.files_delivery, "_GATHERED", 1024)
+    monkeypatch.setattr(files.delivery.csv, "_BLOCK", 1024)
+    monkeypatch.setattr(files.delivery, "_GATHERED", 1024)
 
 
 def messages(root, *, once, state=None, **fields):
@@ -125,7 +125,7 @@ def packed(root):
 
 def large(root):
     a_file(root, ["1"] * ROWS)
-    files.files_delivery.MOST_AT_ONCE = 1000
+    files.delivery.MOST_AT_ONCE = 1000
 
 
 def small(root):
@@ -134,13 +134,13 @@ def small(root):
 
 @pytest.mark.parametrize("make", [packed, large, small])
 def test_other_files_are_looked_at_as_a_whole_first(tmp_path, monkeypatch, make):
-    monkeypatch.setattr(files.files_delivery, "MOST_AT_ONCE", files.files_delivery.MOST_AT_ONCE)
+    monkeypatch.setattr(files.delivery, "MOST_AT_ONCE", files.delivery.MOST_AT_ONCE)
     make(tmp_path)
-    monkeypatch.setattr(files.files_delivery.files_csv, "checked", None)
+    monkeypatch.setattr(files.delivery.csv, "checked", None)
     assert told(messages(tmp_path, once=True))[0] == told(messages(tmp_path, once=False))[0]
 
 
 def test_so_is_what_comes_beside_other_streams(tmp_path, monkeypatch):
     a_file(tmp_path, ["1"] * ROWS)
-    monkeypatch.setattr(files.files_delivery.files_csv, "checked", None)
+    monkeypatch.setattr(files.delivery.csv, "checked", None)
     assert len(told(messages(tmp_path, once=True, jobs=2))[0][1]) == ROWS

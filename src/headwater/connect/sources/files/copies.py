@@ -14,8 +14,8 @@ from typing import Self
 import msgspec
 
 from headwater.base.errors import EnvironmentProblemError
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_places import BrokenOffError, Remote
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.places import BrokenOffError, Remote
 
 _AT_ONCE = 8
 # Copies that were read stay until they are read again, as long as there are no more than so many bytes of them.
@@ -38,7 +38,7 @@ class Copies:
     def near(self, files: Iterable[DataFile]) -> Iterator[tuple[DataFile, DataFile]]:
         """Each file with itself as it can be read here; the next ones are on their way meanwhile.
 
-        Raises as `files_places.Place` does, and EnvironmentProblemError (`no-scratch-space`).
+        Raises as `places.Place` does, and EnvironmentProblemError (`no-scratch-space`).
         """
         waiting: deque[DataFile] = deque()
         pool: ThreadPoolExecutor | None = None

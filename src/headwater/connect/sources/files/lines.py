@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from typing import Any, Protocol
 
 from headwater.base.errors import InputError, RunFailedError, Where
-from headwater.connect.sources.files_dialect import Dialect
-from headwater.connect.sources.files_find import DataFile
-from headwater.connect.sources.files_open import Unpacked, opened
+from headwater.connect.sources.files.dialect import Dialect
+from headwater.connect.sources.files.find import DataFile
+from headwater.connect.sources.files.open import Unpacked, opened
 
 _CHUNK = 1 << 20
 
