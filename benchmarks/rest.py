@@ -3,8 +3,8 @@
     python benchmarks/rest.py [--records 1000000] [--rounds 3]
 
 The server is a process of its own, on this machine, and has its pages ready. The bare loop asks for page after page
-with one kept connection and decodes each with the standard library's `json`; it keeps nothing. Headwater is measured twice:
-its source alone, to Arrow batches, and a whole `headwater run` into DuckDB, each as a whole process.
+with one kept connection and decodes each with the standard library's `json`; it keeps nothing. Headwater is measured
+twice: its source alone, to Arrow batches, and a whole `headwater run` into DuckDB, each as a whole process.
 """
 
 from __future__ import annotations
