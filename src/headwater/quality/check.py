@@ -91,7 +91,7 @@ def _asked(session: Session, check: Check, past: Past) -> tuple[Verdict, Sample]
     if not failing:
         return Verdict(), ()
     rows = sample(session, check)
-    return Verdict(wrong=failing, message=f"{says(check, failing)}{named(rows, failing)}"), rows
+    return Verdict(wrong=failing, message=f"{says(check, failing)}{named(rows)}"), rows
 
 
 def _failed(failed: Sequence[tuple[Check, str]], total: int) -> RunFailedError:

@@ -8,7 +8,7 @@ from typing import Any
 
 from headwater.base.redact import MASK
 from headwater.connect.names import quote
-from headwater.connect.warehouses import Session
+from headwater.connect.warehouses import Session, SqlError
 from headwater.quality.checks import OF_TABLE, Check, Relation, failing_rows, literal
 
 MOST = 20
@@ -33,7 +33,7 @@ def is_personal(column: str) -> bool:
 
 def sample(session: Session, check: Check) -> Sample:
     """Up to `MOST` rows that break a check, in the order of their keys: only the columns that name a row, what is
-    personal masked. Empty where nothing names them. Raises SqlError."""
+    personal masked. Empty where nothing names them, or when the query names a column twice."""
     query = failing_rows(check)
     if check.kind in OF_TABLE:
         columns = list(session.columns(query))
@@ -48,18 +48,21 @@ def sample(session: Session, check: Check) -> Sample:
         return ()
     shown = ", ".join(quote(name) for name in columns)
     places = ", ".join(str(number) for number in range(1, len(columns) + 1))
-    rows = session.rows(f"select {shown} from ({query}) as failing order by {places} limit {MOST}")  # noqa: S608 - a check's own SQL
+    try:
+        rows = session.rows(f"select {shown} from ({query}) as failing order by {places} limit {MOST}")  # noqa: S608 - a check's own SQL
+    except SqlError:  # that rows are wrong is known all the same
+        return ()
     return tuple(
         {name: MASK if name.casefold() in private else _text(value) for name, value in zip(columns, row, strict=True)}
         for row in rows
     )
 
 
-def named(rows: Sample, failing: int) -> str:
+def named(rows: Sample) -> str:
     """` (id=3; id=7 …)`; empty for no rows."""
     if not rows:
         return ""
-    more = " …" if failing > _SHOWN and len(rows) > _SHOWN else ""
+    more = " …" if len(rows) > _SHOWN else ""
     return f" ({'; '.join(_name(row) for row in rows[:_SHOWN])}{more})"
 
 

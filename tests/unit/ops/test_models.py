@@ -26,6 +26,7 @@ TEXTS = {
 class Project:
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.runs = 0
 
     def write(self, **texts: str) -> None:
         (self.root / "models").mkdir(exist_ok=True)
@@ -45,7 +46,8 @@ class Project:
             folder=str(self.root / "models"),
             warehouse=block(PluginKind.LOADER, filepath=str(self.root / "warehouse.duckdb")),
         )
-        plan = Plan(run_id="r", root=str(self.root), home=str(self.root), environment=None, steps=(step,))
+        self.runs += 1
+        plan = Plan(run_id=f"r{self.runs}", root=str(self.root), home=str(self.root), environment=None, steps=(step,))
         self.events: list = []
         try:
             models.build(step, Run(plan=plan, emit=self.events.append, cancel=Cancel()))
@@ -100,6 +102,13 @@ def test_a_failing_check_stops_what_is_downstream_until_its_rows_are_mended(proj
     project.sql("delete from shop.orders where id = 2")
     assert project.build() == ["-aside", "first", "unique?", "second", "third"]
     assert project.build() == ["-aside", "-first", "-second", "-third"]
+
+
+def test_an_age_is_asked_for_by_every_build(project):
+    project.sql("alter table shop.orders add column day date default current_date")
+    project.write(models="models: [{name: first, columns: [{name: day, checks: [freshness: 3 days]}]}]")
+    assert project.build() == ["aside", "first", "freshness?", "second", "third"]
+    assert project.build() == ["-aside", "freshness?", "-first", "-second", "-third"]
 
 
 def test_a_new_check_is_asked_of_a_table_that_stands(project):

@@ -10,6 +10,7 @@ from headwater.connect import registry
 from headwater.connect.destinations.postgres.settings import Settings as PostgresSettings
 from headwater.model.event import Checked
 from headwater.quality.check import run_checks
+from headwater.quality.history import Past, Seen
 from headwater.quality.read import read_checks
 from headwater.run.cancel import Cancel
 
@@ -32,7 +33,7 @@ class Site:
         self._root = root
         self.warehouse = warehouse
 
-    def ask(self, checks: str, table: str = "orders") -> list[Checked]:
+    def ask(self, checks: str, table: str = "orders", past: Past | None = None) -> list[Checked]:
         """The events of the `columns` and `checks` of a table, whether they pass or not."""
         text = f"sources:\n- name: shop\n  tables:\n  - name: {table}\n{indent(dedent(checks), '    ')}"
         (self._root / "models.yml").write_text(text)
@@ -41,7 +42,7 @@ class Site:
         with self.warehouse.writing("analytics") as session:
             found = read_checks(self._root, "analytics")
             try:
-                run_checks(session, found, step="models:check", emit=self.events.append, cancel=Cancel())
+                run_checks(session, found, step="models:check", emit=self.events.append, cancel=Cancel(), past=past)
             except RunFailedError as error:
                 self.error = error
         return self.events
@@ -173,3 +174,32 @@ def test_a_loaded_table_has_the_keys_that_it_was_loaded_by(site):
         session.run(f"insert into _headwater.tables values ('shop', 'Orders', 'orders', {keys})")
     (event,) = site.ask("columns: [{name: amount, checks: [range: {min: -8}]}]")
     assert event.sample == ({"id": "4", "mail": "(redacted)"},)
+
+
+def test_rows_that_can_not_be_named_are_wrong_all_the_same(site):
+    _, event = site.ask("""
+        columns: [{name: id, checks: [unique]}]
+        checks: [sql: {name: twice, query: "select a.id, b.id from shop.orders a join shop.orders b on a.id = b.id"}]
+        """)
+    assert (event.outcome, event.failing) == ("failed", 4)
+
+
+def test_more_than_three_rows_are_cut_short(site):
+    _, event = site.ask("columns: [{name: id, checks: [unique]}, {name: shop, checks: [range: {min: 9}]}]")
+    assert event.message == "4 rows of shop.orders with `shop` below 9 (id=1; id=2; id=3 …)"
+
+
+def test_rows_and_columns_are_compared_with_former_runs_in_both_warehouses(site):
+    checks = "checks: [schema_drift, row_count_change: {min: 0%, where: id > 1}]"
+    columns, rows = site.ask(checks, "shops", past=Past())
+    assert (rows.observed, columns.outcome, rows.outcome) == ("0", "success", "success")
+    past = Past(seen={event.check: [Seen("2026", event.observed)] for event in (columns, rows)})
+    assert [event.outcome for event in site.ask(checks, "shops", past=past)] == ["success", "success"]
+
+    with site.warehouse.writing("public") as session:
+        session.run("alter table shop.shops drop column email")
+    past = Past(seen={columns.check: [Seen("2026", columns.observed)], rows.check: [Seen("2026", "4")]})
+    assert [event.message for event in site.ask(checks, "shops", past=past)] == [
+        "columns of shop.shops: `email` is gone",
+        "shop.shops has 0 rows, had 4 (-100.0%); expected at least 4",
+    ]
