@@ -19,7 +19,7 @@ from msgspec import Struct, field
 from headwater.base import clock
 from headwater.base.text import duration
 from headwater.connect.warehouses import Session
-from headwater.model.event import Checked, Outcome, StepFinished, StreamStored
+from headwater.model.event import Checked, Outcome, RunStarted, StepFinished, StreamStored
 from headwater.quality.checks import OF_HISTORY, Check, row_count
 from headwater.run.runner import Run
 from headwater.store.runs import Runs
@@ -79,17 +79,22 @@ def of_run(run: Run, checks: Sequence[Check]) -> Past:
 
 
 def read(runs: Runs, environment: str | None) -> Past:
-    kinds = ("checked", "stream-stored", "step-finished")
+    kinds = ("run-started", "checked", "stream-stored", "step-finished")
+    compared: set[str] = set()  # steps of this run that did not load: they compared tables with their source
     places: dict[str, dict[str, str]] = {}
     loads: dict[str, list[Load]] = {}
     seen: dict[str, list[Seen]] = {}
     for stored in runs.recent(kinds, environment=environment, runs=_MOST_RUNS):
         match stored.event:
+            case RunStarted():
+                compared.clear()
             case StreamStored(step=step, stream=stream, place=place):
                 places.setdefault(step, {})[stream] = place.casefold()
-            case Checked(outcome=Outcome.SUCCESS, observed=str(observed), check=check):
-                seen.setdefault(check, []).append(Seen(stored.at, observed))
-            case StepFinished(outcome=Outcome.SUCCESS, step=step, streams=streams):
+            case Checked() as event:
+                compared.add(event.step)
+                if event.outcome is Outcome.SUCCESS and event.observed is not None:
+                    seen.setdefault(event.check, []).append(Seen(stored.at, event.observed))
+            case StepFinished(outcome=Outcome.SUCCESS, step=step, streams=streams) if step not in compared:
                 # A stream that brought nothing is not mentioned; once it was loaded it is known where it would be.
                 rows = {figures.stream: figures.loaded for figures in streams}
                 for stream, place in places.get(step, {}).items():

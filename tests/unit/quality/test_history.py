@@ -9,7 +9,7 @@ import pytest
 from headwater.base import clock
 from headwater.base.errors import RunFailedError
 from headwater.connect.destinations.duckdb.warehouse import DuckDBSession
-from headwater.model.event import Checked, Outcome, StepFinished, StreamFigures, StreamStored
+from headwater.model.event import Checked, Outcome, RunStarted, StepFinished, StreamFigures, StreamStored
 from headwater.quality import history
 from headwater.quality.check import run_checks
 from headwater.quality.read import read_checks
@@ -50,6 +50,12 @@ class Site:
             )
             log.append(StepFinished(step=STEP, outcome=outcome, seconds=1, streams=figures))
 
+    def verify(self) -> None:
+        """A run that compares the loaded tables with their source: it has the step of a load, and loads nothing."""
+        with self._run("prod") as log:
+            log.append(Checked(step=STEP, check="Orders equals its source", outcome=Outcome.SUCCESS))
+            log.append(StepFinished(step=STEP, outcome=Outcome.SUCCESS, seconds=1))
+
     def check(self, text: str, *, environment: str | None = "prod") -> Checked:
         (self._root / "models").mkdir(exist_ok=True)
         tables = indent(dedent(text), "    ")
@@ -82,7 +88,9 @@ class Site:
     def _run(self, environment: str | None):
         self._count += 1
         self.wait(seconds=1)
-        return _Ended(self._runs.begin(f"r{self._count}", "x", trigger="cli", environment=environment))
+        log = self._runs.begin(f"r{self._count}", "x", trigger="cli", environment=environment)
+        log.append(RunStarted(run_id=f"r{self._count}", environment=environment, steps=(STEP,), version="1"))
+        return _Ended(log)
 
 
 class _Ended:
@@ -211,11 +219,12 @@ def test_where_most_loads_bring_nothing_those_that_do_are_compared(site):
     assert site.check(VOLUME).outcome == "success"
 
 
-def test_loads_that_failed_or_are_of_another_environment_do_not_count(site):
+def test_loads_that_failed_or_are_of_another_environment_and_comparisons_do_not_count(site):
     for _ in range(8):
         site.load(1000)
     site.load(1, outcome=Outcome.FAILED)
     site.load(1, environment="dev")
+    site.verify()
     assert (site.check(VOLUME).outcome, site.check(VOLUME).message) == ("success", None)
 
 
