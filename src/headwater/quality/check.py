@@ -79,7 +79,7 @@ def see(check: Check) -> str:
     if check.kind == "schema_drift" and check.parameters["columns"] is not None:
         return "put its `columns` right if they are to be so"
     if check.kind in OF_HISTORY:
-        return f"if it is to be so, write into the check: since: {clock.now():%Y-%m-%dT%H:%MZ}"
+        return f"if it is to be so, write into the check: since: {clock.now():%Y-%m-%dT%H:%M:%SZ}"
     return f"headwater query {shlex.quote(sample_query(check))}"
 
 
