@@ -246,7 +246,8 @@ def warehouse(request: pytest.FixtureRequest, hw: Any, figures: Figures) -> Ware
     if server is not None:
         label = "PostgreSQL" if name == "postgres" else "MariaDB"
         if label not in figures.versions:
-            figures.versions[label] = str(server.sql("select version()")[0][0]).removeprefix(label).split()[0]
+            said = str(server.sql("select version()")[0][0])
+            figures.versions[label] = said.removeprefix(label).split()[0].partition("-")[0]
     return Warehouse(name, server, hw.root)
 
 
