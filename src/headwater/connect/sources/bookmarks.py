@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from headwater.base.errors import InputError
+from headwater.connect.contract import Checkpoint, Message, Rows
 
 Json = dict[str, Any]
 
@@ -51,3 +53,26 @@ class Bookmarks:
 
     def encoded(self) -> bytes:
         return msgspec.json.encode(self._whole)
+
+
+def checkpointed(
+    found: Iterable[Message | Note], bookmarks: Bookmarks, *, went_on: Callable[[], None] = lambda: None
+) -> Iterator[Message]:
+    """The messages, with a checkpoint for each note; one at the end unless rows came that no note covers.
+
+    A note is taken here, behind the rows that it is about: what is read ahead is in no checkpoint. `went_on` is called
+    when whoever took a message, and may have taken long over it, asks for the next.
+    """
+    uncovered: set[str] = set()
+    for item in found:
+        if isinstance(item, Note):
+            bookmarks.take(item)
+            uncovered.discard(item.stream)
+            yield Checkpoint(state=bookmarks.encoded())
+        else:
+            if isinstance(item, Rows):
+                uncovered.add(item.stream)
+            yield item
+        went_on()
+    if not uncovered:
+        yield Checkpoint(state=bookmarks.encoded())

@@ -13,13 +13,13 @@ import msgspec
 import pyarrow as pa
 from msgspec import Struct
 
-from headwater.base.errors import InputError
 from headwater.connect.destinations.mysql.called import PREFIX
 from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources.mysql import columns
 from headwater.connect.sources.mysql.columns import Source
 from headwater.connect.sources.mysql.session import Session
 from headwater.connect.sources.mysql.settings import Settings
+from headwater.connect.sources.tables import by_stream
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
 
 _OWN = ("information_schema", "mysql", "performance_schema", "sys")
@@ -66,17 +66,11 @@ def tables(session: Session, settings: Settings) -> list[Table]:
 
     Raises InputError (`ambiguous-stream`) for two tables that would have one name as streams.
     """
-    found: dict[str, Table] = {}
-    for table in _tables(session, settings):
-        other = found.setdefault(table.stream, table)
-        if other is not table:
-            raise InputError(
-                "ambiguous-stream",
-                f"two tables would be stream `{table.stream}`",
-                why=f"`{table.name}` in database `{table.schema}`, and `{other.name}` in database `{other.schema}`",
-                hint=f"headwater config set tap-mysql filter_dbs {table.schema}",
-            )
-    return list(found.values())
+    return by_stream(
+        _tables(session, settings),
+        place="database",
+        hint=lambda table: f"headwater config set tap-mysql filter_dbs {table.schema}",
+    )
 
 
 def digest(session: Session, settings: Settings) -> str:

@@ -11,11 +11,12 @@ from msgspec import Struct
 from msgspec.structs import replace as _replace
 
 from headwater.base.errors import InputError
-from headwater.base.text import did_you_mean, listed
+from headwater.base.text import did_you_mean
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.sources.mysql import catalog, columns
 from headwater.connect.sources.mysql.rows import Layout
 from headwater.connect.sources.mysql.settings import Settings
+from headwater.connect.sources.tables import replication_key
 from headwater.connect.stages.select import table_keys, taken
 from headwater.model.catalog import CatalogStream
 
@@ -169,7 +170,7 @@ def _query(entry: CatalogStream, table: catalog.Table, bookmark: dict[str, Any],
     keys = tuple(table_keys(entry) or ())
     if method == "LOG_BASED":
         _check_logged(table, keys)
-    by = _fitting(table, cursor) if method == "INCREMENTAL" else None
+    by = replication_key("tap-mysql", table.stream, table.columns, cursor) if method == "INCREMENTAL" else None
     wanted = [one for one in table.columns if selection.takes(one.name) or one.name in (*keys, by)]
     made = tuple(columns.column(one, tinyint1_is_bool=settings.tinyint1_is_bool) for one in wanted)
     asked = Query(table=table, columns=made, keys=keys, is_logged=method == "LOG_BASED")
@@ -209,27 +210,3 @@ def _lookback(base: str, settings: Settings) -> str:
     if base in _NUMBERS and settings.lookback_units:
         return f" - {settings.lookback_units}"
     return ""
-
-
-def _fitting(table: catalog.Table, cursor: str | None) -> str:
-    """The replication key, if rows can be read by it."""
-    names = [one.name for one in table.columns]
-    fitting = [one.name for one in table.columns if one.is_ordered]
-    if cursor in fitting:
-        return str(cursor)
-    how = f"headwater config set tap-mysql _metadata.{table.stream}.replication-key COLUMN"
-    if cursor in names:
-        raise InputError(
-            "no-replication-key",
-            f"stream `{table.stream}` can't be replicated by `{cursor}`: values of its type have no order to go by",
-            why=f"these columns can be used: {listed(fitting)}" if fitting else "none of its columns can be used",
-            hint=how,
-        )
-    guess = did_you_mean(cursor, names) if cursor else None
-    raise InputError(
-        "no-replication-key",
-        f"stream `{table.stream}` is to be replicated by its key `{cursor}`, which is no column of it"
-        if cursor
-        else f"stream `{table.stream}` is to be replicated incrementally and has no replication key",
-        hint=f"did you mean `{guess}`?" if guess else how,
-    )

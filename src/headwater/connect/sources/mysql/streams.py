@@ -11,9 +11,9 @@ import pyarrow as pa
 
 from headwater.base.ahead import Beat, interleaved
 from headwater.connect import types
-from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows
+from headwater.connect.contract import Message, ReadRequest, Rows
 from headwater.connect.destinations.mysql.settings import Settings as Address
-from headwater.connect.sources.bookmarks import Bookmarks, Json, Note
+from headwater.connect.sources.bookmarks import Bookmarks, Json, Note, checkpointed
 from headwater.connect.sources.mysql import catalog
 from headwater.connect.sources.mysql.batches import Batches
 from headwater.connect.sources.mysql.link import Sessions
@@ -112,20 +112,8 @@ def _all(
         beat=Beat(_BEAT_SECONDS, beat),
         unblock=sessions.cancel,
     )
-    uncovered: set[str] = set()
     with contextlib.closing(found):
-        for item in found:
-            if isinstance(item, Note):
-                # Taken here, behind the rows that it is about: what is read ahead is in no checkpoint.
-                bookmarks.take(item)
-                uncovered.discard(item.stream)
-                yield Checkpoint(state=bookmarks.encoded())
-            else:
-                if isinstance(item, Rows):
-                    uncovered.add(item.stream)
-                yield item
-    if not uncovered:
-        yield Checkpoint(state=bookmarks.encoded())
+        yield from checkpointed(found, bookmarks)
 
 
 def _delivered(query: Query, sessions: Sessions, address: Address, request: ReadRequest) -> Iterator[_Item]:

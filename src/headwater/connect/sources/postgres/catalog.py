@@ -12,12 +12,12 @@ import pyarrow as pa
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headwater.base.errors import InputError
 from headwater.connect.destinations.postgres.connection import Connection
 from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources.postgres import columns
 from headwater.connect.sources.postgres.columns import Source
 from headwater.connect.sources.postgres.settings import Settings
+from headwater.connect.sources.tables import by_stream
 from headwater.model.catalog import Catalog, CatalogStream, Metadata
 
 _IS_VIEW = {"v": True, "m": True}
@@ -87,17 +87,11 @@ def tables(connection: Connection, settings: Settings) -> list[Table]:
 
     Raises InputError (`ambiguous-stream`) for two tables that would have one name as streams.
     """
-    found: dict[str, Table] = {}
-    for table in _tables(connection, settings):
-        other = found.setdefault(table.stream, table)
-        if other is not table:
-            raise InputError(
-                "ambiguous-stream",
-                f"two tables would be stream `{table.stream}`",
-                why=f"`{table.name}` in schema `{table.schema}`, and `{other.name}` in schema `{other.schema}`",
-                hint=f"headwater config set tap-postgres filter_schemas '[\"{table.schema}\"]'",
-            )
-    return list(found.values())
+    return by_stream(
+        _tables(connection, settings),
+        place="schema",
+        hint=lambda table: f"headwater config set tap-postgres filter_schemas '[\"{table.schema}\"]'",
+    )
 
 
 def digest(connection: Connection, settings: Settings) -> str:

@@ -9,12 +9,13 @@ from msgspec import Struct
 from msgspec.structs import replace as _replace
 
 from headwater.base.errors import InputError
-from headwater.base.text import did_you_mean, listed
+from headwater.base.text import did_you_mean
 from headwater.connect.destinations.postgres.connection import Connection, literal
 from headwater.connect.names import quote
 from headwater.connect.sources.bookmarks import Bookmarks
 from headwater.connect.sources.postgres import catalog, columns
 from headwater.connect.sources.postgres.settings import Settings
+from headwater.connect.sources.tables import replication_key
 from headwater.connect.stages.select import table_keys, taken
 from headwater.model.catalog import CatalogStream
 
@@ -121,7 +122,7 @@ def _query(
     method = top.get("forced-replication-method") or top.get("replication-method") or entry.replication_method
     cursor = top.get("replication-key") or entry.replication_key
     keys = tuple(table_keys(entry) or ())
-    by = _fitting(table, cursor) if method == "INCREMENTAL" else None
+    by = replication_key("tap-postgres", table.stream, table.columns, cursor) if method == "INCREMENTAL" else None
     wanted = [one for one in table.columns if selection.takes(one.name) or one.name in (*keys, by)]
     asked = Query(table=table, columns=tuple(map(columns.column, wanted)), keys=keys, is_logged=method == "LOG_BASED")
     if by is None:
@@ -148,30 +149,6 @@ def _lookback(base: str, settings: Settings) -> str:
     if base in _NUMBERS and settings.lookback_units:
         return f" - {settings.lookback_units}"
     return ""
-
-
-def _fitting(table: catalog.Table, cursor: str | None) -> str:
-    """The replication key, if rows can be read by it."""
-    names = [one.name for one in table.columns]
-    fitting = [one.name for one in table.columns if one.is_ordered]
-    if cursor in fitting:
-        return str(cursor)
-    how = f"headwater config set tap-postgres _metadata.{table.stream}.replication-key COLUMN"
-    if cursor in names:
-        raise InputError(
-            "no-replication-key",
-            f"stream `{table.stream}` can't be replicated by `{cursor}`: values of its type have no order to go by",
-            why=f"these columns can be used: {listed(fitting)}" if fitting else "none of its columns can be used",
-            hint=how,
-        )
-    guess = did_you_mean(cursor, names) if cursor else None
-    raise InputError(
-        "no-replication-key",
-        f"stream `{table.stream}` is to be replicated by its key `{cursor}`, which is no column of it"
-        if cursor
-        else f"stream `{table.stream}` is to be replicated incrementally and has no replication key",
-        hint=f"did you mean `{guess}`?" if guess else how,
-    )
 
 
 def _lying_in_order(connection: Connection, tables: Sequence[catalog.Table]) -> frozenset[str]:

@@ -14,11 +14,11 @@ from headwater.base.ahead import Beat, interleaved
 from headwater.base.errors import RunFailedError
 from headwater.connect import encoded, types
 from headwater.connect.alive import Patience, SessionLostError
-from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema, StartOverError
+from headwater.connect.contract import Message, ReadRequest, Rows, Schema, StartOverError
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import cannot_connect, connect, literal, trouble
 from headwater.connect.destinations.postgres.patient import patience
-from headwater.connect.sources.bookmarks import Bookmarks, Json, Note
+from headwater.connect.sources.bookmarks import Bookmarks, Json, Note, checkpointed
 from headwater.connect.sources.postgres import columns, encoding, link, replicate
 from headwater.connect.sources.postgres.query import Query, bounded, queries
 from headwater.connect.sources.postgres.settings import Settings
@@ -116,22 +116,9 @@ def _all(
         beat=Beat(_BEAT_SECONDS, beat),
         unblock=sessions.cancel,
     )
-    uncovered: set[str] = set()
     watch.begin()
     with contextlib.closing(found):
-        for item in found:
-            if isinstance(item, Note):
-                # Taken here, behind the rows that it is about: what is read ahead is in no checkpoint.
-                bookmarks.take(item)
-                uncovered.discard(item.stream)
-                yield Checkpoint(state=bookmarks.encoded())
-            else:
-                if isinstance(item, Rows):
-                    uncovered.add(item.stream)
-                yield item
-            watch.begin()  # whoever took the item may have taken long over it
-    if not uncovered:
-        yield Checkpoint(state=bookmarks.encoded())
+        yield from checkpointed(found, bookmarks, went_on=watch.begin)
 
 
 def _delivered(query: Query, sessions: link.Sessions, address: Address, request: ReadRequest) -> Iterator[_Item]:
