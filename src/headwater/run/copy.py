@@ -49,7 +49,7 @@ from headwater.run.pipe import supervise
 from headwater.run.runner import Run
 from headwater.run.singer_files import catalog_arguments, config_arguments, state_arguments
 from headwater.run.state import start_state, state_saver
-from headwater.store.states import merged
+from headwater.store.states import is_empty, merged
 
 Json = dict[str, Any]
 
@@ -99,7 +99,9 @@ def _to_session(
         state = start_state(step, run, keeping.states, checkpoint=text, has_checkpoints=True)
         stands = _stands(step, keeping, text)
         last: tuple[Stage, ...] = (*_stages(step, catalog), *staged[-1])
-        load = Load(session, step, run, keeping.states, stands=stands, stages=last, names=legs.names(last))
+        # A person may have cleared the state of what stands there.
+        anew = step.full_refresh or (state is None and text is not None and not is_empty(text))
+        load = Load(session, step, run, keeping.states, stands=stands, stages=last, names=legs.names(last), anew=anew)
         may_start_over = before is None and session.sends_ahead()
         source = _Source(
             step,

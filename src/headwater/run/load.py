@@ -57,8 +57,8 @@ class Load:
     After each commit the receipt must answer for every row that was given, or the run fails (`count-mismatch`).
 
     From the first stream on that is replaced, nothing is committed before the end: a checkpoint of the source counts
-    such a stream as read, and its rows only take effect when they swap. A full refresh replaces the streams that
-    have no keys: added again, their rows would stand twice.
+    such a stream as read, and its rows only take effect when they swap. A load that begins `anew`, where rows of the
+    pipeline stand already, replaces the streams that have no keys: added again, their rows would stand twice.
     """
 
     def __init__(
@@ -71,6 +71,7 @@ class Load:
         stands: str | None,
         stages: Sequence[Stage] = (),
         names: Callable[[str], tuple[str, ...]] = lambda stream: (stream,),
+        anew: bool = False,
     ) -> None:
         self._session = session
         self._step = step
@@ -79,6 +80,7 @@ class Load:
         self._stands = stands
         self._stages = stages
         self._names = names
+        self._anew = anew
         self._tallies: dict[str, _Tally] = {}
         self._pending: bytes | None = None
         self._is_tail = False  # rows came after the last boundary
@@ -201,7 +203,7 @@ class Load:
                 session.activate(message)
 
     def _prepare(self, schema: Schema) -> None:
-        if self._step.full_refresh and not schema.keys:
+        if self._anew and not schema.keys:
             schema = replace(schema, replace=True)
         if self._session.prepare(schema) and not self._is_replacing:
             if self._pending is not None:

@@ -279,6 +279,23 @@ def test_a_full_refresh_replaces_a_stream_without_keys(lab):
     assert warehouse_ids(lab) == [1, 2]
 
 
+def test_so_does_a_load_whose_state_a_person_cleared(lab):
+    loader = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(lab.root / "w.duckdb")})
+    lab.run(KEYLESS, loader)
+    states.clear_state(lab.keeping.states, "dev:tap-x-to-target-x")
+    assert lab.run(KEYLESS, loader) is Outcome.SUCCESS
+    assert (warehouse_ids(lab), lab.state) == ([1, 2], '{"n":2}')
+
+
+def test_a_tap_without_states_adds_its_rows_each_time(lab):
+    loader = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(lab.root / "w.duckdb")})
+    silent = KEYLESS.replace("; state(2)", "")
+    assert "state(" not in silent
+    lab.run(silent, loader)
+    lab.run(silent, loader)
+    assert warehouse_ids(lab) == [1, 1, 2, 2]
+
+
 def test_a_replaced_stream_and_its_state_wait_for_the_end(lab):
     loader = lab.block("loader", native="duckdb", argv=(), config={"filepath": str(lab.root / "w.duckdb")})
     lab.run(KEYLESS, loader)
