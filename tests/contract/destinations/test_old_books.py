@@ -74,6 +74,8 @@ def test_a_load_brings_it_up_to_date_and_the_rejects_can_be_loaded(old, send):
     session.close()
     new, *kept = set_aside(old)
     assert (new.rejected.reason, new.rejected.record) == ("new", b'{"id": 3}')
+    # The books of format 1 did not note which of two rejects of one commit came first, so no order is promised.
+    kept.sort(key=lambda one: one.rejected.record)
     assert [(one.rejected.record.decode(), one.rejected.reason, one.pipeline) for one in kept] == [
         (record, "too bad", "dev:shop") for record in RECORDS
     ]
