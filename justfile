@@ -53,4 +53,4 @@ drop-in *arguments:
 
 # Everything; the tests in three processes, since those with whole programs wait for most of their time
 check: lint docs-check
-    pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 30
+    pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 30 || python scripts/second_look.py $?
