@@ -61,9 +61,9 @@ class _Root(LazyGroup):
         except (click.ClickException, click.exceptions.Exit):
             raise
         except HeadwaterError as error:
-            from headwater.cli import output  # only a failing command needs it, here and below
+            from headwater.cli import problems  # only a failing command needs it, here and below
 
-            output.print_error(error, ctx.obj)
+            problems.print_error(error, ctx.obj)
             return exits.spelled(error.exit_code, ctx.obj, error.reference)
         except click.Abort:
             return exits.spelled(_aborted(), ctx.obj)
@@ -74,9 +74,9 @@ class _Root(LazyGroup):
             _forget_stdout()
             return int(ExitCode.DONE)
         except Exception as error:  # noqa: BLE001 - a bug of ours: the user gets a line and a file to send, no traceback
-            from headwater.cli import output
+            from headwater.cli import problems
 
-            output.print_bug(error, ctx.obj, ctx.invoked_subcommand)
+            problems.print_bug(error, ctx.obj, ctx.invoked_subcommand)
             return int(ExitCode.FAILED)
         if isinstance(result, ExitCode):  # a plain number is that of a plugin's program
             return exits.spelled(result, ctx.obj)
@@ -174,7 +174,7 @@ def run(arguments: list[str]) -> int:
         click.echo(error.ctx.get_help(), err=not is_root)
         return int(ExitCode.DONE if is_root else ExitCode.INPUT)
     except click.ClickException as error:
-        from headwater.cli import output
+        from headwater.cli import problems
 
-        output.print_error(output.usage_error(error))
+        problems.print_error(problems.usage_error(error))
         return int(ExitCode.INPUT)

@@ -104,7 +104,7 @@ class Settings(Struct, kw_only=True):
         try:
             said = log_settings.wanted(workspace)
         except InputError as error:
-            from headwater.cli.output import note  # only then
+            from headwater.cli.output import note  # only then: it brings the tables
 
             note(f"{error.what}: it is left out ({error.hint})")
             return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from headwater.cli import listen, meltano_words
-from headwater.cli.output import print_error
+from headwater.cli.problems import print_error
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headwater.base.errors import HeadwaterError
-from headwater.cli.output import error_text
+from headwater.cli.problems import error_text
 from headwater.ops.workspace import find
 from headwater.run.cancel import Cancel
 

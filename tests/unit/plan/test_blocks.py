@@ -1,7 +1,7 @@
 import pytest
 
 from headwater.base.errors import InputError
-from headwater.cli.output import error_text
+from headwater.cli.problems import error_text
 from headwater.model.plugin import Plugin, PluginKind
 from headwater.model.project import Job, Project
 from headwater.plan.blocks import Alone, Pipeline, group

@@ -59,10 +59,10 @@ def command(
     sources = hub.Sources.of(workspace, note=note, offline=offline)
     names = []
     for name in plugins:
-        if name == "dbt":
+        if name == "dbt" or name.startswith("dbt-"):
             from headwater.ops import dbt  # looks into the warehouse: loads DuckDB
 
-            added, files = dbt.add(workspace, request)
+            added, files = dbt.add(workspace, name, request, sources=sources)
         else:
             added, files = ops.add(workspace, name, request, sources=sources), ()
         for one in (added, *required.add(workspace, added, sources=sources)):

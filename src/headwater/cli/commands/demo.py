@@ -11,7 +11,8 @@ import click
 
 from headwater.cli import listen
 from headwater.cli.chart import bar_chart, table
-from headwater.cli.output import print_error, print_json
+from headwater.cli.output import print_json
+from headwater.cli.problems import print_error
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
 

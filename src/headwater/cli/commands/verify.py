@@ -8,7 +8,8 @@ import click
 
 from headwater.cli import listen
 from headwater.cli.options import JSON
-from headwater.cli.output import print_error, print_json, print_table
+from headwater.cli.output import print_json, print_table
+from headwater.cli.problems import print_error
 from headwater.cli.settings import Settings
 from headwater.cli.signals import cancelling
 
