@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,48 +12,87 @@ from msgspec.structs import replace
 
 from headwater.base.errors import HeadwaterError, InputError, Where
 from headwater.connect import warehouse
+from headwater.connect.warehouses import SqlError
+from headwater.model.plan import Block
 from headwater.model.plugin import Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning, plugins
+from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
-from headwater.plan.dbt import CONNECTIONS
+from headwater.plan.dbt import CONNECTIONS, PROGRAM
+from headwater.run import native
 from headwater.store import lock_files, project_edit
 from headwater.transform.dbt import project
 
 NAME = "dbt"
+# With an adapter that is said: `dbt-snowflake`.
+NAMES = (NAME, *(f"dbt-{adapter}" for adapter in CONNECTIONS))
 SCHEMA = "analytics"
 _LOOK_SECONDS = 5.0
+_TABLES = """
+select schema_name, table_name from duckdb_tables() where database_name = current_database() and not internal
+and schema_name not in ('_headwater', ?) order by all
+"""
+# A server is not ours alone: those that loads left there.
+_LOADED = """
+select schema_name, table_name from _headwater.tables join information_schema.tables t using (table_name)
+where t.table_schema = schema_name order by 1, 2
+"""
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
-    """The plugin that dbt inherits from, and the loader whose destination it connects to."""
+    """The plugin that dbt inherits from, and the loader whose destination it connects to; None when the project has
+    no such loader."""
 
     adapter: str
-    loader: str
+    loader: str | None
 
     @property
     def parent(self) -> str:
         return f"dbt-{self.adapter}"
 
 
-def add(workspace: Workspace, request: plugins.AddRequest) -> tuple[plugins.Added, tuple[str, ...]]:
-    """Add dbt for the project's loader: an entry, a lock file, and what is missing of a dbt project with a profile.
+def add(
+    workspace: Workspace, name: str, request: plugins.AddRequest, *, sources: Sources | None = None
+) -> tuple[plugins.Added, tuple[str, ...]]:
+    """Add dbt, one of `NAMES`: an entry, a lock file, and what is missing of a dbt project with a profile. `dbt` gets
+    the adapter of the project's loader.
 
-    Answers also with the files written, relative to the project. A request that says what kind of dbt is wanted, and
-    an entry `dbt` that is not ours, are left to `plugins.add`. Idempotent. Raises InputError (`no-dbt-adapter`) and
-    what `plugins.add` raises.
+    Answers also with the files written, relative to the project. A request that says what kind of dbt is wanted, an
+    entry that is not ours, and a definition that brings files of its own are left to `plugins.add`. Idempotent.
+    Raises InputError (`no-dbt-adapter`) and what `plugins.add` raises.
     """
     told = (request.inherit_from, request.variant, request.as_name, request.from_ref, request.custom)
-    standing = workspace.project.plugin(NAME)
+    standing = workspace.project.plugin(name)
     is_ours = standing is None or (standing.kind is PluginKind.UTILITY and "loader" in standing.extras)
+    is_ours = is_ours and name in NAMES
     if any(told) or request.kind not in (None, PluginKind.UTILITY) or not is_ours:
-        return plugins.add(workspace, NAME, request), ()
+        return plugins.add(workspace, name, request, sources=sources), ()
+    request = replace(request, kind=PluginKind.UTILITY)
+    if name != NAME:
+        return _add_named(workspace, name, request, sources)
     chosen = choose(workspace)
     if workspace.project.plugin(chosen.parent, PluginKind.UTILITY) is None:
         # Ours, whatever a hub says of that name: its packages install together.
         lock_files.write(workspace.root, _definition(chosen))
-    added = plugins.add(workspace, NAME, replace(request, kind=PluginKind.UTILITY, inherit_from=chosen.parent))
-    return added, settle(workspace.again(), chosen)
+    added = plugins.add(workspace, NAME, replace(request, inherit_from=chosen.parent))
+    return added, settle(workspace.again(), NAME, chosen)
+
+
+def _add_named(
+    workspace: Workspace, name: str, request: plugins.AddRequest, sources: Sources | None
+) -> tuple[plugins.Added, tuple[str, ...]]:
+    added = plugins.add(workspace, name, request, sources=sources)
+    workspace = workspace.again()
+    entry = workspace.project.plugin(name, PluginKind.UTILITY)
+    assert entry is not None
+    definition = build.ready(planning.facts(workspace), entry).resolved.definition
+    if definition.executable != PROGRAM or definition.requires:
+        return added, ()
+    adapter = name.removeprefix("dbt-")
+    loaders = [item for item in workspace.project.plugins if item.kind is PluginKind.LOADER]
+    loader = next((item.name for item in loaders if _adapter(workspace, item) == adapter), None)
+    return added, settle(workspace, name, Chosen(adapter=adapter, loader=loader))
 
 
 def choose(workspace: Workspace) -> Chosen:
@@ -90,21 +130,20 @@ def _definition(chosen: Chosen) -> Definition:
     return found
 
 
-def settle(workspace: Workspace, chosen: Chosen) -> tuple[str, ...]:
-    """Connect the entry `dbt` that was just written to its loader, and write what is missing of a dbt project.
+def settle(workspace: Workspace, name: str, chosen: Chosen) -> tuple[str, ...]:
+    """Connect the entry that was just written to its loader, and write what is missing of a dbt project.
 
     Answers with the files written, relative to the project. Files that are there stay as they are.
     """
     root = workspace.root
-    entry = workspace.project.plugin(NAME, PluginKind.UTILITY)
+    entry = workspace.project.plugin(name, PluginKind.UTILITY)
     assert entry is not None
-    if "loader" not in entry.extras:
-        project_edit.update_plugin(workspace.project, PluginKind.UTILITY, NAME, {"loader": chosen.loader})
+    if chosen.loader is not None and "loader" not in entry.extras:
+        project_edit.update_plugin(workspace.project, PluginKind.UTILITY, name, {"loader": chosen.loader})
     found = project.find(root)
     folder = found or root / project.FOLDER
     profiles = folder if project.has_profiles(folder) else root / project.FOLDER / "profiles" / chosen.adapter
-    schema = "dataset" if chosen.adapter == "bigquery" else "schema"
-    wanted: dict[str, Any] = {schema: SCHEMA}
+    wanted: dict[str, Any] = {project.SCHEMA.get(chosen.adapter, "schema"): SCHEMA}
     if folder != root / project.FOLDER:
         wanted["project_dir"] = _variable(folder, root)
     if project.has_profiles(folder):
@@ -112,7 +151,7 @@ def settle(workspace: Workspace, chosen: Chosen) -> tuple[str, ...]:
     workspace = workspace.again()
     for setting, value in wanted.items():
         if setting not in entry.config:
-            project_edit.set_config(workspace.project, PluginKind.UTILITY, NAME, (setting,), value)
+            project_edit.set_config(workspace.project, PluginKind.UTILITY, name, (setting,), value)
             workspace = workspace.again()
     written = project.write(
         folder, profiles, name=root.name, adapter=chosen.adapter, sources=_sources(workspace, chosen)
@@ -126,22 +165,27 @@ def _variable(folder: Path, root: Path) -> str:
 
 
 def _sources(workspace: Workspace, chosen: Chosen) -> dict[str, list[str]]:
-    """The tables that loads left in a DuckDB warehouse, by schema; none where they can't be seen now."""
+    """The tables that loads left in the warehouse, by schema; none where they can't be seen now."""
     facts = planning.facts(workspace)
-    loaders = build.warehouses(facts, chosen.loader)
+    loaders = build.warehouses(facts, chosen.loader, of=build.BUILT_IN) if chosen.loader else []
     if not loaders:
         return {}
-    path = Path(build.block(facts, loaders[0]).config["filepath"])
     found: dict[str, list[str]] = {}
     try:
-        with warehouse.reading(path, who="headwater add dbt", timeout=_LOOK_SECONDS) as connection:
-            rows = connection.execute(
-                "select schema_name, table_name from duckdb_tables() where database_name = current_database() "
-                "and not internal and schema_name not in ('_headwater', ?) order by all",
-                [SCHEMA],
-            ).fetchall()
-    except (HeadwaterError, duckdb.Error):
+        tables = _tables(build.block(facts, loaders[0]), workspace.root)
+    except (HeadwaterError, SqlError, duckdb.Error):
         return {}
-    for schema, table in rows:
+    for schema, table in tables:
         found.setdefault(schema, []).append(table)
     return found
+
+
+def _tables(block: Block, root: Path) -> list[tuple[str, str]]:
+    who = "headwater add dbt"
+    if block.native == "duckdb":
+        with warehouse.reading(Path(block.config["filepath"]), who=who, timeout=_LOOK_SECONDS) as connection:
+            rows = connection.execute(_TABLES, [SCHEMA]).fetchall()
+            return [(schema, table) for schema, table in rows]
+    place = native.warehouse(block, root=root, who=who, on_wait=lambda _holder: None)
+    with closing(place), place.reading(place.main) as session:
+        return [(schema, table) for schema, table in session.rows(_LOADED)]

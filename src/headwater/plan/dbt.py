@@ -26,16 +26,25 @@ _SERVER = {
 CONNECTIONS: dict[str, dict[str, tuple[str, ...]]] = {
     "duckdb": {"path": ("filepath", "path", "database")},
     "postgres": {**_SERVER, "sslmode": ("sslmode",)},
-    "redshift": _SERVER,
+    "redshift": {**_SERVER, "sslmode": ("sslmode",)},
     "snowflake": {
         "account": ("account",),
         "user": ("user",),
         "password": ("password",),
+        "authenticator": ("authenticator",),
+        "private_key": ("private_key",),
+        "private_key_path": ("private_key_path",),
+        "private_key_passphrase": ("private_key_passphrase",),
         "role": ("role",),
         "warehouse": ("warehouse",),
         "database": ("database",),
     },
     "bigquery": {"project": ("project",), "keyfile": ("credentials_path",), "location": ("location",)},
+    # What is a database there is a schema of dbt, which makes it.
+    "clickhouse": {
+        **{setting: keys for setting, keys in _SERVER.items() if setting != "dbname"},
+        "secure": ("secure",),
+    },
 }
 
 

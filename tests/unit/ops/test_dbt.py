@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import duckdb
 import pytest
+import yaml
 
 from headwater.ops import dbt, planning
 from headwater.ops.plugins import AddRequest
@@ -18,7 +19,7 @@ plugins:
 
 
 def add(lab):
-    return dbt.add(lab.workspace(), AddRequest())
+    return dbt.add(lab.workspace(), "dbt", AddRequest())
 
 
 def test_dbt_gets_the_adapter_of_the_loader(lab):
@@ -54,6 +55,71 @@ def test_the_profile_holds_variables_and_they_are_those_of_the_loader(lab, monke
     assert found == ["db", "5432", "me", "pg-secret", "w", "analytics"]
     assert "pg-secret" in step.block.secrets
     assert "TARGET_POSTGRES_PASSWORD" not in step.block.env
+
+
+SNOWFLAKE = """
+plugins:
+  loaders:
+    - name: target-snowflake
+      variant: meltanolabs
+      config: {account: acme-x1, user: me, private_key_path: /keys/me.p8, warehouse: small, database: W, role: loader}
+"""
+
+
+def test_the_profile_of_an_adapter_that_is_named_takes_from_a_loader_of_its_kind(lab):
+    lab = lab(SNOWFLAKE)
+    added, files = dbt.add(lab.workspace(), "dbt-snowflake", AddRequest())
+    assert (added.name, added.kind) == ("dbt-snowflake", "utility")
+    assert "transform/profiles/snowflake/profiles.yml" in files
+    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt-snowflake:build"], build.Options())
+    assert (
+        step.block.env.items()
+        >= {
+            "DBT_SNOWFLAKE_ACCOUNT": "acme-x1",
+            "DBT_SNOWFLAKE_DATABASE": "W",
+            "DBT_SNOWFLAKE_PRIVATE_KEY_PATH": "/keys/me.p8",
+            "DBT_SNOWFLAKE_ROLE": "loader",
+            "DBT_SNOWFLAKE_SCHEMA": "analytics",
+            "DBT_SNOWFLAKE_USER": "me",
+            "DBT_SNOWFLAKE_WAREHOUSE": "small",
+        }.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("adapter", "said"),
+    [
+        (
+            "bigquery",
+            {
+                "method": "{{ 'service-account' if env_var('DBT_BIGQUERY_KEYFILE', '') "
+                "else env_var('DBT_BIGQUERY_AUTH_METHOD', 'oauth') }}",
+                "project": "{{ env_var('DBT_BIGQUERY_PROJECT') }}",
+                "keyfile": "{{ env_var('DBT_BIGQUERY_KEYFILE', '') or none }}",
+                "location": "{{ env_var('DBT_BIGQUERY_LOCATION', '') or none }}",
+                "dataset": "{{ env_var('DBT_BIGQUERY_DATASET') }}",
+            },
+        ),
+        (
+            "clickhouse",
+            {
+                "host": "{{ env_var('DBT_CLICKHOUSE_HOST') }}",
+                "port": "{{ env_var('DBT_CLICKHOUSE_PORT') | as_number }}",
+                "user": "{{ env_var('DBT_CLICKHOUSE_USER') }}",
+                "password": "{{ env_var('DBT_CLICKHOUSE_PASSWORD', '') }}",
+                "secure": "{{ env_var('DBT_CLICKHOUSE_SECURE', 'false') == 'true' }}",
+                "schema": "{{ env_var('DBT_CLICKHOUSE_SCHEMA') }}",
+            },
+        ),
+    ],
+)
+def test_an_adapter_that_is_named_needs_no_loader(lab, adapter, said):
+    lab = lab("plugins: {}\n")
+    _, files = dbt.add(lab.workspace(), f"dbt-{adapter}", AddRequest())
+    (profile,) = (file for file in files if file.endswith("profiles.yml"))
+    (found,) = yaml.safe_load(lab.text(profile)).values()
+    assert found["outputs"]["warehouse"] == {"type": adapter, "threads": 4, **said}
+    assert dbt.add(lab.workspace(), f"dbt-{adapter}", AddRequest())[1] == ()
 
 
 def test_what_dbt_itself_is_told_goes_before_the_loader(lab):
@@ -120,7 +186,7 @@ def test_adding_it_again_changes_nothing(lab):
 )
 def test_without_a_loader_it_knows_dbt_is_not_added(lab, project, said):
     lab = lab(project)
-    assert lab.refusal(dbt.add, lab.workspace(), AddRequest()) == (
+    assert lab.refusal(dbt.add, lab.workspace(), "dbt", AddRequest()) == (
         f"error: headwater.yml: {said} [no-dbt-adapter]\n"
         "hint: headwater add target-duckdb, or name an adapter: headwater add dbt-postgres"
     )

@@ -17,13 +17,26 @@ FOLDER = "transform"
 _FILE = "dbt_project.yml"
 _PROFILES = "profiles.yml"
 _THREADS = 4
-# What a setting is when nothing says so, as a Jinja expression's default, and what makes a number of it.
-_DEFAULTS = {"password": "", "sslmode": "prefer", "role": "", "keyfile": "", "location": ""}
-_NUMBERS = ("port",)
 _IGNORED = "dbt_packages/\nlogs/\ntarget/\n"
+_VALUE = "env_var('{}')"
+# What a setting is as an expression of Jinja, where it is not the text of its variable: with a default, a number, or
+# nothing at all when nothing says it.
+_NONE = "env_var('{}', '') or none"
+_FORMS = {
+    "port": f"{_VALUE} | as_number",
+    "password": "env_var('{}', '')",
+    "sslmode": "env_var('{}', 'prefer')",
+    "secure": "env_var('{}', 'false') == 'true'",
+    **dict.fromkeys(("role", "keyfile", "location"), _NONE),
+    **dict.fromkeys(("authenticator", "private_key", "private_key_path", "private_key_passphrase"), _NONE),
+}
 # Words that an adapter's profile wants beside its connection.
-_FIXED: dict[str, dict[str, str]] = {"bigquery": {"method": "oauth"}}
-_SCHEMA = {"bigquery": "dataset"}
+_KEY = "env_var('DBT_BIGQUERY_KEYFILE', '')"
+_FIXED: dict[str, dict[str, str]] = {
+    "bigquery": {"method": f"{{{{ 'service-account' if {_KEY} else env_var('DBT_BIGQUERY_AUTH_METHOD', 'oauth') }}}}"},
+}
+# The adapter's own word for a schema.
+SCHEMA = {"bigquery": "dataset"}
 
 
 def find(root: Path) -> Path | None:
@@ -78,11 +91,9 @@ def _project(name: str) -> str:
 def _profile(name: str, adapter: str) -> str:
     """Every value is a variable that the program sets from the settings of dbt and of its loader."""
     output: dict[str, object] = {"type": adapter, **_FIXED.get(adapter, {})}
-    for setting in (*CONNECTIONS.get(adapter, {}), "schema"):
-        variable = env_name(f"dbt_{adapter}", _SCHEMA.get(adapter, setting) if setting == "schema" else setting)
-        default = f", '{_DEFAULTS[setting]}'" if setting in _DEFAULTS else ""
-        number = " | as_number" if setting in _NUMBERS else ""
-        output[setting] = f"{{{{ env_var('{variable}'{default}){number} }}}}"
+    for setting in (*CONNECTIONS.get(adapter, {}), SCHEMA.get(adapter, "schema")):
+        form = _FORMS.get(setting, _VALUE).format(env_name(f"dbt_{adapter}", setting))
+        output[setting] = f"{{{{ {form} }}}}"
     output["threads"] = _THREADS
     return render({name: {"target": "warehouse", "outputs": {"warehouse": output}}})
 
