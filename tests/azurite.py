@@ -63,7 +63,7 @@ def running() -> Iterator[Azurite]:
     command = [program, "--inMemoryPersistence", "--blobPort", str(port), "--skipApiVersionCheck", "--silent"]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while time.monotonic() < until and process.poll() is None:
                 with contextlib.suppress(OSError):
                     _make_container(port)

@@ -177,11 +177,11 @@ def _server(programs: Path, folder: Path, *settings: str) -> Iterator[Postgres]:
         yield server
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
 
 
 def _wait_for(server: Postgres, process: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + 20
+    until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(psycopg.OperationalError):
             server.connect().close()
@@ -282,7 +282,7 @@ def _mariadb(program: str, folder: Path, *settings: str) -> Iterator[MariaDB]:
 
 
 def _make_loader(server: MariaDB, process: subprocess.Popen, log: Path) -> None:
-    until = time.monotonic() + 30
+    until = time.monotonic() + 120
     while time.monotonic() < until and process.poll() is None:
         with contextlib.suppress(pymysql.err.OperationalError):
             root = pymysql.connect(unix_socket=str(server.socket), user="root", autocommit=True)
@@ -326,7 +326,7 @@ def s3() -> Iterator[S3]:
     command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(server.port)]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
         try:
-            until = time.monotonic() + 60
+            until = time.monotonic() + 120
             while time.monotonic() < until and process.poll() is None:
                 with contextlib.suppress(OSError):
                     server.ask("PUT", "/lake")

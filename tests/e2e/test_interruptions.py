@@ -104,7 +104,7 @@ def test_of_two_runs_of_one_pipeline_exactly_one_runs(counting, until):
     )
     assert first.poll() is None
     first.terminate()
-    assert first.wait(20) == 143
+    assert first.wait(60) == 143
     numbers = [json.loads(line)["id"] for line in lines(counting)]
     assert numbers == list(range(1, len(numbers) + 1))
 
@@ -114,7 +114,7 @@ def test_a_signal_ends_a_singer_run_in_order(counting, group_members, until, num
     process = counting.start(*SINGER)
     until(lambda: len(lines(counting)) > 20, what="rows")
     os.killpg(process.pid, number)  # as a terminal does it
-    assert process.wait(20) == code
+    assert process.wait(60) == code
     assert group_members(counting.root) == []
     assert "Traceback" not in counting.stderr
     assert f"stopped by {number.name}" in counting.stderr
@@ -126,9 +126,9 @@ def test_a_signal_ends_a_singer_run_in_order(counting, group_members, until, num
 def test_a_signal_ends_a_native_load_with_what_was_vouched_for(counting, group_members, until, number, code):
     process = counting.start(*NATIVE)
     until(lambda: any("tap_numbers" in command for command in group_members(counting.root)), what="the tap")
-    time.sleep(1)
+    time.sleep(3)
     os.killpg(process.pid, number)
-    assert process.wait(20) == code
+    assert process.wait(60) == code
     assert group_members(counting.root) == []
     assert "Traceback" not in counting.stderr
     rows, vouched = warehouse(counting)
@@ -147,8 +147,8 @@ def test_a_second_ctrl_c_stops_a_plugin_that_does_not_listen(counting, group_mem
     assert process.poll() is None
     started = time.monotonic()
     os.killpg(process.pid, signal.SIGINT)
-    assert process.wait(20) == 130
-    assert time.monotonic() - started < 5
+    assert process.wait(60) == 130
+    assert time.monotonic() - started < 40
     assert group_members(counting.root) == []
     assert "Traceback" not in counting.stderr
 

@@ -152,7 +152,7 @@ def test_while_it_runs_the_password_is_in_no_command_line_and_in_private_files_o
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         assert any(stat.S_IMODE(parent.stat().st_mode) == 0o700 for parent in file.parents)
     process.terminate()
-    assert process.wait(20) == 143
+    assert process.wait(60) == 143
     assert told(careless.stderr) == []
     assert holders(careless.root) == [".env"]
 

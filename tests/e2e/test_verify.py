@@ -225,5 +225,5 @@ def test_a_comparison_that_is_interrupted_ends_at_once(shop, postgres):
             break
         time.sleep(0.1)
     process.send_signal(signal.SIGTERM)
-    assert process.wait(20) == 143
+    assert process.wait(60) == 143
     assert postgres.sql(asleep) == []

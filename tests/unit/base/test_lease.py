@@ -89,7 +89,7 @@ def test_a_waiting_writer_is_not_overtaken_by_new_readers(tmp_path):
     with lease(path, exclusive=False, who="early reader"):
         writer = threading.Thread(target=write)
         writer.start()
-        assert writer_waits.wait(5)
+        assert writer_waits.wait(60)
         reader = threading.Thread(target=read)
         reader.start()
         time.sleep(0.2)
@@ -112,7 +112,7 @@ def test_a_writer_gets_in_among_readers_that_never_leave_a_gap(tmp_path):
     for reader in readers:
         reader.start()
     try:
-        with lease(path, exclusive=True, who="writer", timeout=5):
+        with lease(path, exclusive=True, who="writer", timeout=60):
             pass
     finally:
         done.set()

@@ -40,7 +40,7 @@ def eventually(check, seconds=5.0):
 def test_stderr_is_handed_on_line_by_line_and_its_tail_is_kept():
     lines = []
     child = sh("for i in $(seq 1 50); do echo line $i >&2; done; printf 'cut' >&2; exit 3", on_line=lines.append)
-    assert child.wait(10) == 3
+    assert child.wait(60) == 3
     assert lines == [f"line {i}" for i in range(1, 51)] + ["cut"]
     assert child.tail == tuple(lines[-40:])
 
@@ -48,7 +48,7 @@ def test_stderr_is_handed_on_line_by_line_and_its_tail_is_kept():
 def test_a_flood_on_stderr_neither_blocks_nor_keeps_a_line_without_end():
     lines = []
     child = sh("head -c 5000000 /dev/zero | tr '\\0' a >&2; echo >&2; echo end >&2", on_line=lines.append)
-    assert child.wait(10) == 0
+    assert child.wait(60) == 0
     assert [len(lines[0]), lines[1]] == [process.LINE_BYTES, "end"]
 
 
@@ -95,7 +95,7 @@ def test_children_and_their_children_die_with_a_killed_parent(tmp_path):
 def test_a_guard_leaves_no_process_behind():
     child = sh("exit 0")
     guard = child._guard
-    assert child.wait(5) == 0
+    assert child.wait(60) == 0
     assert eventually(lambda: guard.returncode is not None)
 
 

@@ -338,7 +338,7 @@ def test_an_interrupt_ends_the_build_and_leaves_nothing_half_made(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         install([job_for(tmp_path, "-e ./slow-tap", name="tap-slow")], emit=interrupt)
 
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
     assert not list((tmp_path / ".headwater/extractors/tap-slow/venvs").iterdir())
 
 

@@ -62,4 +62,4 @@ def test_a_command_that_handles_ctrl_c_decides_how_it_ends():
     with subprocess.Popen(run, stdout=subprocess.PIPE, text=True, start_new_session=True) as process:
         assert process.stdout.readline() == "ready\n"
         os.killpg(process.pid, signal.SIGINT)
-        assert (process.communicate(timeout=10)[0], process.returncode) == ("tidy\n", 5)
+        assert (process.communicate(timeout=60)[0], process.returncode) == ("tidy\n", 5)

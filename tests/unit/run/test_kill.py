@@ -71,7 +71,7 @@ def taps(root):
 
 def wait_for_writes(file, times):
     """Until the file was seen to change so many times: the engine is then somewhere in the middle of its work."""
-    before, end = None, time.monotonic() + 20
+    before, end = None, time.monotonic() + 60
     while times and time.monotonic() < end:
         now = file.stat().st_mtime_ns if file.exists() else None
         times -= now != before

@@ -52,7 +52,7 @@ def test_whoever_waits_gets_the_file_between_two_models(tmp_path, monkeypatch):
         session.rows("create table t as select 1 as x")
         reader = Thread(target=read)
         reader.start()
-        assert waits.wait(10)
+        assert waits.wait(60)
     with place.writing("main"):
         order.append("written")
     place.close()

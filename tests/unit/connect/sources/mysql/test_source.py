@@ -342,7 +342,7 @@ def test_a_query_that_has_not_answered_is_cancelled_when_the_read_is_to_stop(sho
     begun = time.monotonic()
     request = _request(shop, should_stop=lambda: time.monotonic() - begun > 1)
     assert not [one for one in source.read(shop.settings(), request) if isinstance(one, Rows)]
-    assert time.monotonic() - begun < 20
+    assert time.monotonic() - begun < 50
     assert _reading(shop) == []
 
 
@@ -351,7 +351,7 @@ def test_a_read_that_is_closed_leaves_no_session(shop):
     found = source.read(shop.settings(), _request(shop, batch_bytes=50_000))
     next(one for one in found if isinstance(one, Rows))
     found.close()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     while _reading(shop):
         assert time.monotonic() < until, "a session is left"
         time.sleep(0.05)

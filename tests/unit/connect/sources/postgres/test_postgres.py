@@ -298,7 +298,7 @@ def test_a_read_that_is_closed_leaves_no_session(shop, postgres):
     )
     next(one for one in found if isinstance(one, Rows))
     found.close()
-    until = time.monotonic() + 10
+    until = time.monotonic() + 60
     left = "select count(*) from pg_stat_activity where application_name like 'headwater%' and datname = 'source'"
     while postgres.sql(left) != [(0,)]:
         assert time.monotonic() < until, "a session is left"
