@@ -180,9 +180,24 @@ def _any(condition: pa.Array) -> bool:
     return bool(pc.any(condition, min_count=0).as_py())
 
 
+def _holds(values: pa.Array, *signs: bytes) -> bool:
+    """Whether one of the texts may hold one of the characters: a look at their bytes, which costs next to nothing."""
+    data = values.buffers()[2]
+    if data is None:
+        return False
+    first, last = values.offset, values.offset + len(values)
+    offsets = memoryview(values.buffers()[1]).cast("i")
+    text = memoryview(data)[offsets[first] : offsets[last]].tobytes()
+    return any(sign in text for sign in signs)
+
+
 def _leads_with_zero(values: pa.Array, whole_part: pa.Array) -> bool:
     """Whether a number has a zero too much at its start; `whole_part` is the length before the decimal point."""
-    return any(_any(pc.and_(pc.starts_with(values, zero), pc.greater(whole_part, len(zero)))) for zero in ("0", "-0"))
+    for zero in ("0", "-0") if _holds(values, b"-") else ("0",):
+        leads = pc.starts_with(values, zero)
+        if _any(leads) and _any(pc.and_(leads, pc.greater(whole_part, len(zero)))):
+            return True
+    return False
 
 
 def _largest(values: pa.Array) -> int:
@@ -192,7 +207,9 @@ def _largest(values: pa.Array) -> int:
 def _integers(values: pa.Array) -> Seen | None:
     numbers = _cast(values, pa.int64())
     # `007`, `-0` and `0x1F` are integers to Arrow.
-    if numbers is None or _leads_with_zero(values, pc.binary_length(values)) or _any(pc.equal(values, "-0")):
+    if numbers is None or _leads_with_zero(values, pc.binary_length(values)):
+        return None
+    if _holds(values, b"-") and _any(pc.equal(values, "-0")):
         return None
     bounds = pc.min_max(numbers).as_py()
     size = max(abs(bounds["min"]), abs(bounds["max"]))
@@ -206,11 +223,11 @@ def _numbers(values: pa.Array) -> Seen | None:
     point = pc.find_substring(values, ".")
     length = pc.binary_length(values)
     whole_part = pc.if_else(pc.less(point, 0), length, point)
-    plain = not any(_any(pc.greater_equal(pc.find_substring(values, sign), 0)) for sign in ("e", "E"))
+    plain = not _holds(values, b"e", b"E")
     if plain and _largest(length) <= _EXACT_DIGITS:
         # Cheaper than to write them back: so short, every number survives that is written as one.
         floats = True
-        if _leads_with_zero(values, whole_part) or _any(pc.starts_with(values, "+")) or _any(pc.ends_with(values, ".")):
+        if _holds(values, b"+") or _leads_with_zero(values, whole_part) or _any(pc.ends_with(values, ".")):
             return None
     else:
         back = numbers.cast(pa.string())
@@ -220,14 +237,15 @@ def _numbers(values: pa.Array) -> Seen | None:
             return None
         floats = _survives(odd, back.filter(differs), numbers.filter(differs))
     scale = pc.if_else(pc.less(point, 0), 0, pc.subtract(pc.subtract(length, point), 1))
-    negative = pc.starts_with(values, "-").cast(pa.int32())
+    if _holds(values, b"-"):
+        whole_part = pc.subtract(whole_part, pc.starts_with(values, "-").cast(pa.int32()))
     look = Look(
         kind=Kind.NUMBER,
         whole=plain and _largest(scale) == 0,
         int64=False,
         floats=floats,
         plain=plain,
-        digits=max(1, _largest(pc.subtract(whole_part, negative))),
+        digits=max(1, _largest(whole_part)),
         scale=_largest(scale),
     )
     return Seen(look, numbers)
@@ -238,10 +256,10 @@ def _written_shortest(values: pa.Array) -> Seen | None:
     probe = values.slice(0, _PROBE)
     for some in (probe, values):
         numbers = _cast(some, pa.float64())
-        if numbers is None or not _all(pc.is_finite(numbers)) or _any(pc.not_equal(numbers.cast(pa.string()), some)):
+        if numbers is None or not _all(pc.is_finite(numbers)) or not numbers.cast(pa.string()).equals(some):
             return None
     point = pc.find_substring(values, ".")
-    if _any(pc.less(point, 0)) or _any(pc.greater_equal(pc.find_substring(values, "e"), 0)):
+    if _any(pc.less(point, 0)) or _holds(values, b"e"):
         return None
     sizes = pc.min_max(pc.abs(numbers)).as_py()
     look = Look(
@@ -297,9 +315,11 @@ def _timestamps(values: pa.Array) -> Seen | None:
 
 def _as_timestamps(values: pa.Array) -> pa.Array:
     """ISO 8601 texts as instants; a text without a zone is UTC, a date is its midnight in UTC."""
-    instants = _cast(values, TIMESTAMP)
-    if instants is not None:
-        return instants
+    probe = values.drop_null().slice(0, _PROBE) if values.null_count else values.slice(0, _PROBE)
+    # To fail takes Arrow (26) 40 times as long as to succeed.
+    for kind in (TIMESTAMP, pa.timestamp("us")):
+        if _cast(probe, kind) is not None and (instants := _cast(values, kind)) is not None:
+            return instants.view(TIMESTAMP)
     zoned = pc.match_substring_regex(values, _ZONE)
     nothing = pa.scalar(None, pa.string())
     with_zone = pc.if_else(zoned, values, nothing).cast(TIMESTAMP)
