@@ -51,7 +51,7 @@ class Cli:
         self.environ = {name: value for name, value in os.environ.items() if PASSED_ON.match(name)}
         self.environ |= {"HOME": str(home), "UV_CACHE_DIR": _uv_cache(), "HEADWATER_HUB_OFFLINE": "1"}
 
-    def __call__(self, *args: object, stdin: str | bytes | None = None, timeout: float = 120, **env: object) -> Done:
+    def __call__(self, *args: object, stdin: str | bytes | None = None, timeout: float = 300, **env: object) -> Done:
         """Run `headwater ARGS` to its end. Further keywords are environment variables."""
         done = subprocess.run(
             self.argv(*args),
@@ -181,7 +181,7 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Shelf:
     return Shelf(Cli(place / "project", place / "home"))
 
 
-def wait_until(check: Callable[[], Any], *, seconds: float = 30, what: str = "") -> Any:
+def wait_until(check: Callable[[], Any], *, seconds: float = 120, what: str = "") -> Any:
     """What `check` answers, once it is true."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
