@@ -45,6 +45,11 @@ _VERBS = {
 SECTIONS = {kind.section: kind for kind in PluginKind}
 
 
+# How `source:` begins when it names a source of another framework.
+AIRBYTE, DLT = "airbyte:", "dlt:"
+FOREIGN = (AIRBYTE, DLT)
+
+
 class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A plugin's named command: `args` is split like a shell line, then `$VAR` is expanded in each word."""
 
@@ -59,7 +64,8 @@ class Definition(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     `native` names a module of ours (`files`, `duckdb`) that does the work in this process; such a plugin has no
     executable. `pip_url` may still be set: the package then only brings data or drivers.
-    `constraints` and `overrides` are requirement lines given to the installer.
+    `constraints` and `overrides` are requirement lines given to the installer. `driver` names a program of ours
+    (`soda`, `great_expectations`) that runs checks in the plugin's environment and reports each of them.
     """
 
     plugin_type: PluginKind
@@ -86,6 +92,7 @@ class Definition(Struct, frozen=True, kw_only=True, omit_defaults=True):
     supported_python_versions: tuple[str, ...] = ()
     constraints: tuple[str, ...] = ()
     overrides: tuple[str, ...] = ()
+    driver: str | None = None
     env: dict[str, str] = field(default_factory=dict)
     extras: dict[str, Any] = field(default_factory=dict)
 
@@ -136,10 +143,12 @@ class Plugin(Struct, frozen=True, kw_only=True):
 
     @property
     def source(self) -> str | None:
-        """The project's file in which an extractor's own code or description stands, as `source:` names it."""
+        """The project's file in which an extractor's own code or description stands, as `source:` names it, or a source
+        of another framework, as `dlt:MODULE.FUNCTION`."""
         named = self.extras.get("source") if self.kind is PluginKind.EXTRACTOR else None
         # Projects of others may have an extra of that name.
-        return named if isinstance(named, str) and named.endswith((".py", ".yml", ".yaml")) else None
+        is_ours = isinstance(named, str) and (named.endswith((".py", ".yml", ".yaml")) or named.startswith(FOREIGN))
+        return named if is_ours else None
 
 
 class Resolved(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import msgspec
 import pyarrow as pa
@@ -41,8 +42,14 @@ class Marked(Envelope, gc=False):
     """A message whose line was not JSON until `repair.marked` went over it."""
 
 
-_DECODER = msgspec.json.Decoder(Envelope)
-_MARKED = msgspec.json.Decoder(Marked)
+class Form(Struct, frozen=True):
+    """What a line is decoded as; `marked` when `repair.marked` had to go over it first."""
+
+    plain: msgspec.json.Decoder[Any]
+    marked: msgspec.json.Decoder[Any]
+
+
+SINGER = Form(msgspec.json.Decoder(Envelope), msgspec.json.Decoder(Marked))
 
 
 class Block(Struct, frozen=True):
@@ -57,7 +64,7 @@ class Block(Struct, frozen=True):
 class Decoded(Struct, frozen=True):
     """The messages up to the first line that is none, and the error of that line."""
 
-    messages: list[Envelope]
+    messages: list[Any]
     error: HeadwaterError | None = None
 
 
@@ -99,28 +106,30 @@ def _block(data: bytes, line: int, offset: int) -> Block:
     return Block(data.removeprefix(_BOM) if offset == 0 else data, line, offset)
 
 
-def decode(block: Block, *, noise: Callable[[str], None] | None, replace: Callable[[int], None] | None) -> Decoded:
-    """The block's messages. `noise`, when given, gets lines that are log text; without it they are an error.
-    `replace`, when given, allows to replace invalid UTF-8 and is told how many times that was done."""
+def decode(
+    block: Block, *, noise: Callable[[str], None] | None, replace: Callable[[int], None] | None, form: Form = SINGER
+) -> Decoded:
+    """The block's messages, of the types of `form`. `noise`, when given, gets lines that are log text; without it they
+    are an error. `replace`, when given, allows to replace invalid UTF-8 and is told how many times that was done."""
     data = block.data
     if not _is_utf8(data):
         try:
             data.decode()
         except UnicodeDecodeError as error:
             if replace is None:
-                return _invalid_text(block, error)
+                return _invalid_text(block, error, form)
             text = data.decode(errors="replace")
             replace(text.count("\ufffd") - data.count("\ufffd".encode()))
             data = text.encode()
     try:
-        messages = _DECODER.decode_lines(data)
+        messages = form.plain.decode_lines(data)
     except (msgspec.DecodeError, RecursionError):
         pass
     else:
         # The decoder does not care where lines end; a count that differs means a blank line or two messages in one.
         if len(messages) == data.count(b"\n") + (not block.ended):
             return Decoded(messages)
-    return _line_by_line(Block(data, block.line, block.offset, block.ended), noise)
+    return _line_by_line(Block(data, block.line, block.offset, block.ended), noise, form)
 
 
 def _is_utf8(data: bytes) -> bool:
@@ -134,14 +143,14 @@ def _is_utf8(data: bytes) -> bool:
     return True
 
 
-def _line_by_line(block: Block, noise: Callable[[str], None] | None) -> Decoded:
-    messages: list[Envelope] = []
+def _line_by_line(block: Block, noise: Callable[[str], None] | None, form: Form) -> Decoded:
+    messages: list[Any] = []
     offset = block.offset
     lines = block.data.split(b"\n")
     for number, line in enumerate(lines, block.line):
         try:
             if line.strip():
-                messages.append(_one(line))
+                messages.append(_one(line, form))
         except (msgspec.DecodeError, RecursionError) as problem:
             is_last = not block.ended and number == block.line + len(lines) - 1
             error = _explain(line, number, offset, problem, is_last=is_last)
@@ -152,14 +161,14 @@ def _line_by_line(block: Block, noise: Callable[[str], None] | None) -> Decoded:
     return Decoded(messages)
 
 
-def _one(line: bytes) -> Envelope:
+def _one(line: bytes, form: Form) -> Any:
     try:
-        return _DECODER.decode(line)
+        return form.plain.decode(line)
     except msgspec.DecodeError:
         marked = repair.marked(line)
         if marked == line:
             raise
-        return _MARKED.decode(marked)
+        return form.marked.decode(marked)
 
 
 def _explain(line: bytes, number: int, offset: int, problem: Exception, *, is_last: bool) -> RunFailedError:
@@ -209,10 +218,10 @@ def excerpt(line: bytes, within: int) -> str:
     )
 
 
-def _invalid_text(block: Block, problem: UnicodeDecodeError) -> Decoded:
+def _invalid_text(block: Block, problem: UnicodeDecodeError, form: Form) -> Decoded:
     start = block.data.rfind(b"\n", 0, problem.start) + 1
     line = block.line + block.data.count(b"\n", 0, start)
-    before = _line_by_line(Block(block.data[:start], block.line, block.offset), None)
+    before = _line_by_line(Block(block.data[:start], block.line, block.offset), None, form)
     error = RunFailedError(
         "bad-message",
         f"line {line} of the tap's output is not UTF-8",

@@ -18,7 +18,7 @@ from headwater.base.errors import HeadwaterError, InputError, RunFailedError
 from headwater.base.text import did_you_mean
 from headwater.connect.contract import ActivateVersion, Checkpoint, Message, Rejected, Rows, Schema
 from headwater.connect.singer import lines, repair, schema, shape
-from headwater.connect.singer.lines import Block, Envelope, Marked
+from headwater.connect.singer.lines import Block, Decoded, Envelope, Marked
 from headwater.connect.singer.records import BadRecordsError, Builder
 from headwater.connect.singer.shape import Shape
 
@@ -43,14 +43,17 @@ class ParseOptions(Struct, frozen=True, kw_only=True):
     open_batch: Callable[[str, dict[str, Any]], Iterable[bytes]] | None = None
 
 
-def messages(chunks: Iterable[bytes], options: ParseOptions, notice: Notice) -> Iterator[Message]:
+def messages(
+    chunks: Iterable[bytes], options: ParseOptions, notice: Notice, decode: Callable[..., Decoded] = lines.decode
+) -> Iterator[Message]:
     """The messages of a tap's output. `chunks` may cut lines anywhere; large ones (1 to 8 MiB) are read fastest.
+    `decode` does what `lines.decode` does, for a program that writes other lines than Singer's.
 
     A Schema comes before the rows it describes, and again only when it really changed. Before an error is raised,
     everything up to the last state has been given out, so a consumer may commit that. Raises RunFailedError for
     output that is not Singer, InputError for keys that the stream does not have.
     """
-    parser = _Parser(options, notice)
+    parser = _Parser(options, notice, decode)
     for block in lines.blocks(chunks, size=options.batch_bytes, longest=options.max_message_bytes):
         yield from parser.take(block)
     yield from parser.finish()
@@ -67,9 +70,10 @@ class _Stream(Struct):
 
 
 class _Parser:
-    def __init__(self, options: ParseOptions, notice: Notice) -> None:
+    def __init__(self, options: ParseOptions, notice: Notice, decode: Callable[..., Decoded]) -> None:
         self.options = options
         self.notice = notice
+        self.decode = decode
         self.streams: dict[str, _Stream] = {}
         self.told: set[str] = set()
         self.pending: list[Envelope] = []
@@ -78,7 +82,7 @@ class _Parser:
         self.size = 0
 
     def take(self, block: Block) -> Iterator[Message]:
-        decoded = lines.decode(
+        decoded = self.decode(
             block,
             noise=self._noise if self.options.tolerate_stdout_noise else None,
             replace=self._replaced if self.options.replace_invalid_utf8 else None,
