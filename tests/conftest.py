@@ -362,6 +362,18 @@ def workbook() -> Callable[..., None]:
     return workbook
 
 
+@pytest.fixture(scope="session")
+def imported() -> Callable[[Path, bytes], None]:
+    """Makes a bare git repository of commands for `git fast-import`; it stands on branch `main`."""
+
+    def made(folder: Path, commands: bytes) -> None:
+        git = ["git", "-C", str(folder)]
+        subprocess.run([*git, "init", "--quiet", "--bare", "--initial-branch=main", "."], check=True)
+        subprocess.run([*git, "fast-import", "--quiet", "--force"], input=commands, check=True)
+
+    return made
+
+
 @pytest.fixture
 def sftp(tmp_path: Path) -> Iterator[Sftp]:
     """An SFTP server in this process."""

@@ -11,11 +11,14 @@ from headwater.connect.rejects import QuarantineModule
 from headwater.connect.warehouses import WarehouseModule
 
 SOURCES = {
+    "duckdb": "headwater.connect.sources.duckdb",
     "files": "headwater.connect.sources.files",
+    "git": "headwater.connect.sources.git",
     "mysql": "headwater.connect.sources.mysql",
     "postgres": "headwater.connect.sources.postgres",
     "python": "headwater.connect.sources.python",
     "rest": "headwater.connect.sources.rest",
+    "sqlite": "headwater.connect.sources.sqlite",
 }
 
 DESTINATIONS = {

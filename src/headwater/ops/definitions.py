@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from headwater.base.files import files_below
 from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
 from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
+from headwater.connect.sources.git_definition import GIT
 from headwater.connect.sources.mysql_definition import MYSQL as SOURCE_MYSQL
 from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POSTGRES
 from headwater.connect.stages.definitions import DEFINITIONS as STAGES
@@ -20,7 +21,7 @@ from headwater.plan.inherit import DefinitionOf
 from headwater.store import hub, lock_files
 from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
 
-NATIVE: tuple[Definition, ...] = (*SOURCES, SOURCE_POSTGRES, SOURCE_MYSQL, *DESTINATIONS, *STAGES, *TRANSFORMS)
+NATIVE: tuple[Definition, ...] = (*SOURCES, SOURCE_POSTGRES, SOURCE_MYSQL, GIT, *DESTINATIONS, *STAGES, *TRANSFORMS)
 
 OWN_VARIANT = "headwater"
 
