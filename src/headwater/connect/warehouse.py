@@ -45,8 +45,11 @@ def reading(
     on_wait: Callable[[str], None] | None = None,
     timeout: float | None = None,
     outside_files: bool = False,
+    memory_bytes: int | None = None,
+    scratch: Path | None = None,
 ) -> Iterator[duckdb.DuckDBPyConnection]:
-    """A read-only connection under a shared lease. SQL can't reach other files unless `outside_files`.
+    """A read-only connection under a shared lease. SQL can't reach other files unless `outside_files`. Beyond
+    `memory_bytes`, what is sorted goes into the folder `scratch`.
 
     Times are shown in UTC. Don't nest it in `reading` or `writing` of the same file. What DuckDB raises inside
     the block about the file itself leaves it as an EnvironmentProblemError; errors of the SQL pass through.
@@ -58,8 +61,13 @@ def reading(
         raise EnvironmentProblemError(
             "warehouse-missing", f"there is no warehouse at `{path}` yet", hint="load something into it: headwater run"
         )
+    settings: dict[str, object] = {"enable_external_access": outside_files}
+    if memory_bytes is not None:
+        settings["memory_limit"] = f"{max(memory_bytes, _LEAST_MEMORY) >> 20}MiB"
+    if scratch is not None:
+        settings["temp_directory"] = str(scratch)
     with lease(path, exclusive=False, who=who, on_wait=on_wait, timeout=timeout):
-        yield from _opened(path, {"enable_external_access": outside_files}, on_wait, timeout, read_only=True)
+        yield from _opened(path, settings, on_wait, timeout, read_only=True)
 
 
 @contextlib.contextmanager

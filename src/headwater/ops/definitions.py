@@ -14,6 +14,7 @@ from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
 from headwater.connect.sources.git_definition import GIT
 from headwater.connect.sources.mysql_definition import MYSQL as SOURCE_MYSQL
 from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POSTGRES
+from headwater.connect.sources.sql_definitions import DEFINITIONS as SQL_SOURCES
 from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.model.plugin import Definition, PluginKind
 from headwater.plan.build import MODELS
@@ -21,7 +22,16 @@ from headwater.plan.inherit import DefinitionOf
 from headwater.store import hub, lock_files
 from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
 
-NATIVE: tuple[Definition, ...] = (*SOURCES, SOURCE_POSTGRES, SOURCE_MYSQL, GIT, *DESTINATIONS, *STAGES, *TRANSFORMS)
+NATIVE: tuple[Definition, ...] = (
+    *SOURCES,
+    SOURCE_POSTGRES,
+    SOURCE_MYSQL,
+    *SQL_SOURCES,
+    GIT,
+    *DESTINATIONS,
+    *STAGES,
+    *TRANSFORMS,
+)
 
 OWN_VARIANT = "headwater"
 

@@ -246,9 +246,9 @@ def _duckdb(root: Path) -> Source:
 def _sqlite(root: Path, **given: Any) -> Source:
     with closing(sqlite3.connect(root / "shop.db")) as connection:
         for name, rows in (("orders", ROWS), ("nothing", 0)):
-            connection.execute(f"create table {name} (id integer primary key, name text, amount real)")
+            connection.execute(f'create table "{name}" (id integer primary key, name text, amount real)')
             values = ((n, f"name, {n}", n / 4) for n in range(rows))
-            connection.executemany(f"insert into {name} values (?, ?, ?)", values)
+            connection.executemany(f'insert into "{name}" values (?, ?, ?)', values)
         connection.commit()
     settings = sqlite.Settings(database=str(root / "shop.db"), **given)
     return Source(sqlite, settings, stream="main-orders", empty="main-nothing", is_inclusive=True)
