@@ -67,22 +67,27 @@ def _misshapen(file: DataFile) -> HeadwaterError | None:
 
 def _bad_rows(file: DataFile) -> Iterator[Bad]:
     """The rows with a wrong number of fields, found line by line."""
-    csv.field_size_limit(LARGEST_ROW)
-    dialect = file.dialect
     with opened(file) as unpacked:
-        lines = _Kept(text_lines(unpacked, file))
-        reader = csv_rows(lines, dialect)
-        width, good = len(dialect.columns), -1 if dialect.header else 0
-        for row in reader:
-            text = lines.taken()
-            if not row:
-                continue
-            if len(row) == (width := width or len(row)):
-                good += 1
-                continue
-            line = reader.line_num - max(0, text.rstrip("\r\n").count("\n"))
-            why = f"{len(row)} fields instead of {width}"
-            yield Bad(row=max(0, good), line=line, record=text.rstrip("\r\n").encode(errors="surrogateescape"), why=why)
+        dialect = file.dialect
+        yield from misshapen(text_lines(unpacked, file), dialect, len(dialect.columns), has_header=dialect.header)
+
+
+def misshapen(lines: Iterable[str], dialect: Dialect, width: int, *, has_header: bool = False) -> Iterator[Bad]:
+    """The rows with another number of fields than `width`, which the first row has when it is 0."""
+    csv.field_size_limit(LARGEST_ROW)
+    kept = _Kept(lines)
+    reader = csv_rows(kept, dialect)
+    good = -1 if has_header else 0
+    for row in reader:
+        text = kept.taken()
+        if not row:
+            continue
+        if len(row) == (width := width or len(row)):
+            good += 1
+            continue
+        line = reader.line_num - max(0, text.rstrip("\r\n").count("\n"))
+        why = f"{len(row)} fields instead of {width}"
+        yield Bad(row=max(0, good), line=line, record=text.rstrip("\r\n").encode(errors="surrogateescape"), why=why)
 
 
 def _shown(record: bytes) -> str:
@@ -113,11 +118,12 @@ class _Kept:
 
 class Aside:
     """Tells the parser to go on behind a row with a wrong number of fields, and finds out where those rows were. That
-    takes a slow look at the file, which begins with the first of them."""
+    takes a slow look at the file, which begins with the first of them. The first `told` are known."""
 
-    def __init__(self, file: DataFile, *, tells: bool = True) -> None:
+    def __init__(self, file: DataFile, *, tells: bool = True, told: int = 0) -> None:
         self._file = file
         self._tells = tells
+        self._known = told
         self._skipped = self._told = 0
         self._rows: Iterator[Bad] | None = None
         self._next: Bad | None = None
@@ -141,8 +147,9 @@ class Aside:
         while self._next is not None and self._next.row < row:
             found.append(self._next)
             self._next = next(self._rows, None)
+        known, self._known = self._known, max(0, self._known - len(found))
         self._told += len(found)
-        return tuple(found)
+        return tuple(found[known:])
 
     def rest(self) -> tuple[Bad, ...]:
         """What comes behind all rows. Raises RunFailedError when not every row that was left out could be told."""

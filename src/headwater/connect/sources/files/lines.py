@@ -45,6 +45,12 @@ def text_lines(unpacked: Unpacked, file: DataFile) -> io.TextIOWrapper:
     return io.TextIOWrapper(raw, encoding="utf-8-sig", errors="surrogateescape", newline="")
 
 
+def line_ends(text: bytes) -> int:
+    """How many lines end in it: with a line feed, a carriage return, or both."""
+    feeds = text.count(b"\n")
+    return feeds + text.count(b"\r") - text.count(b"\r\n") if b"\r" in text else feeds
+
+
 def whole_lines(file: DataFile, block: int, longest: int) -> Iterator[tuple[bytes, int]]:
     """The text in pieces of about `block` bytes that end with a line, without a byte order mark, and how many bytes of
     the unpacked file each took. Raises RunFailedError (`malformed-row`) for a line longer than `longest` bytes."""
