@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from drop_in import ASPECTS, Case, Played, _seen
+from drop_in import ASPECTS, PROJECTS, Case, Played, _seen
 
 PAIR = "tap-notes target-lines"
 ID = "dev:tap-notes-to-target-lines"
@@ -37,6 +37,11 @@ ASPECTS["catalogs"] = _catalogs
 ASPECTS["states"] = _states
 ASPECTS["starts"] = _starts
 
+SUFFIXED = (PROJECTS / "running" / "meltano.yml").read_text()
+SUFFIXED = (
+    SUFFIXED.replace("  - name: dev\n", "  - name: dev\n    state_id_suffix: $TEAM-${BRANCH}\n", 1)
+    + "\nenv:\n  TEAM: data\n"
+)
 LEVELS = """\
 default_environment: dev
 project_id: 6f2d0a6e-6b1b-4a3a-9a3c-0d6a34f6a002
@@ -171,10 +176,25 @@ STATE = [
     ),
     run(
         "run-suffix-environment",
-        "`state_id_suffix` of the environment, with its variables",
+        "`state_id_suffix` of the environment: its own variables are not known there",
         f"--environment prod run {PAIR}",
+        get("prod:tap-notes-to-target-lines"),
         get("prod:tap-notes-to-target-lines:production"),
-        differs={"json": "Meltano does not know the environment's own variables there, and leaves the suffix out"},
+    ),
+    run(
+        "run-suffix-of-the-shell",
+        "`state_id_suffix` with variables of the shell and of the project's `env`",
+        f"run {PAIR}",
+        "state list",
+        files={"meltano.yml": SUFFIXED},
+        env={"BRANCH": "fix-1"},
+        compare=("exit", "lines"),
+    ),
+    run(
+        "run-tap-command",
+        "a command of a tap",
+        "run tap-notes:hello",
+        differs={"exit": "it is run, as `invoke` does it; Meltano asks for a loader"},
         better=True,
     ),
     run(

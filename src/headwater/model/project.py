@@ -91,6 +91,11 @@ class Project(Struct, frozen=True, kw_only=True):
         """The project file as errors name it: relative to `root`."""
         return PurePath(self.file).name
 
+    @property
+    def is_meltanos(self) -> bool:
+        """Whether the file is one of Meltano's: ids of states, exit codes and lines that programs read are as there."""
+        return self.file_name == "meltano.yml"
+
     def plugin(self, name: str, kind: PluginKind | None = None) -> Plugin | None:
         """The plugin of that name, None when there is none. Names are unique per kind."""
         for plugin in self.plugins:

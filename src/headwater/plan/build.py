@@ -256,7 +256,8 @@ def state_id(facts: Facts, group: blocks.Pipeline, options: Options) -> str:
         levels = child_env.env_levels(
             environ=facts.environ, dotenv=facts.dotenv, project=facts.project, environment=facts.environment
         )
-        suffix = expand(facts.environment.state_id_suffix, {**facts.dotenv, **levels.merged})
+        known = levels.outer if facts.project.is_meltanos else levels.merged
+        suffix = expand(facts.environment.state_id_suffix, {**facts.dotenv, **known})
     parts = [
         facts.environment.name if facts.environment else None,
         f"{group.extractor.plugin.name}-to-{group.loader.plugin.name}",

@@ -14,7 +14,7 @@ from msgspec import Struct
 from headwater.model.plugin import Resolved
 from headwater.model.project import Environment, Project
 from headwater.model.setting import Setting, Value
-from headwater.plan.expand import expand
+from headwater.plan.expand import expand, undefined
 from headwater.plan.extras import extras
 from headwater.plan.nested import join, leaves
 from headwater.plan.sensitive import is_named_secret, secret_texts
@@ -60,6 +60,7 @@ def env_levels(
     strict: bool = False,
 ) -> EnvLevels:
     """Expand each level with those before it: process and `.env`, root, environment, plugin, environment's plugin.
+    A name that none of those before has may be one of the level itself, wherever it stands in it.
 
     Which of two levels wins is another matter: the environment's `env` beats the plugin's. `project_env` are
     variables that the program itself sets (`MELTANO_SYS_DIR_ROOT`, `project_variables(…)`); MELTANO_PROJECT_ROOT and
@@ -73,18 +74,29 @@ def env_levels(
         **(info(resolved) if resolved else {}),
     }
     scope = {**dotenv, **environ, **known}
-    root = expand(project.env, scope, strict=strict)
+    root = _level(project.env, scope, strict=strict)
     scope.update(root)
-    surroundings = expand(environment.env, scope, strict=strict) if environment else {}
+    surroundings = _level(environment.env, scope, strict=strict) if environment else {}
     scope.update(surroundings)
-    plugin = expand(resolved.definition.env, scope, strict=strict) if resolved else {}
+    plugin = _level(resolved.definition.env, scope, strict=strict) if resolved else {}
     scope.update(plugin)
-    here = expand(_environment_plugin_env(environment, resolved), scope, strict=strict)
+    here = _level(_environment_plugin_env(environment, resolved), scope, strict=strict)
     return EnvLevels(
         dotenv=dict(dotenv),
         outer={**environ, **known, **root},
         inner={**plugin, **surroundings, **here},
     )
+
+
+def _level(env: Mapping[str, str], before: Mapping[str, str], *, strict: bool) -> dict[str, str]:
+    """What names itself or goes in a circle finds those of the circle not set."""
+    waiting, found = dict(env), dict[str, str]()
+    while waiting:
+        known = {**found, **before}
+        free = [name for name, text in waiting.items() if waiting.keys().isdisjoint(undefined(text, known))]
+        for name in free or list(waiting):
+            found[name] = expand(waiting.pop(name), known, strict=strict)
+    return {name: found[name] for name in env}
 
 
 def child_env(

@@ -100,6 +100,14 @@ def test_state_ids(environment, options, state_id):
     assert only(given, "tap-x", "target-y", **options).state_id == state_id
 
 
+@pytest.mark.parametrize(("file", "suffix"), [("headwater.yml", "eu-live"), ("meltano.yml", "us-none")])
+def test_a_suffix_knows_the_variables_that_meltano_knows_in_its_projects(file, suffix):
+    environment = Environment(name="prod", env={"REGION": "eu", "STAGE": "live"}, state_id_suffix="${REGION}-${STAGE}")
+    given = facts(TAP, plugin("target-y"), environment=environment, dotenv={"REGION": "us"})
+    project = replace(given.project, file=f"/p/{file}", env={"STAGE": "none"})
+    assert only(replace(given, project=project), "tap-x", "target-y").state_id == f"prod:tap-x-to-target-y:{suffix}"
+
+
 def test_a_suffix_may_not_hold_what_separates_the_parts():
     with pytest.raises(InputError, match="`a:b` holds a `:`, which separates the parts of a state id"):
         only(facts(TAP, plugin("target-y")), "tap-x", "target-y", state_id_suffix="a:b")

@@ -94,6 +94,12 @@ def test_a_level_may_extend_a_variable_of_the_level_above():
     assert levels(environ={"PATH": "/bin"}, project=project).merged["PATH"] == "/p/bin:/bin"
 
 
+def test_a_level_may_name_its_own_variables_where_those_above_have_none():
+    env = {"URL": "https://$HOST/$SITE", "HOST": "$NAME.example", "NAME": "eu", "SITE": "ours", "A": "a$B", "B": "$A"}
+    outer = levels(project=Project(root="/p", file="f", env=env), environ={"SITE": "theirs"}).outer
+    assert [outer[name] for name in ("URL", "SITE", "A", "B")] == ["https://eu.example/theirs", "ours", "a", ""]
+
+
 def test_files_may_name_the_project_the_environment_and_the_plugin():
     resolved = plugin(env={"V": "$MELTANO_PROJECT_ROOT $MELTANO_ENVIRONMENT $MELTANO_EXTRACTOR_NAMESPACE $HOME_DIR"})
     found = levels(environment=dev(), resolved=resolved, project_env={"HOME_DIR": "/h"})
