@@ -21,6 +21,7 @@ from headwater.base.errors import ExitCode
 from headwater.cli.main import root
 from headwater.connect.destinations.definitions import DEFINITIONS as DESTINATIONS
 from headwater.connect.sources.definitions import DEFINITIONS as SOURCES
+from headwater.connect.sources.git_definition import GIT
 from headwater.model import event
 from headwater.model.plugin import Definition
 
@@ -85,7 +86,7 @@ def settings() -> str:
         "Each is variant `headwater` of the plugin it stands for. "
         "A plugin's own settings: `headwater config list PLUGIN`.\n"
     )
-    for definition in (*SOURCES, *DESTINATIONS):
+    for definition in (*SOURCES, GIT, *DESTINATIONS):
         parts += [f"## {definition.name}\n", f"{definition.description or ''}\n", settings_table(definition)]
     return "\n".join(parts)
 
