@@ -11,6 +11,8 @@ from headwater.connect.rejects import QuarantineModule
 from headwater.connect.warehouses import WarehouseModule
 
 SOURCES = {
+    "airbyte": "headwater.connect.sources.airbyte",
+    "dlt": "headwater.connect.sources.dlt",
     "duckdb": "headwater.connect.sources.duckdb",
     "files": "headwater.connect.sources.files",
     "git": "headwater.connect.sources.git",

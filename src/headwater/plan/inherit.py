@@ -118,7 +118,11 @@ def _base(project: Project, plugin: Plugin, definition_of: DefinitionOf) -> Defi
 
 def _of_file(plugin: Plugin, source: str, definition_of: DefinitionOf) -> Definition:
     """The definition of an extractor whose code stands in a file of the project."""
-    found = definition_of(plugin.kind, source, None)
+    try:
+        found = definition_of(plugin.kind, source, None)
+    except InputError as error:
+        error.where = error.where or _where(plugin, "source")
+        raise
     if found is None:
         word = "python" if source.endswith(".py") else "rest"
         raise InputError(

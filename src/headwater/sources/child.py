@@ -79,6 +79,11 @@ def main() -> int:
 def _serve(request: dict[str, Any], out: _Outlet) -> None:
     from headwater.sources import declared  # noqa: PLC0415 - only now can it be found
 
+    if "function" in request:
+        from headwater.sources import dlt_resources  # noqa: PLC0415 - its packages are those of a dlt source only
+
+        dlt_resources.serve(request, out.send, _stream_of)
+        return
     module = _loaded(request["file"])
     if request["do"] == "model":
         _make(module, request, out)
@@ -206,8 +211,8 @@ def _told(error: BaseException, file: str) -> dict[str, Any]:
         place = {"file": theirs[-1].filename, "line": theirs[-1].lineno or 0, "function": theirs[-1].name}
     elif isinstance(error, SyntaxError):
         place = {"file": error.filename, "line": error.lineno or 0, "function": None}
-    elif hasattr(error, "line"):
-        place = {"file": file, "line": error.line, "function": None}
+    elif line := getattr(error, "line", 0):
+        place = {"file": file, "line": line, "function": None}
     module = type(error).__module__
     name = type(error).__name__
     return {

@@ -188,10 +188,10 @@ def arguments(offered: Offered, config: Mapping[str, Any], bookmark: Any) -> dic
         wanted = bare(offered.hints.get(name, Any))
         if name in BOOKMARKS:
             if bookmark is not None or parameter.default is parameter.empty:
-                given[name] = _as(wanted, bookmark)
+                given[name] = as_type(wanted, bookmark)
         elif name in config:
             try:
-                given[name] = _as(wanted, config[name])
+                given[name] = as_type(wanted, config[name])
             except (ValueError, TypeError, ArithmeticError) as error:
                 raise DeclarationError(f"the setting `{name}` can't be read: {error}", offered.line) from error
         elif parameter.default is parameter.empty:
@@ -199,7 +199,9 @@ def arguments(offered: Offered, config: Mapping[str, Any], bookmark: Any) -> dic
     return given
 
 
-def _as(wanted: Any, value: Any) -> Any:
+def as_type(wanted: Any, value: Any) -> Any:
+    """A value of a file or of JSON in the type that a parameter asks for. Raises ValueError, TypeError,
+    ArithmeticError."""
     origin = typing.get_origin(wanted) or wanted
     wanted_type: Callable[[Any], Any] = origin
     if (

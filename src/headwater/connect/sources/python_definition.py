@@ -103,7 +103,7 @@ def _settings(tree: ast.Module, source: str) -> list[Setting]:
     marked = [node for node in functions if any(_is_stream(item) for item in node.decorator_list)]
     found: dict[str, Setting] = {}
     for node in marked or [node for node in functions if not node.name.startswith("_")]:
-        for argument, default in _parameters(node):
+        for argument, default in parameters(node):
             name = argument.arg
             if name in BOOKMARKS:
                 continue
@@ -112,7 +112,7 @@ def _settings(tree: ast.Module, source: str) -> list[Setting]:
                 raise InputError(
                     "bad-source", f"no setting can be called `{name}`", where=where, hint="give it another name"
                 )
-            setting = _setting(name, argument.annotation, default)
+            setting = parameter_setting(name, argument.annotation, default)
             before = found.setdefault(name, setting)
             if before.kind is not setting.kind:
                 raise InputError(
@@ -142,13 +142,15 @@ def _is_stream(decorator: ast.expr) -> bool:
     )
 
 
-def _parameters(node: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:
+def parameters(node: ast.FunctionDef) -> list[tuple[ast.arg, ast.expr | None]]:
+    """The parameters that have a name, with their defaults."""
     plain = [*node.args.posonlyargs, *node.args.args]
     defaults: list[ast.expr | None] = [*[None] * (len(plain) - len(node.args.defaults)), *node.args.defaults]
     return [*zip(plain, defaults, strict=True), *zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)]
 
 
-def _setting(name: str, annotation: ast.expr | None, default: ast.expr | None) -> Setting:
+def parameter_setting(name: str, annotation: ast.expr | None, default: ast.expr | None) -> Setting:
+    """What a parameter is as a setting."""
     kind, description, is_optional = annotation, None, False
     while kind is not None:
         if isinstance(kind, ast.Constant) and isinstance(kind.value, str):

@@ -1,0 +1,112 @@
+"""Sources of other frameworks, Airbyte's and dlt's: what is known of their settings, and their entries.
+
+An installed package says what its settings are. That is asked once, after it was installed, and kept as a definition in
+the project (`plugins/extractors/…--airbyte.lock`). A dlt source in the project's own folder is read from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from msgspec import Struct
+
+from headwater.base.errors import HeadwaterError, InputError
+from headwater.connect.sources import airbyte_definition, dlt_definition
+from headwater.model.event import Emit, Level, Notice
+from headwater.model.plugin import AIRBYTE, DLT, FOREIGN, Definition, Plugin, PluginKind
+from headwater.ops import own_sources, planning, plugins
+from headwater.ops.workspace import Workspace
+from headwater.plan import build
+from headwater.store import lock_files, project_edit
+
+Framework = Literal["airbyte", "dlt"]
+_PREFIXES: dict[Framework, str] = {"airbyte": AIRBYTE, "dlt": DLT}
+
+
+class Made(Struct, frozen=True, kw_only=True):
+    """`required` are the settings without which it can't work."""
+
+    plugin: str
+    source: str
+    required: tuple[str, ...]
+
+
+def definition(root: Path, source: str) -> Definition:
+    """What is known of a source as `source:` names it. Raises InputError (`bad-source`)."""
+    if source.startswith(AIRBYTE):
+        bare = airbyte_definition.definition(source)
+        return lock_files.read(root, PluginKind.EXTRACTOR, bare.name, bare.variant) or bare
+    bare = dlt_definition.definition(root, source)
+    if dlt_definition.is_of_project(root, source):
+        return bare
+    return lock_files.read(root, PluginKind.EXTRACTOR, bare.name, bare.variant) or bare
+
+
+def learn(workspace: Workspace, among: Sequence[Plugin], *, emit: Emit, anew: bool = False) -> None:
+    """Keep the definitions of those plugins that are sources of other frameworks, where none is kept yet, or `anew`.
+    What can't be learned is said, and no obstacle: such a source takes any setting."""
+    if planning.settings(workspace)["project_readonly"].value:
+        return
+    for plugin in among:
+        source = plugin.source or ""
+        if not source.startswith(FOREIGN) or (source.startswith(DLT) and _is_own(workspace, source)):
+            continue
+        bare = definition(workspace.root, source)
+        if lock_files.path(workspace.root, bare.plugin_type, bare.name, bare.variant).is_file() and not anew:
+            continue
+        try:
+            lock_files.write(workspace.root, _asked(workspace, plugin, source))
+        except HeadwaterError as error:
+            text = f"{plugin.name}: its settings could not be found out: {error.what}"
+            emit(Notice(step=None, level=Level.WARNING, text=text))
+
+
+def _is_own(workspace: Workspace, source: str) -> bool:
+    return dlt_definition.is_of_project(workspace.root, source)
+
+
+def _asked(workspace: Workspace, plugin: Plugin, source: str) -> Definition:
+    facts = planning.facts(workspace)
+    block = build.block(facts, build.ready(facts, plugin))
+    if source.startswith(DLT):
+        folders = sorted(Path(block.venv or "").glob("lib/python3*/site-packages")) if block.venv else []
+        return dlt_definition.definition(workspace.root, source, folders)
+    # Arrow comes with the module that speaks to connectors.
+    from headwater.connect.sources import airbyte  # noqa: PLC0415 - see above
+
+    settings = airbyte.Settings(
+        source=source, root=str(workspace.root), venv=block.venv, env=block.env, secrets=block.secrets
+    )
+    return airbyte_definition.definition(source, airbyte.specification(settings.program))
+
+
+def new(
+    workspace: Workspace, name: str, framework: Framework, named: str | None, pip_url: str | None, *, emit: Emit
+) -> Made:
+    """Write the entry of an extractor `tap-NAME`, install its packages, and find out its settings.
+
+    `named` is the package of a connector (by default `airbyte-source-NAME`), or the function of a dlt source.
+    Raises InputError (`bad-name`, `plugin-exists`, `bad-source`), and what installing raises: then the entry is gone
+    again.
+    """
+    place = own_sources.place(workspace, name, "", framework)
+    if place.has_entry:
+        raise InputError("plugin-exists", f"the project has a plugin `{place.plugin}` already")
+    short = place.plugin.removeprefix("tap-")
+    if named is None:
+        named = f"airbyte-source-{short}" if framework == "airbyte" else short.replace("-", "_")
+    source = f"{_PREFIXES[framework]}{named}"
+    definition(workspace.root, source)
+    entry = {"name": place.plugin, "source": source} | ({"pip_url": pip_url} if pip_url else {})
+    project_edit.add_plugin(workspace.project, PluginKind.EXTRACTOR, entry)
+    after = workspace.again()
+    try:
+        plugin = planning.plugin(after, place.plugin, PluginKind.EXTRACTOR)
+        plugins.install_missing(after, [plugin], emit=emit)
+    except HeadwaterError:
+        project_edit.remove_plugin(after.project, PluginKind.EXTRACTOR, place.plugin)
+        raise
+    found = definition(after.root, source)
+    return Made(plugin=place.plugin, source=source, required=tuple(one.name for one in found.settings if one.required))
