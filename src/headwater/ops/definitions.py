@@ -16,7 +16,7 @@ from headwater.connect.sources.mysql_definition import MYSQL as SOURCE_MYSQL
 from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POSTGRES
 from headwater.connect.sources.sql_definitions import DEFINITIONS as SQL_SOURCES
 from headwater.connect.stages.definitions import DEFINITIONS as STAGES
-from headwater.model.plugin import Definition, PluginKind
+from headwater.model.plugin import FOREIGN, Definition, PluginKind
 from headwater.plan.build import MODELS
 from headwater.plan.inherit import DefinitionOf
 from headwater.store import hub, lock_files
@@ -62,6 +62,11 @@ def lookup(root: Path) -> DefinitionOf:
     """Definitions for a project: its lock files outrank what this program knows."""
 
     def definition_of(kind: PluginKind, name: str, variant: str | None) -> Definition | None:
+        if kind is PluginKind.EXTRACTOR and name.startswith(FOREIGN):
+            # Likewise for those with a source of another framework.
+            from headwater.ops import foreign_sources  # noqa: PLC0415 - see above
+
+            return foreign_sources.definition(root, name)
         if kind is PluginKind.EXTRACTOR and name.endswith(".py"):
             # Parsing Python is for projects that have a source of their own.
             from headwater.connect.sources import python_definition  # noqa: PLC0415 - see above
