@@ -13,7 +13,7 @@ from headwater.base.errors import InputError
 from headwater.base.redact import without_credentials
 from headwater.base.text import env_name
 from headwater.model.event import Emit, Level, Notice
-from headwater.model.plugin import Definition, Plugin, PluginKind
+from headwater.model.plugin import FOREIGN, Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning, schedules
 from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
@@ -222,6 +222,7 @@ def install(
         for job in jobs:
             run_install.update_pins(job, emit=emit)
     run_install.install(jobs, emit=emit, parallelism=parallelism, force=force, clean=clean)
+    _learn(workspace, plugins, emit, anew=clean)
 
 
 def install_missing(workspace: Workspace, plugins: Sequence[Plugin], *, emit: Emit) -> None:
@@ -231,6 +232,15 @@ def install_missing(workspace: Workspace, plugins: Sequence[Plugin], *, emit: Em
     stale = [job for job in jobs if not venvs.is_current(job.requirement)]
     if stale:
         run_install.install(stale, emit=emit)
+    _learn(workspace, plugins, emit)
+
+
+def _learn(workspace: Workspace, plugins: Sequence[Plugin], emit: Emit, *, anew: bool = False) -> None:
+    """The settings of sources of other frameworks stand in their packages."""
+    if any((plugin.source or "").startswith(FOREIGN) for plugin in plugins):
+        from headwater.ops import foreign_sources  # noqa: PLC0415 - for projects that have such a source
+
+        foreign_sources.learn(workspace, plugins, emit=emit, anew=anew)
 
 
 def install_as_asked(workspace: Workspace, plugins: Sequence[Plugin], install: str | None, *, emit: Emit) -> None:
