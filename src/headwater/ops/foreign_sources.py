@@ -87,16 +87,15 @@ def new(
 ) -> Made:
     """Write the entry of an extractor `tap-NAME`, install its packages, and find out its settings.
 
-    `named` is the package of a connector (by default `airbyte-source-NAME`), or the function of a dlt source.
+    `named` is the package of a connector (by default `airbyte-source-NAME`), or the function of a dlt source (by
+    default the only one of the module NAME in the project, else that of dlt's own source NAME).
     Raises InputError (`bad-name`, `plugin-exists`, `bad-source`), and what installing raises: then the entry is gone
     again.
     """
     place = own_sources.place(workspace, name, "", framework)
-    if place.has_entry:
-        raise InputError("plugin-exists", f"the project has a plugin `{place.plugin}` already")
     short = place.plugin.removeprefix("tap-")
     if named is None:
-        named = f"airbyte-source-{short}" if framework == "airbyte" else short.replace("-", "_")
+        named = f"airbyte-source-{short}" if framework == "airbyte" else _only_function(workspace.root, short)
     source = f"{_PREFIXES[framework]}{named}"
     definition(workspace.root, source)
     entry = {"name": place.plugin, "source": source} | ({"pip_url": pip_url} if pip_url else {})
@@ -110,3 +109,17 @@ def new(
         raise
     found = definition(after.root, source)
     return Made(plugin=place.plugin, source=source, required=tuple(one.name for one in found.settings if one.required))
+
+
+def _only_function(root: Path, short: str) -> str:
+    module = short.replace("-", "_")
+    found = dlt_definition.sources(root, module)
+    if found is None:
+        return module
+    if len(found) != 1:
+        raise InputError(
+            "bad-source",
+            f"the module `{module}` has {len(found)} functions that are dlt sources",
+            hint=f"headwater tap new dlt {short} {module}.{found[0] if found else 'FUNCTION'}",
+        )
+    return f"{module}.{found[0]}"

@@ -6,6 +6,7 @@ from typing import Literal, get_args
 
 import click
 
+from headwater.cli import listen
 from headwater.cli.settings import Settings
 
 Login = Literal["none", "bearer", "basic", "api_key"]
@@ -82,4 +83,47 @@ def rest(
     click.echo(f"added extractor `{made.plugin}` with stream `{made.stream}`")
     if made.stored:
         click.echo(f"stored {', '.join(f'`{one}`' for one in made.stored)} in .env")
+    click.echo(f"next: headwater tap test {made.plugin}", err=True)
+
+
+_PIP_URL = "What to install, where it is more than the package itself: as `PACKAGE==1.2` or several in one text."
+
+
+@command.command("airbyte")
+@click.argument("name")
+@click.argument("package", required=False)
+@click.option("--pip-url", help=_PIP_URL)
+@click.pass_obj
+def airbyte(settings: Settings, name: str, package: str | None, pip_url: str | None) -> None:
+    """Add a source connector of Airbyte that is a Python package, as `tap-NAME`, and install it.
+
+    PACKAGE is by default `airbyte-source-NAME`. What settings it has is asked from the connector.
+    """
+    _foreign(settings, name, "airbyte", package, pip_url)
+
+
+@command.command("dlt")
+@click.argument("name")
+@click.argument("function", required=False)
+@click.option("--pip-url", help=_PIP_URL)
+@click.pass_obj
+def dlt(settings: Settings, name: str, function: str | None, pip_url: str | None) -> None:
+    """Add a source of dlt, of a package or of the project's folder `sources`, as `tap-NAME`, and install what it needs.
+
+    FUNCTION is MODULE.FUNCTION, or the name of a source that dlt brings itself; by default that is NAME.
+    """
+    _foreign(settings, name, "dlt", function, pip_url)
+
+
+def _foreign(
+    settings: Settings, name: str, framework: Literal["airbyte", "dlt"], named: str | None, pip_url: str | None
+) -> None:
+    from headwater.ops import foreign_sources
+
+    workspace = settings.workspace(default_environment=False)
+    with listen.listening(settings) as emit:
+        made = foreign_sources.new(workspace, name, framework, named, pip_url, emit=emit)
+    click.echo(f"added extractor `{made.plugin}` with source `{made.source}`")
+    for setting in made.required:
+        click.echo(f"next: headwater config set {made.plugin} {setting} VALUE", err=True)
     click.echo(f"next: headwater tap test {made.plugin}", err=True)

@@ -85,6 +85,20 @@ def is_of_project(root: Path, source: str) -> bool:
     return _file(module, [root / FOLDER, root]) is not None
 
 
+def sources(root: Path, module: str) -> list[str] | None:
+    """The functions of a module of the project that are marked as dlt sources; None when there is no such module."""
+    if (file := _file(module, [root / FOLDER, root])) is None:
+        return None
+    tree = _tree(file)
+    nodes = [] if tree is None else [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return [node.name for node in nodes if any(_is_source(mark) for mark in node.decorator_list)]
+
+
+def _is_source(mark: ast.expr) -> bool:
+    called = mark.func if isinstance(mark, ast.Call) else mark
+    return ast.unparse(called) in ("dlt.source", "source")
+
+
 def _settings(node: ast.FunctionDef, *, needs_all: bool) -> list[Setting]:
     """`needs_all`: dlt has no files of its own in the project in which it could find what has no value here."""
     found = []

@@ -18,8 +18,7 @@ from msgspec import Struct, field
 from headwater.base.errors import RunFailedError
 from headwater.base.scratch import scratch
 from headwater.connect.contract import IDLE_SECONDS, Checkpoint, Message, ReadRequest, Schema
-from headwater.connect.singer import lines
-from headwater.connect.singer.parse import ParseOptions, messages
+from headwater.connect.singer import lines, parse
 from headwater.connect.sources.airbyte import catalog as catalogs
 from headwater.connect.sources.airbyte import program
 from headwater.connect.sources.airbyte.messages import Reader
@@ -101,10 +100,12 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
         should_stop=request.should_stop,
         on_line=request.on_line,
     )
-    options = ParseOptions(batch_bytes=request.batch_bytes, on_bad_record=request.on_bad_record, check_required=False)
+    options = parse.ParseOptions(
+        batch_bytes=request.batch_bytes, on_bad_record=request.on_bad_record, check_required=False
+    )
     select = Select(request.catalog)
     try:
-        for message in messages(
+        for message in parse.messages(
             chain([catalogs.schema_lines(streams)], out), options, request.on_line, decode=reader.decode
         ):
             for kept in select(message):

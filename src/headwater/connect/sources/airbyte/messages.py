@@ -139,8 +139,8 @@ class Reader:
 
     def _log(self, log: Log) -> None:
         if log.level.upper() not in _SILENT:
-            self._on_line(f"{log.level} {log.message}")
-            for line in (log.stack_trace or "").splitlines():
+            level = "" if log.level.upper() == "INFO" else f"{log.level} "
+            for line in f"{level}{log.message}\n{log.stack_trace or ''}".rstrip().splitlines():
                 self._on_line(line)
 
 
