@@ -84,8 +84,18 @@ class Dbt(Struct, frozen=True, kw_only=True):
     packages: bool = True
 
 
+class Checker(Struct, frozen=True, kw_only=True):
+    """A command that runs checks through a driver of ours, which stands between the program and the words of `argv`.
+    `files` are the DuckDB files that it reads: nobody writes to them meanwhile. `folder` is where its files stand."""
+
+    driver: str
+    folder: str
+    files: tuple[str, ...] = ()
+
+
 class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
-    """One command of one plugin; `argv` is complete. `dbt` is there when it is a command of dbt."""
+    """One command of one plugin; `argv` is complete. `dbt` is there when it is a command of dbt, `checker` when it
+    runs checks whose results are kept."""
 
     name: str
     block: Block
@@ -93,6 +103,7 @@ class Invoke(Struct, frozen=True, kw_only=True, tag="invoke"):
     argv: tuple[str, ...]
     cwd: str
     dbt: Dbt | None = None
+    checker: Checker | None = None
     retries: int = 0
 
 

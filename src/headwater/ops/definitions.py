@@ -19,6 +19,7 @@ from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.model.plugin import FOREIGN, Definition, PluginKind
 from headwater.plan.build import MODELS
 from headwater.plan.inherit import DefinitionOf
+from headwater.quality.checkers.definitions import DEFINITIONS as CHECKERS
 from headwater.store import hub, lock_files
 from headwater.transform.definitions import DEFINITIONS as TRANSFORMS
 
@@ -31,6 +32,7 @@ NATIVE: tuple[Definition, ...] = (
     *DESTINATIONS,
     *STAGES,
     *TRANSFORMS,
+    *CHECKERS,
 )
 
 OWN_VARIANT = "headwater"

@@ -13,6 +13,7 @@ from headwater.ops import planning, plugins, selection
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
+from headwater.quality.checkers import step as checkers
 from headwater.run.cancel import Cancel
 from headwater.run.invoke import passthrough
 from headwater.run.prepared import prepared
@@ -99,6 +100,9 @@ def invoke(
         project = artifacts.places(argv, block.env, root).project
         with leased(known, project, f"headwater invoke {name}", _wait):
             return passthrough(argv, block, cwd=root)
+    if (checker := build.of_checker(facts, ready, argv)) is not None:
+        with checkers.leased(checker, f"headwater invoke {name}", _wait):
+            return passthrough(checkers.argv(argv, checker, report=False), block, cwd=root)
     folders = RunFolders(workspace.home)
     if command or not _is_singer(plugin):
         with prepared(block, folders, cwd=root, cancel=Cancel()) as block:

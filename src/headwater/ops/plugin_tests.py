@@ -10,7 +10,7 @@ from headwater.base.errors import HeadwaterError, InputError, Where
 from headwater.model.plugin import Plugin
 from headwater.ops import invoke, planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import build, checkers
 
 _PREFIX = "test"
 
@@ -70,4 +70,6 @@ def _tests(workspace: Workspace, plugin: Plugin) -> list[PluginTest]:
         return []  # something is wrong with a plugin: its own commands will say what
     if resolved.native == build.MODELS:
         return [PluginTest(plugin, "check", is_step=True)]
+    if (driver := resolved.definition.driver) is not None:
+        return [PluginTest(plugin, name, is_step=True) for name in checkers.commands(driver, resolved.definition)]
     return [PluginTest(plugin, name) for name in resolved.definition.commands if name.startswith(_PREFIX)]

@@ -17,7 +17,7 @@ from headwater.model.plugin import FOREIGN, Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning, schedules
 from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import build, checkers
 from headwater.plan import settings as plan_settings
 from headwater.run import install as run_install
 from headwater.store import definition_files, lock_files, project_edit, venvs
@@ -390,4 +390,6 @@ def next_commands(workspace: Workspace, name: str) -> list[str]:
     loaders = [item.name for item in workspace.project.plugins if item.kind is PluginKind.LOADER]
     if ready.resolved.kind is PluginKind.EXTRACTOR:
         return [f"next: headwater run {name} {loaders[0]}" if loaders else "next: headwater add target-duckdb"]
+    if (driver := ready.resolved.definition.driver) is not None:
+        return [f"next: headwater run {name}:{checkers.commands(driver, ready.resolved.definition)[0]}"]
     return []

@@ -254,6 +254,10 @@ def _invoking(keeping: Keeping) -> Executor:
 
     def execute(step: Invoke, run: Run) -> tuple[StreamFigures, ...]:
         nonlocal of_dbt
+        if step.checker is not None:
+            from headwater.quality.checkers import step as checkers  # noqa: PLC0415 - loaded by runs with such a step
+
+            return checkers.execute(step, run)
         if step.dbt is None:
             with prepared(step.block, keeping.folders, cwd=step.cwd, cancel=run.cancel) as block:
                 return invoke.execute(replace(step, block=block), run)

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
-from headwater.model.plan import Block, Build, Dbt, ExtractLoad, Invoke, Step
+from headwater.model.plan import Block, Build, Checker, Dbt, ExtractLoad, Invoke, Step
 from headwater.model.plugin import Command, Definition, Plugin, PluginKind, Resolved
 from headwater.model.project import Environment, Project
 from headwater.model.setting import Origin, SettingKind, Value
-from headwater.plan import blocks, child_env, dbt, inherit, settings
+from headwater.plan import blocks, checkers, child_env, dbt, inherit, settings
 from headwater.plan.expand import expand, undefined
 from headwater.plan.inherit import DefinitionOf
 from headwater.plan.project_settings import project_secret_names, project_settings, project_variables
@@ -405,17 +405,18 @@ def alone(facts: Facts, group: blocks.Alone, options: Options, upstream: Sequenc
         argv=argv,
         cwd=facts.project.root,
         dbt=of_dbt(facts, plugin, argv),
+        checker=of_checker(facts, plugin, argv),
         retries=retries,
     )
 
 
 def connected(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstream] = ()) -> Ready:
-    """As `ready`. A dbt plugin whose entry names a `loader` takes from it what it connects to, where nothing else is
-    said. Raises InputError (`unknown-loader`)."""
+    """As `ready`. A plugin that is dbt, or has a driver, and whose entry names a `loader`, takes from it what it
+    connects to, where nothing else is said. Raises InputError (`unknown-loader`)."""
     found = ready(facts, plugin, upstream)
     name = found.extra("loader")
     adapter = dbt.adapter(found.resolved) if name else None
-    if adapter is None:
+    if not name or (adapter is None and found.resolved.definition.driver is None):
         return found
     loader = facts.project.plugin(name, PluginKind.LOADER)
     if loader is None:
@@ -427,7 +428,8 @@ def connected(facts: Facts, plugin: Plugin, upstream: Sequence[child_env.Upstrea
             hint=f"did you mean `{guess}`?" if guess else f"headwater add {name}",
         )
     of_loader = ready(facts, loader)
-    given = dbt.connection(adapter, _absolute(facts, of_loader))
+    config = _absolute(facts, of_loader)
+    given = dbt.connection(adapter, config) if adapter else checkers.connection(of_loader.resolved, config)
     if dbt.is_file(given.get("path")):  # dbt looks from its own folder
         given["path"] = str(PurePath(facts.project.root) / given["path"])
     known = {key: found.values[key] for key in given if key in found.values}
@@ -449,6 +451,19 @@ def of_dbt(facts: Facts, plugin: Ready, argv: tuple[str, ...]) -> Dbt | None:
         adapter=dbt.adapter(plugin.resolved),
         files=tuple(dict.fromkeys(filter(dbt.is_file, files))),
         packages=not plugin.config.get("skip_pre_invoke"),
+    )
+
+
+def of_checker(facts: Facts, plugin: Ready, argv: tuple[str, ...]) -> Checker | None:
+    """What there is to know of a command that a driver runs; None for another one."""
+    driver = plugin.resolved.definition.driver
+    if driver is None or not checkers.is_driven(driver, argv[1:]):
+        return None
+    root, path = PurePath(facts.project.root), plugin.config.get("path")
+    return Checker(
+        driver=driver,
+        folder=str(root / str(plugin.config.get("folder") or checkers.FOLDERS[driver])),
+        files=(str(root / path),) if isinstance(path, str) and dbt.is_file(path) else (),
     )
 
 
@@ -496,13 +511,16 @@ def invocation(
     facts: Facts, plugin: Ready, made: Block, command: str | None, arguments: Sequence[str]
 ) -> tuple[str, ...]:
     """The whole argv of a plugin's program or of one of its commands, `$VAR`s in the command's words expanded with
-    the variables of the plugin's block.
+    the variables of the plugin's block. What follows a second colon is one more word for a driver (`verify:orders`).
 
     Raises InputError: `unknown-command`, `undefined-variable`.
     """
     definition = plugin.resolved.definition
     if command is None:
         return (program(facts, plugin.resolved), *arguments)
+    more: tuple[str, ...] = ()
+    if definition.driver is not None and command not in definition.commands:
+        command, more = checkers.parts(command)
     spec = definition.commands.get(command)
     if spec is None:
         guess = did_you_mean(command, definition.commands)
@@ -513,7 +531,9 @@ def invocation(
             where=Where(plugin.plugin.file, plugin.plugin.line),
             hint=f"did you mean `{guess}`?" if guess else f"it has: {known or 'none'}",
         )
-    return (program(facts, plugin.resolved, spec.executable), *_words(plugin, command, spec, made.env), *arguments)
+    words = (*_words(plugin, command, spec, made.env), *more, *arguments)
+    driven = definition.driver is not None and checkers.is_driven(definition.driver, words)
+    return (program(facts, plugin.resolved, checkers.PROGRAM if driven else spec.executable), *words)
 
 
 def _words(plugin: Ready, name: str, spec: Command, env: Mapping[str, str]) -> list[str]:

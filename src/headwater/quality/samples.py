@@ -41,7 +41,7 @@ def sample(session: Session, check: Check) -> Sample:
         columns = [*check.columns, "rows"]
     else:
         present = {name.casefold(): name for name in session.columns(query)}
-        keys = check.keys or _loaded_by(session, check.relation)
+        keys = check.keys or loaded_by(session, check.relation)
         columns = [present[key.casefold()] for key in keys if key.casefold() in present]
     private = {name.casefold() for name in columns if check.pii.get(name.casefold(), is_personal(name))}
     if not columns or private.issuperset(name.casefold() for name in columns):
@@ -66,7 +66,7 @@ def named(rows: Sample) -> str:
     return f" ({'; '.join(_name(row) for row in rows[:_SHOWN])}{more})"
 
 
-def _loaded_by(session: Session, relation: Relation) -> tuple[str, ...]:
+def loaded_by(session: Session, relation: Relation) -> tuple[str, ...]:
     """The keys that a load has for the table."""
     if ("_headwater", "tables") not in session.relations():
         return ()

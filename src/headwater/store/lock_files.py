@@ -38,7 +38,7 @@ _KEYS = (
     "supported_python_versions",
     "env",
 )
-_OWN_KEYS = ("native", "hidden", "constraints", "overrides")
+_OWN_KEYS = ("native", "hidden", "constraints", "overrides", "driver")
 _SETTING_KINDS = frozenset(SettingKind)
 
 

@@ -63,6 +63,10 @@ def command(
             from headwater.ops import dbt  # looks into the warehouse: loads DuckDB
 
             added, files = dbt.add(workspace, name, request, sources=sources)
+        elif name in ("soda", "great_expectations"):
+            from headwater.ops import checkers  # likewise
+
+            added, files = checkers.add(workspace, name, request, sources=sources)
         else:
             added, files = ops.add(workspace, name, request, sources=sources), ()
         for one in (added, *required.add(workspace, added, sources=sources)):
