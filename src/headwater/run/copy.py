@@ -61,7 +61,8 @@ _AHEAD_SHARE = 0.25
 def copy(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> tuple[StreamFigures, ...]:
     """Do a step of which an end or a mapper is native. Raises HeadwaterError; what was committed before stays."""
     road = legs.legs(step)
-    # Before anything is started: what is wrong with the stages.
+    # Before anything is started: what is wrong with the stages, or with both ends together.
+    native.refuse_one_file(step.extractor, step.loader, root=Path(run.plan.root))
     staged = [legs.stages(step, leg, run) for leg in road]
     catalog = _catalog(step, run, keeping, folder)
     if step.loader.native is None:

@@ -86,6 +86,23 @@ def open_session(block: Block, *, root: Path, request: OpenRequest) -> Session:
     return module.open(decode(module, block.config, name=block.name, root=root, venv=block.venv), request)
 
 
+def refuse_one_file(extractor: Block, loader: Block, *, root: Path) -> None:
+    """Raises InputError (`same-database`) for a DuckDB file that one pipeline is to read and to load into: who writes
+    is alone with it, so both ends would wait for each other."""
+    if (extractor.native, loader.native) != ("duckdb", "duckdb"):
+        return
+    ends = (extractor.config.get("path"), loader.config.get("filepath"))
+    source, destination = (root / Path(str(file)).expanduser() for file in ends)
+    if source.resolve() == destination.resolve():
+        raise InputError(
+            "same-database",
+            f"`{extractor.name}` reads the file that `{loader.name}` loads into",
+            where=extractor.where,
+            why=f"`{source}` can't be written while it is read",
+            hint="what becomes of tables within one file is a model: headwater add models",
+        )
+
+
 def quarantine(block: Block, *, root: Path, source: str, folder: Path, on_wait: Callable[[str], None]) -> Quarantine:
     """What the destination has set aside. `source` and `folder` as in `OpenRequest`."""
     name = _known(block, registry.QUARANTINES)

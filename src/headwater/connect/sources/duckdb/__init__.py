@@ -124,7 +124,7 @@ def _check_bookmarks(connection: duckdb.DuckDBPyConnection, asked_for: Sequence[
         if query.cursor is None or query.after is None:
             continue
         try:
-            connection.execute(f"select {_value(query)}").fetchall()
+            connection.execute(f"select {_value(query)} is null").fetchall()
         except duckdb.Error as error:
             raise InputError(
                 "bad-bookmark",

@@ -108,8 +108,13 @@ def array(one: Column, values: Values) -> tuple[pa.Array, int]:
 
 
 def _array(kind: pa.DataType, values: Values) -> pa.Array:
-    if kind == types.BOOL:
-        numbers = pa.array(values, types.INT64)
+    if kind in (types.INT64, types.BOOL):
+        # Asked for integers, Arrow cuts what a number has behind its point.
+        numbers = pa.array(values)
+        if numbers.type not in (types.INT64, pa.null()):
+            raise pa.ArrowInvalid("no integers")
+        if kind == types.INT64:
+            return numbers.cast(kind)
         if pc.any(pc.invert(pc.is_in(numbers, pa.array([0, 1, None])))).as_py():
             raise pa.ArrowInvalid("neither 0 nor 1")
         return numbers.cast(kind)
@@ -121,8 +126,12 @@ def _array(kind: pa.DataType, values: Values) -> pa.Array:
             return converted(texts, kind)
         except pa.ArrowInvalid:
             return converted(texts, types.TIMESTAMP)
-    if kind in (types.TIMESTAMP, types.TIME):
+    if kind == types.TIMESTAMP:
         return converted(pa.array(values, types.STRING), kind)
+    if kind == types.TIME:
+        # Arrow (26) reads no times, but moments of a day.
+        moments = pc.binary_join_element_wise("1970-01-01T", pa.array(values, types.STRING), "")
+        return moments.cast(pa.timestamp("us")).cast(kind)
     return pa.array(values, kind)
 
 
