@@ -45,7 +45,7 @@ class Reading:
         self.name = name
         self.is_full = is_full
         self.state = state
-        self._keys = keys
+        self.keys = keys
         self._cursor = cursor
         self._is_ordered = is_ordered
         self._marks = marks
@@ -90,7 +90,7 @@ class Reading:
             stream=self.name,
             batch=whole,
             # Without keys no row stands already that this one could say nothing about.
-            missing=self._lacking(batch, missing, whole) if self._keys else None,
+            missing=self._lacking(batch, missing, whole) if self.keys else None,
             repaired={name: count for name, count in repaired.items() if self._takes(name)},
             size=size,
         )
@@ -126,7 +126,7 @@ class Reading:
 
     def _described(self) -> Iterator[Schema]:
         columns = self._selected()
-        for name in self._keys:
+        for name in self.keys:
             if name not in columns.names:
                 raise RunFailedError(
                     "key-missing",
@@ -135,7 +135,7 @@ class Reading:
                 )
         self._shown = columns
         cursor = self._cursor if self._cursor in columns.names else None
-        yield Schema(stream=self.name, columns=columns, keys=self._keys, cursor=cursor, replace=self.is_full)
+        yield Schema(stream=self.name, columns=columns, keys=self.keys, cursor=cursor, replace=self.is_full)
 
     def _values(self) -> Callable[[pa.RecordBatch], pa.Array]:
         def values(batch: pa.RecordBatch) -> pa.Array:

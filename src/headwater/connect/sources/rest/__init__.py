@@ -7,16 +7,17 @@ child from where it was for its parent's record; every other stream is read whol
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pyarrow as pa
 from msgspec import Raw, Struct, field
 
-from headwater.base.ahead import Beat, ahead
+from headwater.base.ahead import Beat, interleaved
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
@@ -30,6 +31,7 @@ from headwater.connect.sources.rest.calls import Calls, StoppedError
 from headwater.connect.sources.rest.pages import Page, Server
 from headwater.connect.sources.rest.rows import Bad, Records, with_constants
 from headwater.connect.sources.source_state import decoded
+from headwater.connect.sources.vouching import Vouching
 from headwater.connect.stages.select import Taken, taken
 from headwater.model.catalog import Catalog, CatalogStream
 from headwater.sources.values import from_json, to_json
@@ -88,9 +90,9 @@ def signature(settings: Settings) -> str:
 
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
-    """The selected streams, one after the other; those that are replaced come last, and only the last checkpoint covers
-    them. Raises what `discover` does, RunFailedError (`endless-pages`, `records-missing`, `bad-answer`), InputError
-    (`unreadable-state`, `unknown-stream`)."""
+    """The selected streams, up to `request.jobs` at a time; those that are replaced come last, and only the last
+    checkpoint covers them. Raises what `discover` does, RunFailedError (`endless-pages`, `records-missing`,
+    `bad-answer`), InputError (`unreadable-state`, `unknown-stream`)."""
     source = spec_file.read(settings.file, settings.source)
     after = decoded(request.state, State, of="a REST source")
     chosen = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
@@ -100,28 +102,64 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
             hint = f"did you mean `{near}`?" if near else f"streams: {listed(list(source.streams))}"
             raise InputError("unknown-stream", f"`{settings.source}` has no stream `{entry.name}`", hint=hint)
     streams = [_Stream(source, entry, part, after) for entry, part in chosen]
-    streams.sort(key=lambda one: one.reading.is_full)
     if not streams:
         return
     calls = _calls(source, settings, request)
-    began_full = False
+    vouching = Vouching()
+    is_whole = False
     try:
         server = _server(source, settings, calls)
-        for one in streams:
-            began_full = began_full or one.reading.is_full
-            for message in one.read(server, request):
+        for group in ([one for one in streams if one.reading.is_full is is_full] for is_full in (False, True)):
+            for one in group:
+                vouching.begins(one.reading)
+            for one, message in _messages(group, server, request):
                 if not isinstance(message, Checkpoint):
+                    vouching.took(one.reading, message)
                     yield message
-                elif not began_full:
+                elif vouching.noted(one.reading):
                     yield Checkpoint(state=msgspec.json.encode(after))
-    except StoppedError:
-        is_whole = False
-    else:
         is_whole = True
+    except StoppedError:
+        pass
     finally:
         calls.stop()
-    if is_whole or not began_full:
+    if is_whole or vouching.may_follow():
         yield Checkpoint(state=msgspec.json.encode(after))
+
+
+class _Piece(NamedTuple):
+    """What was read of a stream: a page, or without one that the stream begins or is at its end."""
+
+    stream: _Stream
+    page: Page | None = None
+    is_end: bool = False
+
+
+def _messages(streams: list[_Stream], server: Server, request: ReadRequest) -> Iterator[tuple[_Stream, Message]]:
+    """The messages of the streams, whose pages are read ahead, up to `request.jobs` streams at a time. A Checkpoint
+    says that the state was moved on: here, behind the rows that it covers. Raises StoppedError."""
+
+    def look() -> None:
+        if request.should_stop():
+            raise StoppedError
+
+    def leave() -> bool:
+        server.calls.stop()
+        return False  # who waits for a server may do so for a while
+
+    found = interleaved(
+        [partial(one.pieces, server) for one in streams],
+        jobs=request.jobs,
+        budget_bytes=request.ahead_bytes,
+        size_of=lambda piece: piece.page.size if piece.page is not None else 0,
+        beat=Beat(_BEAT_SECONDS, look),
+        unblock=leave,
+    )
+    with closing(found):
+        for one, page, is_end in found:
+            for message in one.messages(page, request.batch_bytes, is_end=is_end):
+                yield one, message
+            look()
 
 
 class _Stream:
@@ -165,44 +203,33 @@ class _Stream:
             keys=tuple(key for key in stream.key_columns if key not in added),
         )
 
-    def read(self, server: Server, request: ReadRequest) -> Iterator[Message]:
-        """Its messages; a Checkpoint says that the state it writes to was moved on."""
-        yield from self.reading.begin()
-        with closing(self._ahead(server, request)) as found:
-            for page in found:
-                yield from self._messages(page, request.batch_bytes)
-                if page.is_last and self._marks:
-                    self._mark(page)
-                yield from self._noted()
-                if request.should_stop():
-                    raise StoppedError
-        if self._marks and self._given.parent is not None:
-            self.reading.mark(self._by_parent)
-        yield from self.reading.end()
+    def pieces(self, server: Server) -> Iterator[_Piece]:
+        """What is read of it, in a thread of its own."""
+        yield _Piece(self)
+        for page in pages.pages(server, self._name, self._start_of):
+            yield _Piece(self, page)
+        yield _Piece(self, is_end=True)
+
+    def messages(self, page: Page | None, batch_bytes: int, *, is_end: bool) -> Iterator[Message]:
+        """What a piece makes; a Checkpoint says that the state that it writes to was moved on."""
+        if page is not None:
+            yield from self._of_page(page, batch_bytes)
+            if page.is_last and self._marks:
+                self._mark(page)
+        elif is_end:
+            if self._marks and self._given.parent is not None:
+                self.reading.mark(self._by_parent)
+            yield from self.reading.end()
+        else:
+            yield from self.reading.begin()
+            return
         yield from self._noted()
-
-    def _ahead(self, server: Server, request: ReadRequest) -> Generator[Page, None, None]:
-        def look() -> None:
-            if request.should_stop():
-                raise StoppedError
-
-        def leave() -> bool:
-            server.calls.stop()
-            return False  # who waits for a server may do so for a while
-
-        return ahead(
-            pages.pages(server, self._name, self._start_of),
-            budget_bytes=request.ahead_bytes,
-            size_of=lambda page: page.size,
-            beat=Beat(_BEAT_SECONDS, look),
-            unblock=leave,
-        )
 
     def _start_of(self, parent_key: str) -> Any:
         bookmark = self._by_parent.get(parent_key) if self._given.parent is not None else self.reading.state.bookmark
         return None if self.reading.is_full else from_json(bookmark)
 
-    def _messages(self, page: Page, batch_bytes: int) -> Iterator[Message]:
+    def _of_page(self, page: Page, batch_bytes: int) -> Iterator[Message]:
         records = page.records
         most = max(1, batch_bytes * len(records) // max(1, page.size))
         for start in range(0, len(records), most):
@@ -287,6 +314,7 @@ def _calls(source: spec.Spec, settings: Settings, request: ReadRequest | None = 
     return Calls(
         source,
         names,
+        jobs=1 if request is None else request.jobs,
         root=Path(settings.root),
         secrets=settings.secrets,
         cache=cache,

@@ -42,8 +42,9 @@ class Calls:
         secrets: tuple[str, ...] = (),
         cache: Cache | None = None,
         on_line: Callable[[str], None] = lambda _text: None,
+        jobs: int = 1,
     ) -> None:
-        """Raises InputError for a `base_url` or credentials that are not complete."""
+        """For `jobs` streams at a time. Raises InputError for a `base_url` or credentials that are not complete."""
         try:
             self.base_url = filled_path(source.base_url, names).rstrip("/")
         except ExpressionError as error:
@@ -58,7 +59,7 @@ class Calls:
                 self.base_url,
                 trusted=source.hosts,
                 most_bytes=limits.max_answer_bytes,
-                connections=source.concurrency + 1,
+                connections=source.concurrency * jobs + 1,
                 **options,
             )
             self._tokens = auth.token_caller(source.auth, names, **options)
