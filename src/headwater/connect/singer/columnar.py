@@ -244,8 +244,10 @@ def _absent(reader: Reader, batch: pa.RecordBatch, records: Sequence[Raw], text:
             continue
         if name in reader.others:
             raise UnsureError
-        said = msgspec.json.encode(name) + b":null"
-        if text.count(said) + text.count(said.replace(b":null", b": null")) == values.null_count:
+        quoted = msgspec.json.encode(name)
+        said = text.count(quoted + b":null")
+        # Programs write it one way: where that says it all, the other one is not looked for.
+        if said == values.null_count or said + text.count(quoted + b": null") == values.null_count:
             continue
         if not _is_spelled_one_way(name, text):
             raise UnsureError

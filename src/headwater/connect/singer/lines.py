@@ -53,12 +53,14 @@ SINGER = Form(msgspec.json.Decoder(Envelope), msgspec.json.Decoder(Marked))
 
 
 class Block(Struct, frozen=True):
-    """Whole lines. `line` counts from 1, `offset` in bytes from 0; `ended` is false for a last line without end."""
+    """Whole lines. `line` counts from 1, `offset` in bytes from 0; `ended` is false for a last line without end. `ends`
+    is the number of line ends, where they were counted."""
 
     data: bytes
     line: int
     offset: int
     ended: bool = True
+    ends: int | None = None
 
 
 class Decoded(Struct, frozen=True):
@@ -79,11 +81,12 @@ def blocks(chunks: Iterable[bytes], *, size: int, longest: int) -> Iterator[Bloc
         if not end:
             tail += chunk
         else:
-            whole = bytes(tail) + chunk[:end] if tail else chunk[:end]
+            whole = b"".join((tail, memoryview(chunk)[:end])) if tail or end < len(chunk) else chunk
             tail = bytearray(chunk[end:])
             for part in _parts(whole, size):
-                yield _block(part, line, offset)
-                line += part.count(b"\n")
+                ends = part.count(b"\n")
+                yield _block(part, line, offset, ends)
+                line += ends
                 offset += len(part)
         if len(tail) > longest:
             raise _too_long(bytes(tail[:4096]), line, longest)
@@ -102,8 +105,8 @@ def _parts(whole: bytes, size: int) -> Iterator[bytes]:
     yield whole[start:] if start else whole
 
 
-def _block(data: bytes, line: int, offset: int) -> Block:
-    return Block(data.removeprefix(_BOM) if offset == 0 else data, line, offset)
+def _block(data: bytes, line: int, offset: int, ends: int) -> Block:
+    return Block(data.removeprefix(_BOM) if offset == 0 else data, line, offset, ends=ends)
 
 
 def decode(
@@ -127,7 +130,8 @@ def decode(
         pass
     else:
         # The decoder does not care where lines end; a count that differs means a blank line or two messages in one.
-        if len(messages) == data.count(b"\n") + (not block.ended):
+        ends = data.count(b"\n") if block.ends is None else block.ends
+        if len(messages) == ends + (not block.ended):
             return Decoded(messages)
     return _line_by_line(Block(data, block.line, block.offset, block.ended), noise, form)
 

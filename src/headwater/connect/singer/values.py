@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import msgspec
@@ -86,8 +87,11 @@ def from_tokens(
 
 
 def texts(tokens: Sequence[bytes]) -> pa.Array:
-    """JSON texts as one string array."""
-    return pa.array(list(map(bytes, tokens)), types.STRING)
+    """JSON texts as one string array. Raises pa.ArrowInvalid for what is no UTF-8."""
+    offsets = pa.array(list(accumulate(map(len, tokens), initial=0)), pa.int32()).buffers()[1]
+    strings = pa.Array.from_buffers(types.STRING, len(tokens), [None, offsets, pa.py_buffer(b"".join(tokens))])
+    strings.validate(full=True)
+    return strings
 
 
 def nulled(strings: pa.Array) -> pa.Array:
