@@ -281,8 +281,8 @@ MELTANOS = {
 }
 # Settings that only Headwater has: a plugin finds them, too.
 _PLUGINS_OWN = {setting.name for settings in EXTRAS.values() for setting in settings} - MELTANOS
-OURS = {*_PLUGINS_OWN, "hub_offline", "share_extractor_secrets"}
-_OURS = rf"_({'|'.join(name.upper() for name in _PLUGINS_OWN)})$|^MELTANO_(HUB_OFFLINE|SHARE_EXTRACTOR_SECRETS)$"
+OURS = {*_PLUGINS_OWN, "hub_offline", "keep_logs_days", "share_extractor_secrets"}
+_OURS = rf"_({'|'.join(name.upper() for name in _PLUGINS_OWN)})$|^MELTANO_(HUB_OFFLINE|KEEP_LOGS_DAYS|SHARE_EXTRACTOR_SECRETS)$"
 
 
 def _loaded(played: Played) -> Any:

@@ -16,7 +16,8 @@ import signal
 import subprocess
 import threading
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 
 from headwater.base.clock import monotonic
 from headwater.base.errors import EnvironmentProblemError
@@ -26,6 +27,7 @@ LINE_BYTES = 256 << 10  # what goes beyond is dropped: a line of stderr is for p
 TAIL_LINES = 40
 DEVNULL = subprocess.DEVNULL
 _GUARD = 'read -r _ || kill -KILL "$1"'
+_WIPE = 'read -r _ || exec /bin/rm -rf -- "$1"'
 
 
 def pipe() -> tuple[int, int]:
@@ -99,7 +101,7 @@ class Child:
         except (OSError, ValueError) as error:
             raise _cannot_start(name, argv, cwd, error) from error
         self.pid = self._process.pid
-        self._guard = _guard(-self.pid if own_group else self.pid)
+        self._guard = _guard(_GUARD, str(-self.pid if own_group else self.pid))
         self._drain: threading.Thread | None = None
         if on_line is not None:
             self._drain = threading.Thread(
@@ -186,11 +188,22 @@ class Child:
                 self.line_error = error
 
 
-def _guard(target: int) -> subprocess.Popen[bytes] | None:
+@contextlib.contextmanager
+def wiped_when_killed(folder: Path) -> Iterator[None]:
+    """Within the block: when this process dies, however it dies, the folder is removed."""
+    guard = _guard(_WIPE, str(folder))
+    try:
+        yield
+    finally:
+        if guard is not None:
+            _release(guard)
+
+
+def _guard(script: str, target: str) -> subprocess.Popen[bytes] | None:
     """None where there is no `sh`: children then end by their pipes closing."""
     try:
         return subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "sh", str(target)],
+            ["/bin/sh", "-c", script, "sh", target],
             env={},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -5,7 +5,9 @@ They are said in projects whose file is `meltano.yml`, where somebody may `grep`
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +31,11 @@ _NOTICES = {
     "no state: extracting from the beginning": "No state was found, complete import.",
     "full refresh: the state is ignored": ("Performing full refresh, ignoring state left behind by any previous runs."),
     "starting from the state in `": "Found state in {}",
+    "using the catalog in `": "Using custom catalog in {}",
+    "using the catalog of the last discovery": "Using cached catalog file",
+    "the run that began at ": "Marked stale run that started at {}",
 }
+_KILLED = " as failed: The process was likely killed unceremoniously."
 _PLACES = {"systemdb": "Database", "file": "Local Filesystem", "s3": "AWS S3"}
 _PLACES |= {"gs": "Google Cloud Storage", "azure": "Azure Blob Storage"}
 _INSTALLS = {
@@ -40,14 +46,15 @@ _INSTALLS = {
 }
 
 
-def beside(hear: words.Hear, workspace: Workspace, settings: Settings) -> words.Hear:
+@contextmanager
+def beside(hear: words.Hear, workspace: Workspace, settings: Settings) -> Iterator[words.Hear]:
     """A listener that hears each event; in a project of Meltano's, off a live display, also the lines that belong to
     it."""
     from headwater.ops import planning
-    from headwater.store import project_file
 
-    if workspace.project.file_name != project_file.MELTANO_FILE or settings.log_format == "live":
-        return hear
+    if not workspace.project.is_meltanos or settings.log_format == "live":
+        yield hear
+        return
     plugins = {plugin.name: plugin.kind.value for plugin in workspace.project.plugins}
     speaker = _Speaker(plugins, planning.state_uri(workspace).partition(":")[0])
 
@@ -56,7 +63,11 @@ def beside(hear: words.Hear, workspace: Workspace, settings: Settings) -> words.
         for line in speaker.lines(event, clock.now()):
             hear(line)
 
-    return both
+    try:
+        yield both
+    finally:
+        for line in speaker.installed():
+            hear(line)
 
 
 class _Speaker:
@@ -69,11 +80,13 @@ class _Speaker:
         self._run_id = ""
         self._steps: tuple[str, ...] = ()
         self._pipelines: set[str] = set()
+        self._installs: Counter[str] = Counter()
 
     def lines(self, event: words.Heard, now: datetime) -> Iterator[words.Line]:
         match event:
             case e.RunStarted():
                 self._run_id, self._steps = event.run_id, event.steps
+                yield from self.installed()
                 if event.environment:
                     yield _line(f"Environment '{event.environment}' is active")
             case e.StepStarted(road=str()):
@@ -88,6 +101,7 @@ class _Speaker:
             case e.Notice():
                 yield from _notice(event)
             case e.Install():
+                self._installs[event.status] += event.status != "started"
                 kind = self._plugins.get(event.plugin, "plugin")
                 level = e.Level.ERROR if event.status == "failed" else e.Level.INFO
                 yield _line(_INSTALLS[event.status].format(f"{kind} '{event.plugin}'"), level)
@@ -98,6 +112,15 @@ class _Speaker:
             case e.RunFinished():
                 status = "success" if event.outcome is e.Outcome.SUCCESS else "failure"
                 yield _line("Run completed", duration_seconds=round(event.seconds, 3), status=status)
+
+    def installed(self) -> Iterator[words.Line]:
+        """How many plugins were installed since this was asked last."""
+        counts, self._installs = self._installs, Counter()
+        level = e.Level.WARNING if counts["failed"] else e.Level.INFO
+        if counts["installed"] or counts["failed"]:
+            yield _line(f"Installed {counts['installed']}/{counts.total()} plugins", level)
+        if counts["skipped"]:
+            yield _line(f"Skipped installing {counts['skipped']}/{counts.total()} plugins", level)
 
     def _finished(self, event: e.StepFinished) -> Iterator[words.Line]:
         level, error = e.Level.INFO, None
@@ -132,8 +155,9 @@ class _Speaker:
 def _notice(event: e.Notice) -> Iterator[words.Line]:
     for ours, theirs in _NOTICES.items():
         if event.text.startswith(ours):
-            level = e.Level.WARNING if theirs.startswith("No state") else e.Level.INFO
-            yield _line(theirs.format(event.text.removeprefix(ours).rstrip("`")), level, step=event.step)
+            level = e.Level.WARNING if theirs.startswith("No state") else event.level
+            rest = event.text.removeprefix(ours).replace(" was killed: it is marked failed", _KILLED).rstrip("`")
+            yield _line(theirs.format(rest), level, step=event.step)
 
 
 def _exit_codes(problem: e.Problem | None) -> dict[str, int]:

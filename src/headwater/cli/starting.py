@@ -33,8 +33,7 @@ def start(settings: Settings, workspace: Workspace, request: Request, install: s
     """Run it, showing what happens; the exit code. `install` as in `options.installing`."""
     from headwater.ops import runs
 
-    with listen.listening(settings) as heard:
-        emit = meltano_words.beside(heard, workspace, settings)
+    with listen.listening(settings) as heard, meltano_words.beside(heard, workspace, settings) as emit:
         if install == "only":
             runs.install(workspace, request, emit=emit)
             return 0

@@ -6,7 +6,8 @@ import os
 import platform
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
 from headwater import __version__
 from headwater.base.errors import HeadwaterError
@@ -146,7 +147,7 @@ def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
             text=f"its settings name {', '.join(f'`${name}`' for name in unset)}, which is not set",
             hint=f"set it in .env or in the shell: {unset[0]}=…",
         )
-    missing = plan_settings.missing_required(ready.resolved, ready.values)
+    missing = _missing(plugin, ready)
     if missing:
         yield Finding(
             subject=plugin.name,
@@ -156,3 +157,11 @@ def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
         )
     else:
         yield Finding(subject=plugin.name, status="ok", text="its settings are complete")
+
+
+def _missing(plugin: Plugin, ready: build.Ready) -> tuple[str, ...]:
+    """Each mapping of a mapper is a mapper of its own, so what it needs may stand there."""
+    mappings: Sequence[Mapping[str, Any]] = plugin.extras.get("mappings") or ({},)
+    given = (plan_settings.written(ready.resolved, mapping.get("config") or {}, "") for mapping in mappings)
+    found = (plan_settings.missing_required(ready.resolved, {**ready.values, **values}) for values in given)
+    return tuple(dict.fromkeys(name for missing in found for name in missing))

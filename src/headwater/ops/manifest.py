@@ -6,6 +6,7 @@ The form is the one that Meltano's `compile` has; what a list says twice there s
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from headwater.base.redact import MASK
 from headwater.model.plugin import SECTIONS, Plugin
 from headwater.model.project import Environment
 from headwater.ops import planning
+from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
 from headwater.plan import build, child_env
 from headwater.plan.expand import expand
@@ -54,12 +56,13 @@ def manifest(workspace: Workspace, *, unsafe: bool = False) -> Json:
     own = [item for item in data.pop("environments", None) or () if environment and item["name"] == environment.name]
     here: Json = own[0] if own else {}
     data.pop("include_paths", None)
-    data["env"] = _env(workspace, data.get("env") or {})
+    secrets = () if unsafe else _secrets(workspace)
+    data["env"] = masked(_env(workspace, data.get("env") or {}), secrets)
     plugins = data.get("plugins") or {}
     special = ((here.get("config") or {}).get("plugins")) or {}
     data["plugins"] = {
         section: [
-            _plugin(workspace, entry, section, special.get(section) or (), unsafe=unsafe)
+            _plugin(workspace, entry, section, special.get(section) or (), secrets, unsafe=unsafe)
             for entry in plugins.get(section) or ()
         ]
         for section in SECTIONS
@@ -103,7 +106,15 @@ def _env(workspace: Workspace, root: Json) -> dict[str, str]:
     return _portable(workspace, env)
 
 
-def _plugin(workspace: Workspace, entry: Json, section: str, special: Any, *, unsafe: bool) -> Json:
+def _secrets(workspace: Workspace) -> tuple[str, ...]:
+    """What variables that the file composes (`dsn: $PASSWORD@db`) may hold."""
+    facts = planning.facts(workspace)
+    return tuple(text for plugin in workspace.project.plugins for text in build.ready(facts, plugin).secrets)
+
+
+def _plugin(
+    workspace: Workspace, entry: Json, section: str, special: Any, secrets: Collection[str], *, unsafe: bool
+) -> Json:
     plugin = workspace.project.plugin(entry["name"], SECTIONS[section])
     assert plugin is not None
     own = dict(next((item for item in special if item.get("name") == plugin.name), {}))
@@ -114,7 +125,8 @@ def _plugin(workspace: Workspace, entry: Json, section: str, special: Any, *, un
     if not unsafe:
         shown = exports(ready.resolved, ready.values, secret=False)
         env = {name: shown.get(name, MASK) for name in env}
-    made["env"] = _portable(workspace, {**env, **expand(variables, {**ready.levels.merged, **env})})
+    own_env = masked(expand(variables, {**ready.levels.merged, **env}), secrets)
+    made["env"] = _portable(workspace, {**env, **own_env})
     return made
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import msgspec
 from msgspec import Struct
 from msgspec.structs import replace
 
-from headwater.base import failpoint
-from headwater.base.errors import ExitCode, InputError, Where
+from headwater.base import clock, failpoint
+from headwater.base.errors import EnvironmentProblemError, ExitCode, InputError, Where
 from headwater.base.redact import MASK
 from headwater.model.event import Emit, Event, Level, Notice, Outcome, Problem, StepFinished, StreamFigures
 from headwater.model.plan import Block, Build, ExtractLoad, Invoke, Plan, Step
 from headwater.model.plugin import Plugin, PluginKind
+from headwater.model.run import RunRecord
 from headwater.ops import meltano_import, planning, plugins, resuming, states
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
@@ -33,6 +35,7 @@ from headwater.store.run_folders import RunFolders
 from headwater.store.runs import RunLog, Runs
 from headwater.store.system_db import SystemDb
 
+_DAY = 86_400
 
 class Request(Struct, frozen=True, kw_only=True):
     """What `headwater run`, `el` or `elt` was asked for. `select` and `exclude` are patterns of streams, for this run
@@ -168,7 +171,7 @@ def recorded(
     def warn(text: str) -> None:
         tell(Notice(step=None, level=Level.WARNING, text=text))
 
-    with _kept(workspace, plan, name, warn=warn) as (keeping, log):
+    with _kept(workspace, plan, name, warn=warn) as (keeping, log, dead):
 
         def tell(event: Event) -> None:
             log.append(event)
@@ -176,6 +179,8 @@ def recorded(
             if isinstance(event, StepFinished) and event.problem is not None:
                 problems.append(event.problem)
 
+        for record in dead:
+            warn(f"the run that began at {record.started_at} was killed: it is marked failed")
         outcome = Outcome.FAILED
         try:
             outcome = execute(plan, executors(keeping), emit=tell, cancel=cancel)
@@ -284,12 +289,29 @@ def _build(step: Build, run: Run) -> tuple[StreamFigures, ...]:
 @contextmanager
 def _kept(
     workspace: Workspace, plan: Plan, name: str, *, warn: Callable[[str], None]
-) -> Iterator[tuple[Keeping, RunLog]]:
+) -> Iterator[tuple[Keeping, RunLog, list[RunRecord]]]:
+    """With the runs that are found dead."""
     with closing(SystemDb(workspace.home)) as db:
-        log = Runs(db, workspace.home).begin(plan.run_id, name, trigger=plan.trigger, environment=plan.environment)
+        runs = Runs(db, workspace.home)
+        dead = runs.settle()
+        log = runs.begin(plan.run_id, name, trigger=plan.trigger, environment=plan.environment)
         stores = keeping(workspace, plan.state_uri, db, warn=warn)
         with closing(stores.states):
-            yield stores, log
+            yield stores, log, dead
+        _forget_lines(workspace, runs)
+
+
+def _forget_lines(workspace: Workspace, runs: Runs) -> None:
+    """Once a day at most: the lines of runs that are older than the project keeps them."""
+    days = planning.settings(workspace)["keep_logs_days"].value
+    done = workspace.home / "forgot-lines"
+    now = clock.now()
+    if not days or (done.exists() and now.timestamp() - done.stat().st_mtime < _DAY):
+        return
+    # The run is over and kept: that its database can't be tidied now does not make it fail.
+    with suppress(EnvironmentProblemError):
+        runs.forget_lines(now - timedelta(days=days))
+        done.touch()
 
 
 def keeping(

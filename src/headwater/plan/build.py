@@ -248,7 +248,10 @@ def _file(facts: Facts, name: str | None) -> str | None:
 
 
 def state_id(facts: Facts, group: blocks.Pipeline, options: Options) -> str:
-    """`ENVIRONMENT:EXTRACTOR-to-LOADER[:SUFFIX]`; without an environment the first part is left out."""
+    """`ENVIRONMENT:EXTRACTOR-to-LOADER[:SUFFIX]`; without an environment the first part is left out.
+
+    In a project of Meltano's the environment's own variables are not known to its suffix: they are not there, and
+    under another id a pipeline would begin anew."""
     if options.state_id:
         return options.state_id
     suffix = options.state_id_suffix

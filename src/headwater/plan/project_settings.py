@@ -104,6 +104,12 @@ PROJECT_SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(name="ff.plugin_locks_required", kind=SettingKind.BOOLEAN, value=False),
     Setting(
+        name="keep_logs_days",
+        kind=SettingKind.INTEGER,
+        value=365,
+        description="Lines of older runs are forgotten; how each run and step went is kept. 0 keeps every line.",
+    ),
+    Setting(
         name="share_extractor_secrets",
         kind=SettingKind.BOOLEAN,
         value=False,

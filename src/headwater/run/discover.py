@@ -28,10 +28,12 @@ def selected_catalog(
     None when the plugin knows no catalogs. Raises InputError (`nothing-selected`) unless it `may_be_empty`.
     """
     if step.catalog_file is not None:
+        run.tell(step.name, Level.INFO, f"using the catalog in `{step.catalog_file}`")
         _, catalog = read_json(Path(run.plan.root) / step.catalog_file, "catalog")
         rules = select.Rules(select=(), select_filter=step.select_filter)
     else:
-        run.emit(Progress(step=step.name, phase="discovering"))
+        if step.extractor.native is not None:
+            run.emit(Progress(step=step.name, phase="discovering"))
         found = offered()
         if found is None:
             return None
@@ -59,6 +61,7 @@ def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalog
     if cached is not None and key is not None and _is_fresh(step, cached, key):
         run.tell(step.name, Level.DEBUG, "using the catalog of the last discovery")
         return cached.catalog
+    run.emit(Progress(step=step.name, phase="discovering"))
     catalog = discover(block, run, folder, step=step.name, idle_seconds=step.idle_timeout_seconds)
     if key is not None:
         if cached is not None and cached.key == key:

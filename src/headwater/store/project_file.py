@@ -28,6 +28,7 @@ _STRUCTURE_KEYS = (*INCLUDED_KEYS, "version", "annotations", "env", "include_pat
 _SETTING_KEYS = (
     "default_environment",
     "send_anonymous_usage_stats",
+    "keep_logs_days",
     "share_extractor_secrets",
     "disable_tracking",
     "project_id",

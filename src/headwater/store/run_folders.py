@@ -8,14 +8,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from headwater.base.files import locked, private_folder
+from headwater.base.process import wiped_when_killed
 from headwater.store.locks import Lock, is_held, try_lock
 
 _OWNER = ".owner"
 
 
 class RunFolders:
-    """The folders below `<home>/run`. Config files with secrets stand here, so nothing stays behind: what a killed
-    run left is wiped at the start of the next one."""
+    """The folders below `<home>/run`. Config files with secrets stand here, so nothing stays behind, also when the
+    run is killed. What a machine that lost its power left is wiped at the start of the next run."""
 
     def __init__(self, home: Path) -> None:
         self.root = home / "run"
@@ -29,7 +30,8 @@ class RunFolders:
             self._sweep()
             owner = self._make(path)
         try:
-            yield path
+            with wiped_when_killed(path):
+                yield path
         finally:
             shutil.rmtree(path, ignore_errors=True)
             owner.release()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,8 @@ from headwater.store.system_db import SystemDb
 
 _BATCH = 200
 _FLUSH_SECONDS = 0.5
+# Not how the run, a step or a stream of it began or went.
+_SAID = " and ".join(f"""event not like '{{"kind":"{kind}-%'""" for kind in ("run", "step", "stream"))
 _COLUMNS = "run_id, name, outcome, started_at, ended_at, seconds, trigger_by, environment"
 
 
@@ -102,7 +105,7 @@ class Runs:
 
     def begin(self, run_id: str, name: str, *, trigger: str, environment: str | None) -> RunLog:
         """Start a record. Raises InputError (`run-exists`) when the id was used before."""
-        self._settle()
+        self.settle()
         lock = try_lock(self._lock_file(run_id), run_id)
         if lock is None or self._db.rows("select 1 from runs where run_id = ?", run_id):
             if lock is not None:
@@ -117,7 +120,7 @@ class Runs:
 
     def records(self, *, most: int = 50, name: str | None = None, outcome: Outcome | None = None) -> list[RunRecord]:
         """The latest runs, newest first; of those with that name and outcome."""
-        self._settle()
+        self.settle()
         rows = self._db.rows(
             f"select {_COLUMNS} from runs where (?1 is null or name = ?1) "  # noqa: S608 - own constant
             "and (?2 is null or outcome = ?2) order by started_at desc, run_id desc limit ?3",
@@ -132,7 +135,7 @@ class Runs:
 
     def record(self, run_id: str) -> RunRecord:
         """Raises InputError (`no-such-run`)."""
-        self._settle()
+        self.settle()
         rows = self._db.rows(f"select {_COLUMNS} from runs where run_id = ?", run_id)  # noqa: S608 - own constant
         if not rows:
             raise InputError("no-such-run", f"there is no run `{run_id}`", hint="headwater logs list")
@@ -179,20 +182,28 @@ class Runs:
         )
         return [_stored(row) for row in rows]
 
-    def forget(self, keep: int) -> int:
-        """Delete all but the newest `keep` runs that have ended; returns how many went."""
+    def forget_lines(self, before: datetime, *, most: int = 5_000) -> int:
+        """Delete what was said in runs that began before then, of `most` runs at a time, the oldest first; returns how
+        many lines went. Which runs there were, and how and when each of their steps went, stays."""
         with self._db.transaction() as connection:
             return connection.execute(
-                "delete from runs where outcome != 'running' and run_id not in "
-                "(select run_id from runs order by started_at desc limit ?)",
-                (keep,),
+                f"delete from events where {_SAID} and run_id in (select run_id from runs where started_at < ?1 "  # noqa: S608 - own constant
+                "and outcome != 'running' and exists (select 1 from events where events.run_id = runs.run_id "
+                f"and {_SAID}) order by started_at limit ?2)",
+                (clock.iso(before), most),
             ).rowcount
 
-    def _settle(self) -> None:
+    def settle(self) -> list[RunRecord]:
+        """Mark runs failed whose process died without a word; returns them as they stood."""
         running = self._db.rows("select run_id from runs where outcome = 'running'")
         dead = [(run_id,) for (run_id,) in running if not is_held(self._lock_file(cast("str", run_id)))]
         if not dead:
-            return
+            return []
+        found = [
+            _record(row)
+            for run_id in dead
+            for row in self._db.rows(f"select {_COLUMNS} from runs where run_id = ?", *run_id)  # noqa: S608 - own constant
+        ]
         with self._db.transaction() as connection:
             # The end of a killed run is the last sign of life it gave.
             connection.executemany(
@@ -203,6 +214,7 @@ class Runs:
             )
         for (run_id,) in dead:
             self._lock_file(cast("str", run_id)).unlink(missing_ok=True)  # no run has that id again
+        return found
 
     def _lock_file(self, run_id: str) -> Path:
         return self._locks / f"run-{run_id}.lock"

@@ -135,6 +135,14 @@ def test_nothing_to_install(hw):
     assert hw.ok("install").out == ""
 
 
+def test_the_bundled_index_is_exported_outside_of_a_project(empty):
+    done = empty.ok("hub", "build", str(empty.root / "out"), "--bundled", "--url", "https://hub.example")
+    assert done.out.endswith("\nheadwater config set meltano hub_url https://hub.example\n")
+    page = json.loads((empty.root / "out/meltano/api/v1/plugins/loaders/index").read_text())
+    assert "target-csv" in page
+    assert "no project here" in empty("hub", "build", str(empty.root / "out"), "--url", "https://hub.example").err
+
+
 def test_plugins_of_the_project_and_of_the_hub(hw):
     rows = hw.ok("plugin", "list", "--json").json
     assert [row["name"] for row in rows] == ["tap-numbers", "tap-files", "target-lines", "target-duckdb", "say"]

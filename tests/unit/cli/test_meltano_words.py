@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,8 @@ from headwater.model.event import Install
 from headwater.model.plugin import Plugin, PluginKind
 from headwater.model.project import Project
 from headwater.ops.workspace import Workspace
+from headwater.store.runs import Runs
+from headwater.store.system_db import SystemDb
 
 PLAIN = Settings(cwd=None, environment=None, no_environment=False, env_file=None, log_level="info", log_format="plain")
 
@@ -55,15 +59,28 @@ def test_a_run_says_what_it_starts_from(theirs):
 def test_an_installation_says_of_what():
     heard = []
     project = Project(root="", file="/x/meltano.yml", plugins=(Plugin(name="tap-x", kind=PluginKind.EXTRACTOR),))
-    hear = beside(heard.append, Workspace(project, environ={}, dotenv_path=Path(".env"), environment=None), PLAIN)
-    for status in ("started", "installed", "skipped", "failed"):
-        hear(Install(plugin="tap-x", status=status))
+    workspace = Workspace(project, environ={}, dotenv_path=Path(".env"), environment=None)
+    with beside(heard.append, workspace, PLAIN) as hear:
+        for status in ("started", "installed", "skipped", "failed"):
+            hear(Install(plugin="tap-x", status=status))
     assert [(line.level.value, line.text) for line in heard if isinstance(line, Line)] == [
         ("info", "Installing extractor 'tap-x'"),
         ("info", "Installed extractor 'tap-x'"),
         ("info", "Skipped installing extractor 'tap-x'. Requirements have not changed."),
         ("error", "Installation failed extractor 'tap-x'"),
+        ("warning", "Installed 1/3 plugins"),
+        ("warning", "Skipped installing 1/3 plugins"),
     ]
+
+
+def test_a_run_says_which_catalog_it_takes_and_that_another_was_killed(theirs):
+    theirs.ok("run", "tap-numbers", "target-lines")
+    with closing(SystemDb(theirs.root / ".headwater")) as db:
+        Runs(db, theirs.root / ".headwater").begin("dead", "x", trigger="cli", environment=None)._owner.release()
+    (theirs.root / "catalog.json").write_text(json.dumps({"streams": []}))
+    lines = said(theirs("el", "tap-numbers", "target-lines", "--catalog", "catalog.json", "--state-id", "x"))
+    assert f"Using custom catalog in {theirs.root / 'catalog.json'}" in lines
+    assert any(re.fullmatch(r"Marked stale run that started at 20\S+ as failed: The .*", line) for line in lines)
 
 
 def test_a_run_that_fails_says_who(theirs, monkeypatch):

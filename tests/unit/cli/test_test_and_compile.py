@@ -93,7 +93,7 @@ def test_a_manifest_for_each_environment_and_for_none(hw):
 def test_a_manifest_has_what_its_environment_and_its_included_files_say_and_no_secret(hw, monkeypatch):
     text = (hw.root / "headwater.yml").read_text()
     prod = """- name: prod
-  env: {STAGE: production, WHERE: in $MELTANO_PROJECT_ROOT}
+  env: {STAGE: production, WHERE: in $MELTANO_PROJECT_ROOT, DSN: db://$TAP_NUMBERS_SECRET@host}
   config:
     plugins:
       extractors:
@@ -108,6 +108,7 @@ def test_a_manifest_has_what_its_environment_and_its_included_files_say_and_no_s
     tap = found["plugins"]["extractors"][0]
     assert (tap["config"], tap["env"]["TAP_NUMBERS_UPTO"], tap["env"]["COLOUR"]) == ({"upto": 9}, "9", "blue")
     assert found["env"]["WHERE"] == "in ${MELTANO_PROJECT_ROOT}"
+    assert found["env"]["DSN"] == "db://(redacted)@host"
     assert found["schedules"] == [{"name": "nightly", "interval": "@daily", "job": "daily", "env": {}}]
     assert (len(file.read_text().splitlines()), "s3cret-word" in file.read_text()) == (1, False)
     assert "include_paths" not in found

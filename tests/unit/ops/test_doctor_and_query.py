@@ -35,6 +35,23 @@ def test_doctor_tells_what_is_missing_and_what_is_mistyped(lab):
     assert not (project.root / "warehouse.duckdb").exists()
 
 
+MAPPED = """\
+plugins:
+  mappers:
+  - name: map-x
+    namespace: map_x
+    settings: [{name: maps, required: true}, {name: host, required: true}]
+    config: {host: here}
+    mappings:
+    - {name: a, config: {maps: x}}
+"""
+
+
+def test_doctor_finds_in_mappings_what_a_mapper_needs(lab):
+    assert findings(lab(MAPPED))["map-x", "ok"] == ("its settings are complete", None)
+    assert findings(lab(MAPPED + "    - {name: b}\n"))["map-x", "failed"][0] == "needs `maps`"
+
+
 def test_doctor_goes_on_when_there_is_no_project(tmp_path):
     def workspace():
         raise InputError("no-project", "no project here", hint="headwater init")

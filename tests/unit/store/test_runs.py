@@ -4,9 +4,11 @@ import sqlite3
 import subprocess
 import sys
 import time
+from datetime import timedelta
 
 import pytest
 
+from headwater.base import clock
 from headwater.base.errors import EnvironmentProblemError, InputError
 from headwater.model.event import Level, Notice, Outcome, PluginLine, StepStarted
 from headwater.store.locks import is_held, try_lock
@@ -76,9 +78,17 @@ def test_the_next_run_takes_the_lock_file_of_a_killed_one_away(runs, tmp_path):
     assert {path.name for path in tmp_path.rglob("run-*.lock")} == {"run-alive.lock", "run-next.lock"}
 
 
-def test_the_folder_of_a_killed_run_is_wiped_by_the_next(tmp_path):
+def test_the_folder_of_a_killed_run_goes_with_it(tmp_path):
     subprocess.run([sys.executable, "-c", KILLED, tmp_path], check=False)
-    assert (tmp_path / "run/dead/config.json").exists()
+    deadline = time.monotonic() + 60
+    while (tmp_path / "run/dead").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not (tmp_path / "run/dead").exists()
+
+
+def test_a_folder_that_nobody_holds_is_wiped_by_the_next_run(tmp_path):
+    (tmp_path / "run/dead").mkdir(parents=True)
+    (tmp_path / "run/dead/config.json").write_text("secret")
     with RunFolders(tmp_path).opened("next") as folder:
         assert folder.stat().st_mode & 0o777 == 0o700
         assert RunFolders(tmp_path).sweep() == 0
@@ -107,13 +117,18 @@ def test_an_id_is_used_once(runs):
         begin(runs)
 
 
-def test_old_runs_are_forgotten_and_running_ones_never(runs):
-    running = begin(runs, "r0")
-    for n in (1, 2, 3):
-        begin(runs, f"r{n}").finish(Outcome.SUCCESS)
-    assert runs.forget(1) == 2
-    assert [record.run_id for record in runs.records()] == ["r3", "r0"]
+def test_what_old_runs_said_is_forgotten_and_how_they_went_is_not(runs):
+    running, ended = begin(runs, "r0"), begin(runs, "r1")
+    for log in (running, ended):
+        for event in (StepStarted(step="a"), LINE, NOTICE):
+            log.append(event)
+    ended.finish(Outcome.SUCCESS)
+    assert runs.forget_lines(clock.now() - timedelta(days=1)) == 0
+    assert runs.forget_lines(clock.now() + timedelta(days=1)) == 2
+    assert [stored.event for stored in runs.events("r1")] == [StepStarted(step="a")]
+    assert {record.run_id for record in runs.records()} == {"r0", "r1"}
     running.finish(Outcome.SUCCESS)
+    assert len(runs.events("r0")) == 3
 
 
 def test_a_database_of_a_newer_version_is_refused(tmp_path):

@@ -86,11 +86,9 @@ def command(
 
 def _told(workspace: Workspace, added: Added) -> str:
     """In the words that scripts look for, where the project is one of Meltano's."""
-    from headwater.store.project_file import MELTANO_FILE
-
     verb = "updated" if added.existed else "added"
     variant = f" variant `{added.variant}`" if added.variant else ""
-    if workspace.project.file_name == MELTANO_FILE:
+    if workspace.project.is_meltanos:
         return f"{verb.title()} {added.kind} '{added.name}' {'in' if added.existed else 'to'} your project{variant}"
     return f"{verb} {added.kind} `{added.name}`{variant}"
 

@@ -93,7 +93,7 @@ def build(settings: Settings, folder: Path, url: str, places: tuple[Path, ...], 
     """
     from headwater.ops import hub as ops
 
-    shelf = ops.shelf(places or _locks(settings), bundled=bundled)
+    shelf = ops.shelf(places or _locks(settings, bundled=bundled), bundled=bundled)
     address = ops.write(shelf, folder, url)
     click.echo(f"wrote {_definitions(len(shelf))} into {folder}; as soon as {address} serves it:")
     click.echo(f"headwater config set meltano hub_url {address}")
@@ -125,8 +125,13 @@ def _definitions(count: int) -> str:
     return f"{count} definition{'' if count == 1 else 's'}"
 
 
-def _locks(settings: Settings) -> tuple[Path, ...]:
-    return (settings.workspace().root / "plugins",)
+def _locks(settings: Settings, *, bundled: bool) -> tuple[Path, ...]:
+    """Whoever asks for the bundled index needs no project, and no lock files in it."""
+    if not bundled:
+        return (settings.workspace().root / "plugins",)
+    workspace = _workspace(settings)
+    folder = workspace.root / "plugins" if workspace else None
+    return (folder,) if folder and folder.is_dir() else ()
 
 
 def _summary(shown: int, hidden: int, pattern: str, all_variants: bool) -> str:

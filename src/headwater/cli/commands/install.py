@@ -33,8 +33,7 @@ def command(
 
     plugins, kind = kind_first(plugins, kind, least=0)
     workspace = settings.workspace(default_environment=False)
-    with listen.listening(settings) as heard:
-        emit = meltano_words.beside(heard, workspace, settings)
+    with listen.listening(settings) as heard, meltano_words.beside(heard, workspace, settings) as emit:
         ops.install(
             workspace,
             plugins,
