@@ -8,14 +8,17 @@ other one is read whole, and replaces what was loaded.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Generator, Iterator, Sequence
+import threading
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
+from headwater.base.ahead import interleaved
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
@@ -24,6 +27,7 @@ from headwater.connect.sources.columns import Columns
 from headwater.connect.sources.python import process
 from headwater.connect.sources.reading import Reading, StreamState
 from headwater.connect.sources.source_state import decoded
+from headwater.connect.sources.vouching import Vouching
 from headwater.connect.stages.select import Taken, table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream
 from headwater.sources.rows import MISSING
@@ -78,50 +82,85 @@ def signature(settings: Settings) -> str:
 
 
 def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
-    """The selected streams, one after the other; those that are replaced come last, and only the last checkpoint covers
-    them. Raises what `process.frames` does, and InputError (`unreadable-state`, `unknown-stream`, `unknown-column`)."""
+    """The selected streams, one after the other in one process, or up to `request.jobs` at a time, each in a process of
+    its own; those that are replaced come last, and only the last checkpoint covers them. Raises what `process.frames`
+    does, and InputError (`unreadable-state`, `unknown-stream`, `unknown-column`)."""
     state = decoded(request.state, State, of="a Python source")
     entries = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
     readings = [_reading(entry, part, state) for entry, part in entries]
-    readings.sort(key=lambda one: one.is_full)
     after = msgspec.json.decode(msgspec.json.encode(state), type=State)
     if not readings:
         return
-    asked = {
-        "do": "read",
-        "streams": [{"name": one.name, "bookmark": one.state.bookmark} for one in readings],
-        "batch_bytes": request.batch_bytes,
-    }
+    vouching = Vouching()
+    readings.sort(key=lambda one: one.is_full)
+    first = [one for one in readings if not one.is_full]
+    groups = [readings] if request.jobs == 1 else [first, readings[len(first) :]]
     try:
-        yield from _all(settings, asked, readings, after, request)
+        for group in filter(None, groups):
+            yield from _all(settings, group, after, request, vouching)
     except process.StoppedError:
         return
     yield Checkpoint(state=msgspec.json.encode(after))
 
 
 def _all(
-    settings: Settings, asked: dict[str, Any], readings: Sequence[Reading], after: State, request: ReadRequest
+    settings: Settings, readings: list[Reading], after: State, request: ReadRequest, vouching: Vouching
 ) -> Iterator[Message]:
     by_name = {one.name: one for one in readings}
-    began_full = False
-    with closing(_frames(settings, asked, request)) as frames:
+    with closing(_read_frames(settings, readings, request)) as frames:
         for frame in frames:
             one = by_name[frame.about["stream"]]
-            if frame.what == "rows":
-                yield from one.rows(frame.batch())
-            elif frame.what == "bookmark":
-                one.mark(frame.about["value"])
-            elif frame.what == "end":
-                yield from one.end()
+            found: Iterable[Message] = ()
             if frame.what == "begin":
-                began_full = began_full or one.is_full
-                yield from one.begin()
-            elif (noted := one.noted()) is not None:
+                vouching.begins(one)
+                found = one.begin()
+            elif frame.what == "rows":
+                found = one.rows(frame.batch())
+            elif frame.what == "end":
+                found = one.end()
+            else:
+                one.mark(frame.about["value"])
+            for message in found:
+                vouching.took(one, message)
+                yield message
+            if frame.what != "begin" and (noted := one.noted()) is not None:
                 after.streams[one.name] = noted
-                if not began_full:
+                if vouching.noted(one):
                     yield Checkpoint(state=msgspec.json.encode(after))
             if request.should_stop():
                 raise process.StoppedError
+
+
+def _read_frames(
+    settings: Settings, readings: list[Reading], request: ReadRequest
+) -> Generator[process.Frame, None, None]:
+    if request.jobs == 1:
+        return _asked(settings, readings, request)
+    is_over = threading.Event()
+    whole = msgspec.structs.replace(request, should_stop=lambda: is_over.is_set() or request.should_stop())
+
+    def alone(one: Reading) -> Iterator[process.Frame]:
+        try:
+            yield from _asked(settings, [one], whole)
+        except process.StoppedError:
+            if request.should_stop():
+                raise
+        except BaseException:
+            is_over.set()  # the others may be silent for long
+            raise
+
+    return interleaved(
+        [partial(alone, one) for one in readings],
+        jobs=request.jobs,
+        budget_bytes=request.ahead_bytes,
+        size_of=lambda frame: frame.payload.size,
+        unblock=is_over.set,
+    )
+
+
+def _asked(settings: Settings, readings: list[Reading], request: ReadRequest) -> Generator[process.Frame, None, None]:
+    streams = [{"name": one.name, "bookmark": one.state.bookmark} for one in readings]
+    return _frames(settings, {"do": "read", "streams": streams, "batch_bytes": request.batch_bytes}, request)
 
 
 def _frames(settings: Settings, asked: dict[str, Any], request: ReadRequest) -> Generator[process.Frame, None, None]:
