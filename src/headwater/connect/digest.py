@@ -2,7 +2,8 @@
 
 Each value has one canonical text (docs/guides/verify.md has the table). A row is its columns' texts joined by `|`, in
 the source's order: null is `~`, a text stands behind its length in bytes, so no two rows have the same. Its digest is
-the MD5 of that; 60 bits of it, summed, stand for many rows.
+the MD5 of that; 60 bits of it, summed, stand for many rows. Where both ends are the same database, its own hash of the
+values may stand for many rows instead: what is named as a difference has another MD5 all the same.
 
 A row's position says where to look for it: the key itself where that is one integer, so that an index finds a range,
 else 60 bits of the MD5 of its key, which spreads rows evenly whatever the key is, and needs no order of texts.
@@ -25,10 +26,21 @@ _MOST_ARGUMENTS = 50
 _SHOWN = 200
 
 
+class Alike(Struct, frozen=True, kw_only=True):
+    """A checksum of rows that is cheaper than their MD5, and the same wherever this database runs. `row` is SQL for
+    that of the values `{0}`; `values` has the value of a column by its kind, `text` a canonical text as such a value.
+    """
+
+    row: str
+    values: Mapping[str, str]
+    text: str
+
+
 class Words(Struct, frozen=True, kw_only=True):
     """How a database says it. `forms` has SQL for the canonical text of the value `{0}`, by the column's kind; `sized`
     for a text behind its length; `number` for 60 bits of the hex text `{0}` as an integer, `part` for `{0}` divided by
-    `{1}`, `integer` for 64 bits that hold `{0}`; `start` for the first `{1}` characters of `{0}`."""
+    `{1}`, `integer` for 64 bits that hold `{0}`; `start` for the first `{1}` characters of `{0}`. `alike` is for two
+    ends of the same words."""
 
     forms: Mapping[str, str]
     sized: str
@@ -36,6 +48,7 @@ class Words(Struct, frozen=True, kw_only=True):
     part: str
     integer: str = "({0})"
     start: str = "left({0}, {1})"
+    alike: Alike | None = None
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -145,11 +158,13 @@ class Value(Struct, frozen=True):
 
 
 class Item(Struct, frozen=True):
-    """A column that is compared. A text of any length is `is_text` on both sides if it is on one."""
+    """A column that is compared. A text of any length is `is_text` on both sides if it is on one; `is_typed` says that
+    both sides have the same kind of values."""
 
     name: str
     column: Column
     is_text: bool
+    is_typed: bool = False
 
 
 class Side(Protocol):
@@ -177,9 +192,18 @@ class SqlSide:
     """A table that is asked in its own SQL. Without `keys` the digest of a row is its key."""
 
     def __init__(
-        self, ask: Ask, words: Words, relation: Relation, items: Sequence[Item], keys: Sequence[Item], *, indexed: bool
+        self,
+        ask: Ask,
+        words: Words,
+        relation: Relation,
+        items: Sequence[Item],
+        keys: Sequence[Item],
+        *,
+        indexed: bool,
+        alike: Alike | None = None,
     ) -> None:
-        """`indexed` says that the key is one integer, which is the position then."""
+        """`indexed` says that the key is one integer, which is the position then. `alike` makes the checksums of parts,
+        on both sides."""
         self._ask, self._words, self._relation = ask, words, relation
         self._items = items
         row = f"md5({self._joined(items)})"
@@ -191,6 +215,9 @@ class SqlSide:
             self._position = words.number.format(f"md5({self._joined(keys)})" if keys else row)
         self._is_hashed = not indexed
         self._row = row
+        self._checksum = words.number.format(row)
+        if alike is not None:
+            self._checksum = alike.row.format(", ".join(self._value(item, alike) for item in items))
 
     def bounds(self) -> Bounds:
         if self._is_hashed:
@@ -202,7 +229,7 @@ class SqlSide:
         return Bounds(int(rows), int(placed), *(None if one is None else int(one) for one in (low, high)))
 
     def parts(self, ranges: Sequence[Range], low: int, width: int) -> dict[int, Part]:
-        inner = f"{self._position} as position, {self._words.number.format(self._row)} as checksum"
+        inner = f"{self._position} as position, {self._checksum} as checksum"
         offset = f"{self._words.integer.format('position')} - {self._words.integer.format(low)}"
         number = self._words.part.format(offset, width)
         query = f"select {number} as part, count(*), sum(checksum) from {self._within(inner, ranges)} group by 1"
@@ -265,6 +292,11 @@ class SqlSide:
 
     def _text(self, item: Item) -> str:
         return self._words.forms[item.column.kind].format(item.column.sql)
+
+    def _value(self, item: Item, alike: Alike) -> str:
+        if item.is_typed:
+            return alike.values[item.column.kind].format(item.column.sql)
+        return alike.text.format(self._text(item))
 
     def _joined(self, items: Sequence[Item]) -> str:
         pieces = []

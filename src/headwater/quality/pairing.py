@@ -48,8 +48,9 @@ def paired(source: Relation, destination: Relation) -> Pairing:
             left_out.append(f"`{name}` is {column.type} here and {other.type} there")
             continue
         here, there, is_text = found
-        mine.append(Item(name, here, is_text))
-        theirs.append(Item(name, there, is_text))
+        is_typed = here.kind == there.kind
+        mine.append(Item(name, here, is_text, is_typed))
+        theirs.append(Item(name, there, is_text, is_typed))
     numbers = {item.name: number for number, item in enumerate(mine)}
     keys = tuple(numbers[key] for key in source.keys if key in numbers)
     return Pairing(

@@ -75,7 +75,7 @@ def _refuse(step: ExtractLoad, run: Run) -> None:
             "not-verifiable",
             f"`{step.extractor.name}` can't be asked for checksums: it is a program that only sends rows",
             where=step.extractor.where,
-            why="a native source of the same database can: PostgreSQL, and files",
+            why="a native source of the same database can: PostgreSQL, MySQL and MariaDB, and files",
             hint="see what its last run read and loaded: headwater logs; or extract with a native variant",
         )
     if step.loader.native not in registry.DESTINATION_DIGESTS:
@@ -222,10 +222,12 @@ def _stream(stream: str, id_: str, source: Tables, loaded: Tables, wanted: Wante
 def _compared(
     pairing: Pairing, here: tuple[Tables, Relation], there: tuple[Tables, Relation], wanted: Wanted, run: Run
 ) -> Compared:
+    alike = here[0].words.alike if here[0].words == there[0].words else None
+
     def side(end: tuple[Tables, Relation], items: Sequence[Any], *, indexed: bool) -> SqlSide:
         tables, relation = end
         keys = [items[number] for number in pairing.keys]
-        return SqlSide(tables.ask, tables.words, relation, items, keys, indexed=indexed)
+        return SqlSide(tables.ask, tables.words, relation, items, keys, indexed=indexed, alike=alike)
 
     for indexed in (True, False) if pairing.is_indexed else (False,):
         try:

@@ -13,7 +13,7 @@ from headwater.connect import types
 from headwater.connect.contract import IDLE_SECONDS
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect, literal
-from headwater.connect.destinations.postgres.digest import WORDS, Snapshot
+from headwater.connect.destinations.postgres.digest import Snapshot
 from headwater.connect.digest import Column, Relation
 from headwater.connect.names import quote
 from headwater.connect.sources.bookmarks import Bookmarks
@@ -49,7 +49,6 @@ def open(  # noqa: A001 - the contract's word
 class PostgresSource(Snapshot):
     """As `digest.Tables` says."""
 
-    words = WORDS
     way: contextlib.ExitStack  # to the database, closed with it
 
     def __init__(
