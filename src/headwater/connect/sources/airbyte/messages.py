@@ -6,6 +6,7 @@ up, column by column.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from itertools import compress, count, repeat
 from operator import attrgetter
@@ -78,7 +79,8 @@ class Trace(Struct):
 
 
 class Reader:
-    """What was said so far: `state` grows with every STATE message, `failures` are those that the connector told."""
+    """What was said so far: `state` grows with every STATE message, `failures` are those that the connector told, and
+    `heard` the last lines for people that it wrote among its messages."""
 
     def __init__(self, name: str, state: State, on_line: Callable[[str], None], *, full: frozenset[str]) -> None:
         self.name = name
@@ -86,6 +88,7 @@ class Reader:
         self.failures: list[Failure] = []
         self.catalog: Raw | None = None
         self.spec: Raw | None = None
+        self.heard: deque[str] = deque(maxlen=5)
         self._on_line = on_line
         self._full = full
 
@@ -93,7 +96,7 @@ class Reader:
         self, block: Block, *, noise: Callable[[str], None] | None, replace: Callable[[int], None] | None
     ) -> Decoded:
         """As `singer.lines.decode`. Text that is no message is a line for people, as for Airbyte itself."""
-        found = lines.decode(block, noise=noise or self._on_line, replace=replace, form=FORM)
+        found = lines.decode(block, noise=noise or self._tell, replace=replace, form=FORM)
         out: list[Envelope] = []
         try:
             self._translate(found.messages, out)
@@ -127,21 +130,25 @@ class Reader:
             case "SPEC":
                 self.spec = line.spec
             case "CONTROL":
-                self._on_line(
+                self._tell(
                     f"{self.name} asks for its settings to be changed, as after a token was renewed: they stay as they "
                     "are, and it may not be able to log in again"
                 )
             case "CONNECTION_STATUS":
                 pass
             case _:
-                self._on_line(f"a message of type `{line.type}` is ignored")
+                self._tell(f"a message of type `{line.type}` is ignored")
         return []
 
     def _log(self, log: Log) -> None:
         if log.level.upper() not in _SILENT:
             level = "" if log.level.upper() == "INFO" else f"{log.level} "
             for line in f"{level}{log.message}\n{log.stack_trace or ''}".rstrip().splitlines():
-                self._on_line(line)
+                self._tell(line)
+
+    def _tell(self, text: str) -> None:
+        self.heard.append(text)
+        self._on_line(text)
 
 
 def _records(found: list[Line]) -> list[Envelope]:

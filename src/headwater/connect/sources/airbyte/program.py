@@ -23,6 +23,8 @@ _CHUNK = 1 << 20
 _TICK = 0.2
 _GRACE_SECONDS = 5.0
 _PREFIX = "airbyte-"
+# What connectors say when they do not know what happened; the cause stands in the words for their authors.
+_EMPTY_WORDS = "Something went wrong in the connector"
 
 
 class Program(Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ def chunks(
         child.terminate(_GRACE_SECONDS)
     # The last words may have come with the last piece, which was yielded and read by now.
     if code or reader.failures:
-        raise _failed(program, command, code, reader.failures, child.tail, redact)
+        raise _failed(program, command, code, reader.failures, child.tail[-5:] or list(reader.heard), redact)
 
 
 def _wait(outlet: int, child: Child, should_stop: Callable[[], bool], idle_seconds: float) -> bool:
@@ -133,15 +135,17 @@ def _failed(
         return RunFailedError(
             "connector-failed",
             f"`{program.name} {command}` ended{ending}",
-            why=redact("\n".join(tail[-5:])) or None,
+            why=redact("\n".join(tail)) or None,
             hint="what it wrote before stands in the log of the run",
         )
     # The first is the cause; what follows is often no more than that not all streams were read.
     first = failures[0]
     stream = first.stream_descriptor.name if first.stream_descriptor else ""
     texts = [first.internal_message or "", *(failure.message for failure in failures[1:])]
-    more = dict.fromkeys(line for text in texts for line in text.splitlines()[:3] if line and line != first.message)
     said = first.message.strip().splitlines() or [first.failure_type or "it does not say why"]
+    if said[0].startswith(_EMPTY_WORDS) and first.internal_message:
+        said = first.internal_message.strip().splitlines()
+    more = dict.fromkeys(line for text in texts for line in text.splitlines()[:3] if line and line not in said)
     return RunFailedError(
         "connector-failed",
         redact(f"`{program.name}` failed" + (f" in stream `{stream}`" if stream else "") + f": {said[0].rstrip('.')}"),
