@@ -17,7 +17,7 @@ from headwater.connect.sources.files import csv, excel, fixed_width, json_arrays
 from headwater.connect.sources.files.copies import Copies
 from headwater.connect.sources.files.find import DataFile, StreamFiles
 from headwater.connect.sources.files.format import Bad, Format, Piece, UnexpectedError
-from headwater.connect.sources.files.open import Fingerprint, changed_while_read, digest, fingerprint
+from headwater.connect.sources.files.open import Fingerprint, changed_while_read, digested, fingerprint
 from headwater.connect.sources.files.state import Due, FileState
 from headwater.connect.sources.text_types import TEXT, Kind, Look, field_of, joined
 
@@ -92,11 +92,14 @@ def _delivered(work: Work, looks: dict[str, Look], request: ReadRequest, copies:
     name = work.stream.name
     _join_forced(looks, work)
     before: dict[str, Fingerprint] = {}
+    content: dict[str, str] = {}
     for file, near in copies.near(file for file, _rows in work.due.files):
         if request.should_stop():
             return
         before[file.key] = fingerprint(file)
-        _join_seen(looks, near, work)
+        with digested(near) as digest:
+            _join_seen(looks, near, work)
+            content[file.key] = digest()
     columns = {column: look for column, look in looks.items() if work.takes(column)}
     if not columns:
         yield Done(stream=name)
@@ -107,7 +110,7 @@ def _delivered(work: Work, looks: dict[str, Look], request: ReadRequest, copies:
     for file, near in copies.near(file for file, _rows in work.due.files):
         rows = delivered_rows[file.key]
         seen = before[file.key]
-        entry = FileState(size=seen.size, mtime_ns=seen.mtime_ns, hash=digest(near), rows=rows)
+        entry = FileState(size=seen.size, mtime_ns=seen.mtime_ns, hash=content[file.key], rows=rows)
         pieces = FORMATS[file.format].batches(near, schema, request.batch_bytes)
         for message in _messages(work.stream, file, pieces, rows, schema):
             yield message
@@ -223,19 +226,21 @@ def _delivered_as_expected(work: Work, looks: dict[str, Look], request: ReadRequ
     schema = arrow_schema(columns)
     done = []
     for file, near in copies.near(file for file, _ in work.due.files):
-        try:
-            pieces = csv.checked(near, columns, request.batch_bytes)
-            for message in _messages(work.stream, file, pieces, 0, schema):
-                yield message
-                if request.should_stop():
-                    raise StartOverError("it was told to stop")
-        except UnexpectedError as error:
-            why = f"`{error.column}` of `{file.label}` holds other values than at the beginning"
-            raise StartOverError(why) from error
+        with digested(near) as digest:
+            try:
+                pieces = csv.checked(near, columns, request.batch_bytes)
+                for message in _messages(work.stream, file, pieces, 0, schema):
+                    yield message
+                    if request.should_stop():
+                        raise StartOverError("it was told to stop")
+            except UnexpectedError as error:
+                why = f"`{error.column}` of `{file.label}` holds other values than at the beginning"
+                raise StartOverError(why) from error
+            content = digest()
         seen = before[file.key]
         if fingerprint(file) != seen:
             raise changed_while_read(file)
-        entry = FileState(size=seen.size, mtime_ns=seen.mtime_ns, hash=digest(near), rows=None)
+        entry = FileState(size=seen.size, mtime_ns=seen.mtime_ns, hash=content, rows=None)
         done.append(Done(stream=name, key=file.key, entry=entry))
     yield _types(name, {**expected, **columns})
     yield from done

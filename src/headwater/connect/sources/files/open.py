@@ -10,7 +10,10 @@ import lzma
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from threading import Event
 from typing import BinaryIO, cast
 
 import pyarrow as pa
@@ -22,6 +25,9 @@ from headwater.connect.sources.files.find import DataFile
 
 # A small file may well shrink a thousandfold; the ratio counts only above this size.
 _RATIO_FREE = 64 << 20
+_PIECE = 1 << 18
+# To read a smaller file takes not much longer than to start a thread for it.
+_SMALL = 4 << 20
 
 
 class Fingerprint(Struct, frozen=True):
@@ -46,11 +52,35 @@ def digest(file: DataFile) -> str:
     one, "" when that is nothing and there is no copy here."""
     if file.remote is not None and (file.remote.found.tag or not file.is_copy):
         return file.remote.found.tag
+    return _digest(file, lambda: False)
+
+
+@contextlib.contextmanager
+def digested(file: DataFile) -> Iterator[Callable[[], str]]:
+    """As `digest`, made beside what is done meanwhile: the answer is waited for when it is asked for. Whoever leaves
+    without it does not wait."""
+    if file.remote is not None or fingerprint(file).size < _SMALL:
+        yield partial(digest, file)
+        return
+    is_over = Event()
+    with ThreadPoolExecutor(1, "digest") as thread:
+        answer = thread.submit(_digest, file, is_over.is_set)
+        try:
+            yield answer.result
+        finally:
+            is_over.set()
+
+
+def _digest(file: DataFile, is_over: Callable[[], bool]) -> str:
+    content = hashlib.blake2b(digest_size=16)
+    buffer = memoryview(bytearray(_PIECE))
     try:
-        with file.path.open("rb") as raw:
-            return hashlib.file_digest(raw, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+        with file.path.open("rb", buffering=0) as raw:
+            while (size := raw.readinto(buffer)) and not is_over():
+                content.update(buffer[:size])
     except OSError as error:
         raise _unreadable(file, error) from error
+    return content.hexdigest()
 
 
 class Unpacked:
