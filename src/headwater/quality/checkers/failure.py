@@ -11,7 +11,7 @@ from headwater.base.text import did_you_mean
 from headwater.model.plan import Invoke
 from headwater.quality.checkers.told import Told, Trouble
 
-_PLACE = re.compile(r"\[(\d+),\d+\]|line (\d+)")
+_OTHER_FILE = re.compile(r"in (/\S+)\[(\d+),\d+\]|\"(/[^\"]+)\", line (\d+)")
 _SHOWN = 600
 
 
@@ -69,15 +69,15 @@ def _place(trouble: Trouble, checks: Sequence[Told], root: Path) -> Where | None
     """The file, and the line that the tool names or where the missing column's checks begin."""
     if trouble.file is None:
         return None
+    other = _OTHER_FILE.search(trouble.why)
+    if other is not None:  # Soda counts from 0
+        return Where(_shown(other[1] or other[3], root), int(other[2]) + 1 if other[2] else int(other[4]))
     named = next((found for pattern in _COLUMN if (found := pattern.search(trouble.why))), None)
     of_file = [check for check in checks if check.file == trouble.file]
     if named is not None:
         line = next((check.line for check in of_file if (check.column or "").casefold() == named[1].casefold()), 0)
         return Where(_shown(trouble.file, root), line)
-    found = _PLACE.search(trouble.why)
-    # Soda counts from 0.
-    line = int(found[1]) + 1 if found and found[1] else int(found[2]) if found and trouble.kind == "project" else 0
-    return Where(_shown(trouble.file, root), line)
+    return Where(_shown(trouble.file, root))
 
 
 def _no_source(step: Invoke, trouble: Trouble) -> HeadwaterError:
