@@ -62,7 +62,7 @@ def _serve(request: Json, send: Send, encode: Encode) -> None:
     state: Json = {"sources": json.typed_loads(json.dumps(request.get("state") or {}))}
     source = _source(function, request, state)
     if request["do"] == "describe":
-        for resource in source.resources.values():
+        for resource in source.selected_resources.values():
             _describe(resource, send)
         for group in _groups(source, dict.fromkeys(source.selected_resources, False)):
             _sample(_source(function, request, {"sources": {}}), group, request, send, encode)
@@ -174,7 +174,6 @@ def _describe(resource: DltResource, send: Send) -> None:
         cursor=cursor if cursor and cursor.isidentifier() else None,
         ordered=incremental is not None and incremental.row_order == "asc",
         disposition=disposition if isinstance(disposition, str) else "append",
-        selected=bool(resource.selected) and disposition != "skip",
     )
 
 

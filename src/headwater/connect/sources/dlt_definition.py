@@ -107,13 +107,14 @@ def _settings(node: ast.FunctionDef, *, needs_all: bool) -> list[Setting]:
         hint = ast.unparse(argument.annotation) if argument.annotation is not None else ""
         if "incremental" in said.lower() or "incremental" in hint.lower():
             continue  # what dlt itself puts in
-        setting = python_definition.parameter_setting(argument.arg, argument.annotation, default)
-        is_marked = said.endswith(("secrets.value", "config.value"))
+        # `dlt.secrets.value` stands for a value that has to come from somewhere.
+        given = None if said.endswith(("secrets.value", "config.value")) else default
+        setting = python_definition.parameter_setting(argument.arg, argument.annotation, given)
         found.append(
             msgspec.structs.replace(
                 setting,
                 sensitive=setting.sensitive or any(word in said or word in hint for word in _SECRETS),
-                required=needs_all and (setting.required or is_marked),
+                required=needs_all and setting.required,
             )
         )
     return found

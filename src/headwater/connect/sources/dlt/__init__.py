@@ -201,7 +201,6 @@ def _catalog_stream(name: str, found: _Found) -> CatalogStream:
         keys=keys,
         cursor=cursor,
         is_incremental=disposition != "replace",
-        selected=about["selected"],
         marks={_ORDERED: about["ordered"], _MERGE_KEYS: about["merge_keys"], _DISPOSITION: disposition},
     )
 
