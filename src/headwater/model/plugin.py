@@ -45,9 +45,9 @@ _VERBS = {
 SECTIONS = {kind.section: kind for kind in PluginKind}
 
 
-# How `source:` begins when it names a source of another framework.
-AIRBYTE, DLT = "airbyte:", "dlt:"
-FOREIGN = (AIRBYTE, DLT)
+# How `source:` begins when it names a source of another framework, or of a package for Headwater.
+AIRBYTE, DLT, PACKAGE = "airbyte:", "dlt:", "package:"
+FOREIGN = (AIRBYTE, DLT, PACKAGE)
 
 
 class Command(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -144,7 +144,7 @@ class Plugin(Struct, frozen=True, kw_only=True):
     @property
     def source(self) -> str | None:
         """The project's file in which an extractor's own code or description stands, as `source:` names it, or a source
-        of another framework, as `dlt:MODULE.FUNCTION`."""
+        of a package or of another framework, as `package:NAME` and `dlt:MODULE.FUNCTION`."""
         named = self.extras.get("source") if self.kind is PluginKind.EXTRACTOR else None
         # Projects of others may have an extra of that name.
         is_ours = isinstance(named, str) and (named.endswith((".py", ".yml", ".yaml")) or named.startswith(FOREIGN))

@@ -1,4 +1,4 @@
-"""Sources of other frameworks, Airbyte's and dlt's: what is known of their settings, and their entries.
+"""Sources of packages, for Headwater, Airbyte and dlt: what is known of their settings, and their entries.
 
 An installed package says what its settings are. That is asked once, after it was installed, and kept as a definition in
 the project (`plugins/extractors/…--airbyte.lock`). A dlt source in the project's own folder is read from there.
@@ -13,16 +13,16 @@ from typing import Literal
 from msgspec import Struct
 
 from headwater.base.errors import HeadwaterError, InputError
-from headwater.connect.sources import airbyte_definition, dlt_definition
+from headwater.connect.sources import airbyte_definition, dlt_definition, packaged
 from headwater.model.event import Emit, Level, Notice
-from headwater.model.plugin import AIRBYTE, DLT, FOREIGN, Definition, Plugin, PluginKind
+from headwater.model.plugin import AIRBYTE, DLT, FOREIGN, PACKAGE, Definition, Plugin, PluginKind
 from headwater.ops import own_sources, planning, plugins
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
 from headwater.store import lock_files, project_edit
 
-Framework = Literal["airbyte", "dlt"]
-_PREFIXES: dict[Framework, str] = {"airbyte": AIRBYTE, "dlt": DLT}
+Framework = Literal["airbyte", "dlt", "package"]
+_PREFIXES: dict[Framework, str] = {"airbyte": AIRBYTE, "dlt": DLT, "package": PACKAGE}
 
 
 class Made(Struct, frozen=True, kw_only=True):
@@ -35,8 +35,8 @@ class Made(Struct, frozen=True, kw_only=True):
 
 def definition(root: Path, source: str) -> Definition:
     """What is known of a source as `source:` names it. Raises InputError (`bad-source`)."""
-    if source.startswith(AIRBYTE):
-        bare = airbyte_definition.definition(source)
+    if source.startswith((AIRBYTE, PACKAGE)):
+        bare = airbyte_definition.definition(source) if source.startswith(AIRBYTE) else packaged.bare(source)
         return lock_files.read(root, PluginKind.EXTRACTOR, bare.name, bare.variant) or bare
     bare = dlt_definition.definition(root, source)
     if dlt_definition.is_of_project(root, source):
@@ -45,7 +45,7 @@ def definition(root: Path, source: str) -> Definition:
 
 
 def learn(workspace: Workspace, among: Sequence[Plugin], *, emit: Emit, anew: bool = False) -> None:
-    """Keep the definitions of those plugins that are sources of other frameworks, where none is kept yet, or `anew`.
+    """Keep the definitions of those plugins that are sources of packages, where none is kept yet, or `anew`.
     What can't be learned is said, and no obstacle: such a source takes any setting."""
     if planning.settings(workspace)["project_readonly"].value:
         return
@@ -73,6 +73,8 @@ def _asked(workspace: Workspace, plugin: Plugin, source: str) -> Definition:
     if source.startswith(DLT):
         folders = sorted(Path(block.venv or "").glob("lib/python3*/site-packages")) if block.venv else []
         return dlt_definition.definition(workspace.root, source, folders)
+    if source.startswith(PACKAGE):
+        return packaged.definition(source, block.venv or "")
     # Arrow comes with the module that speaks to connectors.
     from headwater.connect.sources import airbyte  # noqa: PLC0415 - see above
 
@@ -88,13 +90,16 @@ def new(
     """Write the entry of an extractor `tap-NAME`, install its packages, and find out its settings.
 
     `named` is the package of a connector (by default `airbyte-source-NAME`), or the function of a dlt source (by
-    default the only one of the module NAME in the project, else that of dlt's own source NAME).
+    default the only one of the module NAME in the project, else that of dlt's own source NAME), or a package for
+    Headwater (by default NAME).
     Raises InputError (`bad-name`, `plugin-exists`, `bad-source`), and what installing raises: then the entry is gone
     again.
     """
     place = own_sources.place(workspace, name, "", framework)
     short = place.plugin.removeprefix("tap-")
-    if named is None:
+    if named is None and framework == "package":
+        named = short
+    elif named is None:
         named = f"airbyte-source-{short}" if framework == "airbyte" else _only_function(workspace.root, short)
     source = f"{_PREFIXES[framework]}{named}"
     definition(workspace.root, source)

@@ -8,7 +8,7 @@ import re
 from msgspec import Struct
 
 from headwater.base.errors import InputError
-from headwater.model.plugin import PluginKind
+from headwater.model.plugin import PACKAGE, PluginKind
 from headwater.ops.workspace import Workspace
 from headwater.store import project_edit
 
@@ -43,6 +43,25 @@ def items(count: int = 3, bookmark: datetime | None = None) -> Iterator[Item]:
 '''
 
 
+# `uv_build` comes with uv, so that building needs no network. Headwater is no requirement: it brings what is imported.
+_PYPROJECT = """\
+[project]
+name = "{plugin}"
+version = "0.1.0"
+description = "What {stem} holds, as a source for Headwater"
+requires-python = ">=3.11"
+dependencies = []
+
+# Each names a module whose functions are streams, or a YAML file beside one that describes an API: `{module}:shop.yml`.
+[project.entry-points."headwater.sources"]
+{stem} = "{module}"
+
+[build-system]
+requires = ["uv_build>=0.9,<1"]
+build-backend = "uv_build"
+"""
+
+
 class Made(Struct, frozen=True, kw_only=True):
     """`wrote` is false for a file that was there before: it is left as it is. So is an entry."""
 
@@ -72,6 +91,26 @@ def new(workspace: Workspace, name: str) -> Made:
         path.write_text(_TEMPLATE.format(stem=path.stem))
     add_entry(workspace, found)
     return Made(plugin=found.plugin, file=found.file, wrote=not found.is_there)
+
+
+def new_package(workspace: Workspace, name: str) -> Made:
+    """Write a Python package with a source that runs as it is, in the folder `sources/tap-NAME`, and its entry: it is
+    installed so that edits count at once. Raises InputError (`bad-name`, `plugin-exists`)."""
+    found = place(workspace, name, "", "python")
+    stem = found.plugin.removeprefix("tap-").replace("-", "_")
+    folder, module = f"{FOLDER}/{found.plugin}", f"tap_{stem}"
+    if (workspace.root / folder).exists() or found.has_entry:
+        raise InputError(
+            "plugin-exists", f"there is a `{found.plugin}` already", hint="headwater tap new python NAME --package"
+        )
+    code = workspace.root / folder / "src" / module / "__init__.py"
+    code.parent.mkdir(parents=True)
+    code.write_text(_TEMPLATE.format(stem=stem))
+    about = _PYPROJECT.format(plugin=found.plugin, stem=stem, module=module)
+    (workspace.root / folder / "pyproject.toml").write_text(about)
+    entry = {"name": found.plugin, "source": f"{PACKAGE}{found.plugin}", "pip_url": f"-e {folder}"}
+    project_edit.add_plugin(workspace.project, PluginKind.EXTRACTOR, entry)
+    return Made(plugin=found.plugin, file=folder, wrote=True)
 
 
 def place(workspace: Workspace, name: str, suffix: str, word: str) -> Place:

@@ -8,6 +8,7 @@ found when the Python in use has none of its own.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import importlib.machinery
 import importlib.util
 import itertools
@@ -62,7 +63,8 @@ def main() -> int:
     out = _Outlet(os.fdopen(os.dup(1), "wb"))
     os.dup2(2, 1)
     request = json.loads(sys.stdin.buffer.read())
-    sys.path[0] = str(Path(request["file"]).parent)
+    # A module of a package finds its neighbours by the package's name; a file finds those beside it.
+    sys.path[:1] = [] if request.get("module") else [str(Path(request["file"]).parent)]
     try:
         _prepare(package, arrow)
         _serve(request, out)
@@ -84,7 +86,7 @@ def _serve(request: dict[str, Any], out: _Outlet) -> None:
 
         dlt_resources.serve(request, out.send, _stream_of)
         return
-    module = _loaded(request["file"])
+    module = importlib.import_module(request["module"]) if request.get("module") else _loaded(request["file"])
     if request["do"] == "model":
         _make(module, request, out)
         return
@@ -202,10 +204,10 @@ def _stream_of(batch: Any) -> Any:
 
 
 def _told(error: BaseException, file: str) -> dict[str, Any]:
-    """The error as the user wants to see it: the last line of their own code on the way to it."""
+    """The error as the user wants to see it: the last line of their own code, or of that package, on the way to it."""
     own = str(Path(file).parent) + os.sep
-    frames = traceback.extract_tb(error.__traceback__)
-    theirs = [frame for frame in frames if frame.filename.startswith(own) and "site-packages" not in frame.filename]
+    frames = [one for one in traceback.extract_tb(error.__traceback__) if one.filename.startswith(own)]
+    theirs = [frame for frame in frames if "site-packages" not in frame.filename[len(own) :]]
     place: dict[str, Any] = {"file": None, "line": 0, "function": None}
     if theirs:
         place = {"file": theirs[-1].filename, "line": theirs[-1].lineno or 0, "function": theirs[-1].name}

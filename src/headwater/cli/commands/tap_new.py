@@ -21,15 +21,17 @@ def command() -> None:
 
 @command.command("python")
 @click.argument("name", default="mine")
+@click.option("--package", "is_package", is_flag=True, help="As a package to share, in the folder sources/tap-NAME.")
 @click.pass_obj
-def python(settings: Settings, name: str) -> None:
+def python(settings: Settings, name: str, *, is_package: bool) -> None:
     """Write sources/NAME.py, a source that runs as it is, and its entry in the project file, `tap-NAME`.
 
     A file that is there already is left as it is, and gets its entry.
     """
     from headwater.ops import own_sources
 
-    made = own_sources.new(settings.workspace(default_environment=False), name)
+    make = own_sources.new_package if is_package else own_sources.new
+    made = make(settings.workspace(default_environment=False), name)
     if made.wrote:
         click.echo(f"wrote {made.file}")
     click.echo(f"added extractor `{made.plugin}`")
@@ -115,8 +117,25 @@ def dlt(settings: Settings, name: str, function: str | None, pip_url: str | None
     _foreign(settings, name, "dlt", function, pip_url)
 
 
+@command.command("package")
+@click.argument("name")
+@click.argument("package", required=False)
+@click.option("--pip-url", help=_PIP_URL)
+@click.pass_obj
+def package(settings: Settings, name: str, package: str | None, pip_url: str | None) -> None:
+    """Add a source that a Python package offers, as `tap-NAME`, and install it.
+
+    PACKAGE is its name, NAME by default, and `PACKAGE/SOURCE` one source of several.
+    """
+    _foreign(settings, name, "package", package, pip_url)
+
+
 def _foreign(
-    settings: Settings, name: str, framework: Literal["airbyte", "dlt"], named: str | None, pip_url: str | None
+    settings: Settings,
+    name: str,
+    framework: Literal["airbyte", "dlt", "package"],
+    named: str | None,
+    pip_url: str | None,
 ) -> None:
     from headwater.ops import foreign_sources
 

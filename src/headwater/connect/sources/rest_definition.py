@@ -13,7 +13,7 @@ from headwater.connect.stages.definitions import STREAM_MAPS
 from headwater.model.plugin import Definition, PluginKind
 from headwater.model.setting import Setting, SettingKind
 
-_OURS = ("source", "root", "given", "env", "secrets", "cache_seconds")
+_OURS = ("source", "root", "venv", "given", "env", "secrets", "cache_seconds")
 # Where `auth` has no word for a login, its secret stands among headers and parameters.
 _SECRET_NAME = re.compile(r"(token|secret|password|passphrase|api_?key)$", re.IGNORECASE)
 _CACHE = Setting(

@@ -22,14 +22,16 @@ from headwater.base.ahead import interleaved
 from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
-from headwater.connect.sources import catalog_entry
+from headwater.connect.sources import catalog_entry, packaged
 from headwater.connect.sources.columns import Columns
+from headwater.connect.sources.packaged import Found
 from headwater.connect.sources.python import process
 from headwater.connect.sources.reading import Reading, StreamState
 from headwater.connect.sources.source_state import decoded
 from headwater.connect.sources.vouching import Vouching
 from headwater.connect.stages.select import Taken, table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream
+from headwater.model.plugin import PACKAGE
 from headwater.sources.rows import MISSING
 
 __all__ = ["Settings", "discover", "read", "signature"]
@@ -41,8 +43,8 @@ _SAMPLE_SECONDS = 10.0  # for all streams together
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`source` is the file. `given` holds the settings that the file's functions take; `env` and `secrets` are those of
-    the plugin."""
+    """`source` is the file, or `package:NAME` for a module in the plugin's environment `venv`. `given` holds the
+    settings that the functions take; `env` and `secrets` are those of the plugin."""
 
     source: str
     root: str = "."
@@ -52,8 +54,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     secrets: tuple[str, ...] = ()
 
     @property
-    def file(self) -> Path:
-        return Path(self.root) / self.source
+    def place(self) -> Found:
+        """Where the code stands; a module has a name where it belongs to a package."""
+        if self.source.startswith(PACKAGE):
+            return packaged.found(self.source, self.venv)
+        return Found(file=Path(self.root) / self.source, module=None)
 
 
 class State(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -75,7 +80,7 @@ def discover(settings: Settings) -> Catalog:
 
 def signature(settings: Settings) -> str:
     """The settings, and the content of the file and of those beside it."""
-    files = sorted(settings.file.parent.glob("*.py"))
+    files = sorted(settings.place.file.parent.glob("*.py"))
     digests = [(file.name, hashlib.sha256(file.read_bytes()).hexdigest()) for file in files]
     given = (settings.source, settings.venv, settings.given, digests)
     return hashlib.sha256(msgspec.json.encode(given)).hexdigest()
@@ -164,13 +169,14 @@ def _asked(settings: Settings, readings: list[Reading], request: ReadRequest) ->
 
 
 def _frames(settings: Settings, asked: dict[str, Any], request: ReadRequest) -> Generator[process.Frame, None, None]:
-    if not settings.file.is_file():
+    place = settings.place
+    if not place.file.is_file():
         raise InputError(
             "file-not-found",
             f"there is no file `{settings.source}`",
             hint="correct `source` in the project file",
         )
-    whole = {**asked, "file": str(settings.file.absolute()), "config": settings.given}
+    whole = {**asked, "file": str(place.file.absolute()), "module": place.module, "config": settings.given}
     return process.frames(
         whole,
         source=settings.source,
@@ -191,7 +197,7 @@ def _described(settings: Settings) -> dict[str, _Found]:
     request = ReadRequest(
         catalog=Catalog(),
         state=None,
-        folder=settings.file.parent,
+        folder=Path(settings.root),
         # What is slow shows its columns when it is read; what the file declares always comes in time.
         should_stop=lambda: bool(found) and monotonic() > until,
     )

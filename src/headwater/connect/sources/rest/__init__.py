@@ -22,7 +22,7 @@ from headwater.base.clock import monotonic
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rejected
-from headwater.connect.sources import catalog_entry
+from headwater.connect.sources import catalog_entry, packaged
 from headwater.connect.sources.columns import Columns
 from headwater.connect.sources.reading import Reading, StreamState
 from headwater.connect.sources.rest import learn, pages, request, spec, spec_file
@@ -34,6 +34,7 @@ from headwater.connect.sources.source_state import decoded
 from headwater.connect.sources.vouching import Vouching
 from headwater.connect.stages.select import Taken, taken
 from headwater.model.catalog import Catalog, CatalogStream
+from headwater.model.plugin import PACKAGE
 from headwater.sources.values import from_json, to_json
 
 __all__ = ["Settings", "discover", "read", "signature"]
@@ -46,16 +47,20 @@ _NOTED_PARENTS = 100
 
 
 class Settings(Struct, frozen=True, kw_only=True):
-    """`source` is the file. `given` holds the settings that its expressions use, `secrets` are those of the plugin."""
+    """`source` is the file, or `package:NAME` for one in the plugin's environment `venv`. `given` holds the
+    settings that its expressions use, `secrets` are those of the plugin."""
 
     source: str
     root: str = "."
+    venv: str | None = None
     given: dict[str, Any] = field(default_factory=dict)
     secrets: tuple[str, ...] = ()
     cache_seconds: int = 0
 
     @property
     def file(self) -> Path:
+        if self.source.startswith(PACKAGE):
+            return packaged.found(self.source, self.venv).file
         return Path(self.root) / self.source
 
 
@@ -84,7 +89,8 @@ def discover(settings: Settings) -> Catalog:
 
 def signature(settings: Settings) -> str:
     """The settings, and the content of the file."""
-    content = settings.file.read_bytes() if settings.file.is_file() else b""
+    file = settings.file
+    content = file.read_bytes() if file.is_file() else b""
     given = (settings.source, settings.given, hashlib.sha256(content).hexdigest())
     return hashlib.sha256(msgspec.json.encode(given)).hexdigest()
 
