@@ -66,11 +66,13 @@ class RunStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="run-s
 
 
 class StepStarted(Struct, frozen=True, kw_only=True, tag_field="kind", tag="step-started"):
-    """`road` is the way of the rows: `─►` is Arrow within this process, `═►` lines through a pipe."""
+    """`road` is the way of the rows: `─►` is Arrow within this process, `═►` lines through a pipe. `streams` are the
+    patterns of those that the run was told to take or, with `!`, to leave out; none are all."""
 
     step: str
     state_id: str | None = None
     road: str | None = None
+    streams: tuple[str, ...] = ()
 
 
 class Progress(Struct, frozen=True, kw_only=True, tag_field="kind", tag="progress"):

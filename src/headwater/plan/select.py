@@ -161,17 +161,26 @@ def _apply_metadata(streams: list[Json], rules: Json, warnings: list[str]) -> No
                     _made(stream, entries, found)[key] = value
 
 
-def _apply_filter(streams: list[Json], filters: Sequence[str], warnings: list[str]) -> None:
+def passes(stream: str, filters: Sequence[str]) -> bool:
+    """Whether a run with these filters takes the stream."""
     includes = [_plain(text) for text in filters if not text.startswith("!")]
     excludes = [_plain(text[1:]) for text in filters if text.startswith("!")]
+    kept = not includes or any(fnmatchcase(stream, pattern) for pattern in includes)
+    return kept and not any(fnmatchcase(stream, pattern) for pattern in excludes)
+
+
+def _apply_filter(streams: list[Json], filters: Sequence[str], warnings: list[str]) -> None:
     for stream in streams:
-        name = _name(stream)
-        kept = not includes or any(fnmatchcase(name, pattern) for pattern in includes)
-        if not kept or any(fnmatchcase(name, pattern) for pattern in excludes):
+        if not passes(_name(stream), filters):
             _made(stream, _entries(stream), ())["selected"] = False
             stream["selected"] = False
-    for pattern in (*includes, *excludes):
+    for pattern in _ordered(filters):
         _warn_stream(pattern, any(fnmatchcase(_name(stream), pattern) for stream in streams), streams, warnings)
+
+
+def _ordered(filters: Sequence[str]) -> list[str]:
+    """The patterns, those that take first."""
+    return [_plain(text.removeprefix("!")) for text in sorted(filters, key=lambda text: text.startswith("!"))]
 
 
 def _warn_pattern(pattern: Pattern, streams: list[Json], warnings: list[str]) -> None:

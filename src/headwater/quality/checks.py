@@ -54,7 +54,7 @@ class Check(Struct, frozen=True, kw_only=True):
 
 
 def failing_rows(check: Check) -> str:
-    """A SELECT of the rows that break the check; for `unique` of the keys that occur more than once, with `rows`."""
+    """A SELECT of the rows that break the check; for `unique` of the keys that occur more than once, with `counted`."""
     given, table = check.parameters, _table(check, "looked_at")
     columns = [quote(column) for column in check.columns]
     match check.kind:
@@ -63,7 +63,8 @@ def failing_rows(check: Check) -> str:
         case "unique":
             keys = ", ".join(columns)
             present = " and ".join(f"{column} is not null" for column in columns)
-            return f'select {keys}, count(*) as "rows" from {table} where {present} group by {keys} having count(*) > 1'
+            rows = quote(counted(check))
+            return f"select {keys}, count(*) as {rows} from {table} where {present} group by {keys} having count(*) > 1"
         case "accepted_values":
             values = ", ".join(literal(value) for value in given["values"])
             return f"select * from {table} where {columns[0]} not in ({values})"
@@ -77,8 +78,8 @@ def failing_rows(check: Check) -> str:
                 f"(select 1 from {parent.sql} as parent where parent.{quote(given['field'])} = child.{columns[0]})"
             )
         case "row_count":
-            counted = f'(select count(*) as "rows" from {table}) as counted'
-            return f"select * from {counted} where {_outside(quote('rows'), given)}"
+            number = f'(select count(*) as "rows" from {table}) as counted'
+            return f"select * from {number} where {_outside(quote('rows'), given)}"
         case "freshness":
             newest, age = quote("newest"), f"interval '{given['seconds']} seconds'"
             return (
@@ -91,8 +92,13 @@ def failing_rows(check: Check) -> str:
 
 def count(check: Check) -> str:
     """A SELECT of one number: how many rows break the check."""
-    counted = 'coalesce(sum("rows"), 0)::bigint' if check.kind == "unique" else "count(*)"
-    return f"select {counted} from ({failing_rows(check)}) as failing"
+    number = f"coalesce(sum({quote(counted(check))}), 0)::bigint" if check.kind == "unique" else "count(*)"
+    return f"select {number} from ({failing_rows(check)}) as failing"
+
+
+def counted(check: Check) -> str:
+    """The column that says how many rows share a key: one that is no column of the key."""
+    return "number of rows" if any(column.casefold() == "rows" for column in check.columns) else "rows"
 
 
 def sample(check: Check, most: int = 20) -> str:

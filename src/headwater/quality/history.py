@@ -19,7 +19,8 @@ from msgspec import Struct, field
 from headwater.base import clock
 from headwater.base.text import duration
 from headwater.connect.warehouses import Session
-from headwater.model.event import Checked, Outcome, RunStarted, StepFinished, StreamStored
+from headwater.model.event import Checked, Outcome, RunStarted, StepFinished, StepStarted, StreamStored
+from headwater.plan.select import passes
 from headwater.quality.checks import OF_HISTORY, Check, row_count
 from headwater.run.runner import Run
 from headwater.store.runs import Runs
@@ -79,8 +80,9 @@ def of_run(run: Run, checks: Sequence[Check]) -> Past:
 
 
 def read(runs: Runs, environment: str | None) -> Past:
-    kinds = ("run-started", "checked", "stream-stored", "step-finished")
+    kinds = ("run-started", "step-started", "checked", "stream-stored", "step-finished")
     compared: set[str] = set()  # steps of this run that did not load: they compared tables with their source
+    filters: dict[str, Sequence[str]] = {}
     places: dict[str, dict[str, str]] = {}
     loads: dict[str, list[Load]] = {}
     seen: dict[str, list[Seen]] = {}
@@ -88,6 +90,8 @@ def read(runs: Runs, environment: str | None) -> Past:
         match stored.event:
             case RunStarted():
                 compared.clear()
+            case StepStarted(step=step, streams=taken):
+                filters[step] = taken
             case StreamStored(step=step, stream=stream, place=place):
                 places.setdefault(step, {})[stream] = place.casefold()
             case Checked() as event:
@@ -98,7 +102,8 @@ def read(runs: Runs, environment: str | None) -> Past:
                 # A stream that brought nothing is not mentioned; once it was loaded it is known where it would be.
                 rows = {figures.stream: figures.loaded for figures in streams}
                 for stream, place in places.get(step, {}).items():
-                    if (count := rows.get(stream, 0)) is not None:
+                    is_asked = stream in rows or passes(stream, filters.get(step, ()))
+                    if is_asked and (count := rows.get(stream, 0)) is not None:
                         loads.setdefault(place, []).append(Load(stored.at, count))
     return Past(loads=loads, seen=seen, moment=clock.now())
 

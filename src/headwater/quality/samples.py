@@ -9,7 +9,7 @@ from typing import Any
 from headwater.base.redact import MASK
 from headwater.connect.names import quote
 from headwater.connect.warehouses import Session, SqlError
-from headwater.quality.checks import OF_TABLE, Check, Relation, failing_rows, literal
+from headwater.quality.checks import OF_TABLE, Check, Relation, counted, failing_rows, literal
 
 MOST = 20
 _SHOWN = 3
@@ -38,7 +38,7 @@ def sample(session: Session, check: Check) -> Sample:
     if check.kind in OF_TABLE:
         columns = list(session.columns(query))
     elif check.kind == "unique":
-        columns = [*check.columns, "rows"]
+        columns = [*check.columns, counted(check)]
     else:
         present = {name.casefold(): name for name in session.columns(query)}
         keys = check.keys or loaded_by(session, check.relation)

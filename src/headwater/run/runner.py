@@ -148,7 +148,7 @@ def _started(step: Step) -> StepStarted:
     blocks = (step.extractor, *step.mappers, step.loader)
     for one, other in pairwise(blocks):
         road += f" {'─►' if one.native is not None and other.native is not None else '═►'} {other.name}"
-    return StepStarted(step=step.name, state_id=step.state_id, road=road)
+    return StepStarted(step=step.name, state_id=step.state_id, road=road, streams=step.select_filter)
 
 
 def _machine(error: OSError) -> EnvironmentProblemError:

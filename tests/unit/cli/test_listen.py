@@ -98,6 +98,7 @@ def test_json_lines_hold_the_event_with_its_words():
         "step": STEP,
         "road": None,
         "state_id": None,
+        "streams": [],
     }
     assert (second["kind"], second["level"], second["state"]) == ("checkpoint-saved", "debug", "{}")
 

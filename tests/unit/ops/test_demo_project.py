@@ -71,9 +71,7 @@ def test_the_project_file_is_one(project):
         ("loader", "target-duckdb"),
         ("transformer", "models"),
     ]
-    assert [job.tasks for job in loaded.jobs] == [
-        (("tap-nycflights13", "target-duckdb"), ("models:build",), ("models:check",))
-    ]
+    assert [job.tasks for job in loaded.jobs] == [(("tap-nycflights13", "target-duckdb"), ("models",))]
 
 
 def test_the_models_need_each_other_in_this_order(project):

@@ -9,7 +9,7 @@ import pytest
 from headwater.base import clock
 from headwater.base.errors import RunFailedError
 from headwater.connect.destinations.duckdb.warehouse import DuckDBSession
-from headwater.model.event import Checked, Outcome, RunStarted, StepFinished, StreamFigures, StreamStored
+from headwater.model.event import Checked, Outcome, RunStarted, StepFinished, StepStarted, StreamFigures, StreamStored
 from headwater.quality import history
 from headwater.quality.check import run_checks
 from headwater.quality.read import read_checks
@@ -49,6 +49,12 @@ class Site:
                 StreamFigures(stream=stream, loaded=count) for stream, count in (("Orders", rows), ("o", 1)) if count
             )
             log.append(StepFinished(step=STEP, outcome=outcome, seconds=1, streams=figures))
+
+    def leave_out(self, *patterns: str) -> None:
+        """A run with these words behind `--select` that brought no rows."""
+        with self._run("prod") as log:
+            log.append(StepStarted(step=STEP, streams=patterns))
+            log.append(StepFinished(step=STEP, outcome=Outcome.SUCCESS, seconds=1))
 
     def verify(self) -> None:
         """A run that compares the loaded tables with their source: it has the step of a load, and loads nothing."""
@@ -204,6 +210,16 @@ def test_a_load_without_rows_is_odd_where_rows_are_usual(site):
     assert site.check(VOLUME).message == (
         "the last load of shop.orders brought 0 rows; expected 825 to 1,175 (median 1,000 of 7 loads)"
     )
+
+
+def test_a_run_does_not_count_for_streams_that_it_leaves_out(site):
+    for _ in range(8):
+        site.load(1000)
+    site.leave_out("oth*")
+    site.leave_out("!Orders")
+    assert (site.check(VOLUME).outcome, site.check(VOLUME).message) == ("success", None)
+    site.leave_out("Ord*", "!others")
+    assert site.check(VOLUME).outcome == "failed"
 
 
 def test_where_most_loads_bring_nothing_those_that_do_are_compared(site):

@@ -24,6 +24,8 @@ insert into shop.orders values
   (2, 'bob@x.org', 2, -5, 'open', '2020-01-02', null, 'b'),
   (3, 'cem@x.org', 3, -7, 'void', '2020-01-03', null, 'b'),
   (4, null, 1, -9, 'open', null, null, 'ann@x.org');
+create table shop.counts (place int, "rows" int);
+insert into shop.counts values (1, 7), (1, 7), (2, 7);
 create table shop.fresh as select current_timestamp as at, cast(current_timestamp as varchar(40)) as said;
 """
 
@@ -182,6 +184,12 @@ def test_rows_that_can_not_be_named_are_wrong_all_the_same(site):
         checks: [sql: {name: twice, query: "select a.id, b.id from shop.orders a join shop.orders b on a.id = b.id"}]
         """)
     assert (event.outcome, event.failing) == ("failed", 4)
+
+
+def test_a_column_may_be_called_rows(site):
+    both, one = site.ask("columns: [{name: rows, checks: [unique]}]\nchecks: [unique: [place, rows]]", "counts")[::-1]
+    assert (one.failing, one.sample) == (3, ({"rows": "7", "number of rows": "3"},))
+    assert (both.failing, both.sample) == (2, ({"place": "1", "rows": "7", "number of rows": "2"},))
 
 
 def test_more_than_three_rows_are_cut_short(site):
