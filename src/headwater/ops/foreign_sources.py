@@ -63,6 +63,15 @@ def learn(workspace: Workspace, among: Sequence[Plugin], *, emit: Emit, anew: bo
             emit(Notice(step=None, level=Level.WARNING, text=text))
 
 
+def forget(workspace: Workspace, plugin: Plugin) -> None:
+    """Remove what is kept of a plugin's source, unless another plugin has it too."""
+    source = plugin.source
+    others = (item for item in workspace.project.plugins if item.name != plugin.name)
+    if source is not None and all(item.source != source for item in others):
+        bare = definition(workspace.root, source)
+        lock_files.remove(workspace.root, bare.plugin_type, bare.name, bare.variant)
+
+
 def _is_own(workspace: Workspace, source: str) -> bool:
     return dlt_definition.is_of_project(workspace.root, source)
 

@@ -67,7 +67,7 @@ def discover(settings: Settings) -> Catalog:
 
 def signature(settings: Settings) -> str | None:
     """The settings and the installed packages: to ask a connector again takes seconds. What it offers may change
-    without both; then `headwater select --refresh` asks."""
+    without both; then `headwater select --refresh-catalog` asks."""
     if settings.venv is None:
         return None
     installed = Path(settings.venv).resolve().name
