@@ -194,6 +194,10 @@ def remove(workspace: Workspace, name: str, kind: PluginKind | None = None) -> l
     project_edit.remove_plugin(workspace.project, plugin.kind, name)
     if not plugin.inherit_from:
         lock_files.remove(workspace.root, plugin.kind, name, plugin.variant)
+    if (plugin.source or "").startswith(FOREIGN):
+        from headwater.ops import foreign_sources  # noqa: PLC0415 - for projects that have such a source
+
+        foreign_sources.forget(workspace, plugin)
     venvs.remove(workspace.home, plugin.kind, name)
     return [variable for variable in workspace.dotenv if variable.startswith(f"{env_name(name)}_")]
 
