@@ -20,6 +20,7 @@ SOURCES = {
     "postgres": "headwater.connect.sources.postgres",
     "python": "headwater.connect.sources.python",
     "rest": "headwater.connect.sources.rest",
+    "sql": "headwater.connect.sources.sql",
     "sqlite": "headwater.connect.sources.sqlite",
 }
 

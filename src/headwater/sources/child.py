@@ -81,6 +81,11 @@ def main() -> int:
 def _serve(request: dict[str, Any], out: _Outlet) -> None:
     from headwater.sources import declared  # noqa: PLC0415 - only now can it be found
 
+    if "url" in request:
+        from headwater.sources import databases  # noqa: PLC0415 - its drivers are those of a SQL source only
+
+        databases.serve(request, out.send, _stream_of)
+        return
     if "function" in request:
         from headwater.sources import dlt_resources  # noqa: PLC0415 - its packages are those of a dlt source only
 

@@ -58,6 +58,20 @@ class Pace:
         self.rows = max(1, min(fitting, self.rows * 8, _MOST_ROWS))
 
 
+def gathered(batches: Iterable[pa.RecordBatch], batch_bytes: int) -> Iterator[pa.RecordBatch]:
+    """Batches of one schema, together until they are of the wanted size."""
+    held: list[pa.RecordBatch] = []
+    size = 0
+    for batch in batches:
+        held.append(batch)
+        size += batch.nbytes
+        if size >= batch_bytes:
+            yield pa.concat_batches(held)
+            held, size = [], 0
+    if held:
+        yield pa.concat_batches(held)
+
+
 def pieces(found: Iterable[Any], declared: pa.Schema | None, pace: Pace) -> Iterator[pa.RecordBatch | Bookmark]:
     """What a stream's function yields, as batches and bookmarks. Rows that came before an error come before it."""
     for block in _blocks(iter(found), pace):

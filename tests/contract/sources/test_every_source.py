@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import sqlite3
 import zipfile
 from collections import Counter
@@ -19,7 +20,7 @@ import pytest
 
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources import duckdb, files, git, mysql, postgres, python, rest, sqlite
+from headwater.connect.sources import duckdb, files, git, mysql, postgres, python, rest, sql, sqlite
 from headwater.connect.sources.files.settings import Position, StreamSettings
 from headwater.connect.sources.git.columns import SCHEMAS
 from headwater.connect.types import is_json
@@ -243,15 +244,34 @@ def _duckdb(root: Path) -> Source:
     return Source(duckdb, settings, stream="main-orders", empty="main-nothing", is_inclusive=True)
 
 
-def _sqlite(root: Path, **given: Any) -> Source:
+def _sqlite_file(root: Path) -> Path:
     with closing(sqlite3.connect(root / "shop.db")) as connection:
         for name, rows in (("orders", ROWS), ("nothing", 0)):
-            connection.execute(f'create table "{name}" (id integer primary key, name text, amount real)')
+            connection.execute(f'create table "{name}" (id integer primary key, name text, amount double)')
             values = ((n, f"name, {n}", n / 4) for n in range(rows))
             connection.executemany(f'insert into "{name}" values (?, ?, ?)', values)
         connection.commit()
-    settings = sqlite.Settings(database=str(root / "shop.db"), **given)
+    return root / "shop.db"
+
+
+def _sqlite(root: Path) -> Source:
+    settings = sqlite.Settings(database=str(_sqlite_file(root)), replication_keys={"main-orders": "id"})
     return Source(sqlite, settings, stream="main-orders", empty="main-nothing", is_inclusive=True)
+
+
+def _sql(root: Path, url: str, schema: str = "") -> Source:
+    """Of a road without schemas, by default."""
+    stream, empty = f"{schema}orders", f"{schema}nothing"
+    settings = sql.Settings(url=url.format(_sqlite_file(root)), replication_keys={stream: "id"})
+    return Source(sql, settings, stream=stream, empty=empty, is_inclusive=True)
+
+
+def _odbc(root: Path) -> Source:
+    driver = next(Path("/usr/lib").glob("*/odbc/libsqlite3odbc.so"), None)
+    if driver is None:
+        say = pytest.fail if os.environ.get("CI") else pytest.skip
+        say("there is no ODBC driver for SQLite: apt-get install libsqliteodbc")
+    return _sql(root, f"odbc:DRIVER={driver};Database={{}}")
 
 
 SOURCES: dict[str, Callable[[Path], Source]] = {
@@ -268,7 +288,10 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "several files": _several,
     "own code": _own,
     "duckdb": _duckdb,
-    "sqlite": lambda root: _sqlite(root, replication_keys={"main-orders": "id"}),
+    "sqlite": _sqlite,
+    "sqlalchemy": lambda root: _sql(root, "sqlite:///{}", schema="main-"),
+    "adbc": lambda root: _sql(root, "adbc:sqlite:{}"),
+    "odbc": _odbc,
 }
 
 

@@ -104,4 +104,53 @@ SQLITE = Definition(
     ),
 )
 
-DEFINITIONS: tuple[Definition, ...] = (DUCKDB, SQLITE)
+SQL = Definition(
+    plugin_type=PluginKind.EXTRACTOR,
+    name="tap-sql",
+    namespace="tap_sql",
+    variant="headwater",
+    label="Any SQL database",
+    native="sql",
+    description="Tables and views of any database that SQLAlchemy, an ADBC driver or ODBC reaches, in full or by a "
+    "replication key",
+    pip_url="sqlalchemy",
+    capabilities=("catalog", "discover", "state"),
+    settings_group_validation=(("url",),),
+    settings=(
+        Setting(
+            name="url",
+            aliases=("sqlalchemy_url",),
+            kind=SettingKind.STRING,
+            label="Address",
+            description="An address of SQLAlchemy; or `adbc:NAME:ADDRESS` for the package `adbc-driver-NAME`; or "
+            "`odbc:` and a connection string. The packages stand in `pip_url`.",
+            placeholder="snowflake://user:password@account/database",
+            sensitive=True,
+        ),
+        Setting(
+            name="connect_args",
+            kind=SettingKind.OBJECT,
+            label="Arguments",
+            description="What else the driver is given to connect.",
+            sensitive=True,
+        ),
+        Setting(
+            name="isolation_level",
+            kind=SettingKind.STRING,
+            label="Isolation",
+            description="Of SQLAlchemy's transaction: `REPEATABLE READ`, `SNAPSHOT` or `SERIALIZABLE` show all streams "
+            "as they were at one moment, where the database can.",
+        ),
+        _SCHEMAS,
+        *_READING,
+        _BY_NAME["lookback_seconds"],
+        _BY_NAME["lookback_units"],
+        *STREAM_MAPS,
+        *(
+            Setting(name=name, kind=SettingKind.STRING, hidden=True, description=said)
+            for name, said in (("root", "The project's folder"), ("venv", "The plugin's own environment"))
+        ),
+    ),
+)
+
+DEFINITIONS: tuple[Definition, ...] = (DUCKDB, SQLITE, SQL)

@@ -12,7 +12,6 @@ from functools import partial
 from pathlib import Path
 
 import duckdb
-import pyarrow as pa
 from msgspec import Struct, field
 
 from headwater.base.ahead import Beat, interleaved
@@ -27,7 +26,7 @@ from headwater.connect.sources.duckdb import catalog
 from headwater.connect.sources.duckdb.columns import asked, converted
 from headwater.connect.sources.queries import Method, Nulls, Query
 from headwater.model.catalog import Catalog
-from headwater.sources.rows import Pace
+from headwater.sources.rows import Pace, gathered
 
 __all__ = ["Settings", "discover", "read", "signature"]
 
@@ -156,23 +155,9 @@ def _pieces(query: Query, connection: duckdb.DuckDBPyConnection, batch_bytes: in
         where = f"{quote(query.table.schema)}.{quote(query.table.name)} as t{rest}"
         # A relation streams; what `execute` gives has been held as a whole before.
         with connection.sql(f"select {chosen} from {where}").to_arrow_reader(_VECTOR) as reader:
-            for batch in _gathered(reader, batch_bytes):
+            for batch in gathered(reader, batch_bytes):
                 for part in pace.parts(converted(query.columns, batch)):
                     yield Piece(part)
-
-
-def _gathered(batches: pa.RecordBatchReader, batch_bytes: int) -> Iterator[pa.RecordBatch]:
-    """Together, until they are of the wanted size."""
-    held: list[pa.RecordBatch] = []
-    size = 0
-    for batch in batches:
-        held.append(batch)
-        size += batch.nbytes
-        if size >= batch_bytes:
-            yield pa.concat_batches(held)
-            held, size = [], 0
-    if held:
-        yield pa.concat_batches(held)
 
 
 def _value(query: Query) -> str:

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa
 from msgspec import Struct
 
 from headwater.base.clock import monotonic
-from headwater.base.errors import InputError, RunFailedError, Where
+from headwater.base.errors import HeadwaterError, InputError, RunFailedError, Where
 from headwater.base.process import Child, is_readable, pipe
 from headwater.base.redact import Redactor
 from headwater.base.text import duration
@@ -58,8 +59,10 @@ def frames(
     idle_seconds: float,
     should_stop: Callable[[], bool] = lambda: False,
     on_line: Callable[[str], None] = lambda _text: None,
+    failed: Callable[[dict[str, Any]], HeadwaterError] | None = None,
 ) -> Generator[Frame, None, None]:
     """Start the code with a request and give its frames, up to the end that it says; it is gone when this is closed.
+    `failed` makes an error of what the process says of one, where that is no code of the user's.
 
     Raises RunFailedError with the place in the user's file (`source-failed`), `source-ended-early`,
     `no-sign-of-life`, InputError for what can't be meant as it stands (`bad-source`); StoppedError.
@@ -80,7 +83,8 @@ def frames(
     try:
         with contextlib.suppress(BrokenPipeError), os.fdopen(ours, "wb") as file:
             file.write(msgspec.json.encode(request))
-        yield from _read(_Pipe(outlet, child, should_stop, idle_seconds), child, root, Redactor(secrets))
+        tell = failed or partial(_failed, name=child.name, root=root)
+        yield from _read(_Pipe(outlet, child, should_stop, idle_seconds), child, Redactor(secrets), tell)
     finally:
         os.close(outlet)
         child.terminate(_GRACE_SECONDS)
@@ -137,7 +141,9 @@ class _Pipe:
                 )
 
 
-def _read(source: _Pipe, child: Child, root: str, redact: Redactor) -> Iterator[Frame]:
+def _read(
+    source: _Pipe, child: Child, redact: Redactor, failed: Callable[[dict[str, Any]], HeadwaterError]
+) -> Iterator[Frame]:
     while (line := source.line()) is not None:
         about = msgspec.json.decode(line)
         payload = source.take(about["bytes"])
@@ -146,7 +152,7 @@ def _read(source: _Pipe, child: Child, root: str, redact: Redactor) -> Iterator[
         if about["is"] == "done":
             return
         if about["is"] == "error":
-            raise _failed({**about, "text": redact(about["text"])}, child.name, root)
+            raise failed({**about, "text": redact(about["text"])})
         yield Frame(about["is"], about, payload)
     code = child.wait(_GRACE_SECONDS)
     raise RunFailedError(
