@@ -92,7 +92,8 @@ def import_dbt(workspace: Workspace, folder: Path) -> Brought:
     Raises InputError: `no-dbt-project`, `dbt-unreadable`, and `file-exists` for files that hold something else; then
     nothing was written.
     """
-    made = importing.files(reading.read(folder), schema=_schema(workspace))
+    *_, dialect = _places(workspace)
+    made = importing.files(reading.read(folder), schema=_schema(workspace), dialect=dialect)
     return _written(workspace.root, workspace.root, made)
 
 

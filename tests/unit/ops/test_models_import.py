@@ -91,6 +91,18 @@ def test_what_only_dbt_can_read_is_said_with_its_line(root, tmp_path):
     assert not (root / "models").exists()
 
 
+def test_macros_of_the_project_and_of_its_packages_are_read(root, tmp_path):
+    project = written(tmp_path / "dbt", a="select {{ cents('x') }} as x\nfrom {{ shelf.best('t') }}")
+    (project / "macros" / "more").mkdir(parents=True)
+    (project / "macros" / "more" / "m.sql").write_text("{% macro cents(c) %}{{ c }} / 100{% endmacro %}")
+    package = project / "dbt_packages" / "shelf_of_others"
+    (package / "macros").mkdir(parents=True)
+    (package / "dbt_project.yml").write_text("name: shelf\n")
+    (package / "macros" / "m.sql").write_text("{% macro best(t) %}best_{{ t }}{% endmacro %}")
+    assert models.import_dbt(find(root), project).notes == ()
+    assert (root / "models" / "a.sql").read_text() == "select x / 100 as x\nfrom best_t\n"
+
+
 def test_what_dbt_compiled_serves_for_what_can_not_be_read(root, tmp_path):
     unread = "{{ config(materialized='view') }}\nfrom {{ my_macro('a') }}"
     project = written(tmp_path / "dbt", a="select 1 as x", b=unread)

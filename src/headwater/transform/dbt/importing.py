@@ -45,18 +45,19 @@ class _Unread(Struct, frozen=True):
     what: str
 
 
-def files(project: Project, *, schema: str) -> Made:
-    """What the project becomes; `schema` is where its models will be built.
+def files(project: Project, *, schema: str, dialect: str) -> Made:
+    """What the project becomes; `schema` is where its models will be built, `dialect` what dbt calls the adapter.
 
     Raises InputError (`dbt-unreadable`) with every place that only dbt can read.
     """
-    return _Import(project, schema).made()
+    return _Import(project, schema, dialect).made()
 
 
 class _Import:
-    def __init__(self, project: Project, schema: str) -> None:
+    def __init__(self, project: Project, schema: str, dialect: str) -> None:
         self._project = project
         self._schema = schema
+        self._dialect = dialect
         self._made = Made()
         self._unread: list[_Unread] = []
         self._entries: dict[str, list[Json]] = {"models": [], "seeds": [], "sources": []}
@@ -105,18 +106,37 @@ class _Import:
         try:
             found = jinja.plain(text, words)
         except jinja.UnreadableError as error:
-            compiled = self._project.compiled.get(node.name)
-            if compiled is None or is_grown or "is_incremental" in text:
+            read = self._rendered(text, words) or self._compiled(node, text, words, is_grown=is_grown)
+            if read is None:
                 self._unread.append(_Unread(Where(str(node.path), error.line), str(error)))
                 return None
-            for ours, theirs in self._project.relations.items():
-                compiled = compiled.replace(theirs, words.table(ours) if "." not in ours else ours)
-            found = jinja.Plain(sql=f"{compiled.strip()}\n", config=_config(text))
+            found = read
         for theirs, ours in _RENAMED.items():
             found.sql = re.sub(rf"\b{theirs}\b", ours, found.sql)
         if (odd := _ONLY_DBT.search(found.sql)) is not None:
             self._made.notes.append(f"{node.path.name}: reads `{odd[0]}`, a column that only dbt makes")
         return found
+
+    def _rendered(self, text: str, words: jinja.Words) -> jinja.Plain | None:
+        from headwater.transform.dbt import macros  # noqa: PLC0415 - Jinja, for projects that need it
+
+        known = {
+            package: dict(one for file in files for one in macros.found(file))
+            for package, files in self._project.macros.items()
+        }
+        try:
+            return macros.rendered(text, words, known, self._dialect)
+        except jinja.UnreadableError:
+            return None
+
+    def _compiled(self, node: Node, text: str, words: jinja.Words, *, is_grown: bool) -> jinja.Plain | None:
+        """What dbt itself made of it, the last time."""
+        compiled = self._project.compiled.get(node.name)
+        if compiled is None or is_grown or "is_incremental" in text:
+            return None
+        for ours, theirs in self._project.relations.items():
+            compiled = compiled.replace(theirs, words.table(ours) if "." not in ours else ours)
+        return jinja.Plain(sql=f"{compiled.strip()}\n", config=_config(text))
 
     def _model(self, name: str, node: Node) -> None:
         found = self._read(node, self._words)

@@ -1,6 +1,6 @@
 """The SQL of a dbt model without its Jinja: `ref`, `source`, `var`, `config`, `this` and `is_incremental`.
 
-Whatever else stands in braces can't be read without dbt.
+Whatever else stands in braces is for `macros`, which renders it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from headwater.transform.increments import THIS
 _PART = re.compile(r"\{\{-?(?P<out>.*?)-?\}\}|\{%-?(?P<do>.*?)-?%\}|\{#.*?#\}", re.DOTALL)
 _IF = re.compile(r"if\s+is_incremental\(\)")
 _SNAPSHOT = re.compile(r"(snapshot\s+\w+|endsnapshot)")
-_MARK = "-- incremental"
+MARK = "-- incremental"
 
 
 class UnreadableError(Exception):
@@ -86,7 +86,7 @@ def name_of(text: str, function: str) -> tuple[str, ...]:
 
 
 def _marked(text: str) -> str:
-    lines = [f"{line.rstrip()} {_MARK}" if line.strip() else "" for line in text.strip("\n").split("\n")]
+    lines = [f"{line.rstrip()} {MARK}" if line.strip() else "" for line in text.strip("\n").split("\n")]
     return "\n".join(lines).strip("\n")
 
 

@@ -29,7 +29,8 @@ class Node(Struct, kw_only=True):
 
 class Project(Struct, kw_only=True):
     """`sources` are the entries of the YAML files. `compiled` has, by name, the SQL that dbt itself made of a model, as
-    far as there is any, and `relations` what tables are called there, by what we call them."""
+    far as there is any, and `relations` what tables are called there, by what we call them. `macros` are the texts of
+    files with macros, by package; those of the project under an empty name."""
 
     root: Path
     variables: dict[str, Any]
@@ -40,6 +41,7 @@ class Project(Struct, kw_only=True):
     sources: list[dict[str, Any]] = field(default_factory=list)
     compiled: dict[str, str] = field(default_factory=dict)
     relations: dict[str, str] = field(default_factory=dict)
+    macros: dict[str, list[str]] = field(default_factory=dict)
 
 
 def read(root: Path) -> Project:
@@ -78,6 +80,10 @@ def read(root: Path) -> Project:
             nodes.setdefault(entry["name"], Node(name=entry["name"], path=None))
         if entry.get("name") in nodes:
             nodes[entry["name"]].told = entry
+    found.macros[""] = _macros(root, told)
+    for package in sorted((root / (told.get("packages-install-path") or "dbt_packages")).glob(f"*/{_FILE}")):
+        of_package = yaml.read(package, shown=str(package)).data or {}
+        found.macros[str(of_package.get("name", package.parent.name))] = _macros(package.parent, of_package)
     _add_compiled(found)
     return found
 
@@ -85,6 +91,11 @@ def read(root: Path) -> Project:
 def settings(node: Node, own: Mapping[str, Any]) -> dict[str, Any]:
     """The configuration that holds: folders, then YAML, then the file itself (`own`)."""
     return {**node.config, **(node.told.get("config") or {}), **own}
+
+
+def _macros(root: Path, told: Mapping[str, Any]) -> list[str]:
+    folders = told.get("macro-paths") or ["macros"]
+    return [path.read_text("utf-8") for folder in folders for path in _below(root / folder, ".sql")]
 
 
 def _below(folder: Path, *suffixes: str) -> list[Path]:
