@@ -36,10 +36,13 @@ class Spool:
         """The number of batches."""
         return len(self._sizes)
 
-    def add(self, batch: pa.RecordBatch) -> None:
+    def add(self, batch: pa.RecordBatch) -> int:
+        """Answers its size in bytes: Arrow counts them each time that it is asked."""
+        size = _Size(batch.num_rows, batch.nbytes)
         self._held.append(batch)
-        self._sizes.append(_Size(batch.num_rows, batch.nbytes))
-        self.memory += batch.nbytes
+        self._sizes.append(size)
+        self.memory += size.bytes
+        return size.bytes
 
     def rows(self, count: int) -> int:
         """How many rows the first `count` batches hold."""
@@ -66,7 +69,7 @@ class Spool:
 
     def drop(self, count: int) -> None:
         """Forget the first `count` batches."""
-        del self._sizes[:count]
+        sizes, self._sizes = self._sizes[:count], self._sizes[count:]
         while count and self._files:
             file, batches = self._files[0]
             taken = min(count, batches - self._skip)
@@ -76,7 +79,7 @@ class Spool:
                 file.unlink(missing_ok=True)
                 self._files.pop(0)
                 self._skip = 0
-        self.memory -= sum(batch.nbytes for batch in self._held[:count])
+        self.memory -= sum(size.bytes for size in sizes[len(sizes) - count :])
         del self._held[:count]
 
     def spill(self) -> None:

@@ -123,10 +123,9 @@ class Staging:
             versions = pa.repeat(pa.scalar(rows.version, types.INT64), batch.num_rows)
             batch = batch.append_column(pa.field(VERSION, types.INT64, metadata=_MARK), versions)
             stream.version = rows.version
-        stream.spool.add(batch)
+        self._bytes += stream.spool.add(batch)
         stream.repaired.append(sum(rows.repaired.values()))
         self._touched.add(rows.stream)
-        self._bytes += batch.nbytes
         if sum(one.spool.memory for one in self.streams.values()) > self._memory_bytes:
             for one in self.streams.values():
                 one.spool.spill()
@@ -180,13 +179,14 @@ def combined(batches: Iterable[pa.RecordBatch], rows: int = _COMBINE_ROWS) -> It
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in batches:
-        is_full = count + batch.num_rows > rows or size + batch.nbytes > _COMBINE_BYTES
+        more = batch.nbytes
+        is_full = count + batch.num_rows > rows or size + more > _COMBINE_BYTES
         if held and (is_full or held[0].schema != batch.schema):
             yield _one(held)
             held, count, size = [], 0, 0
         held.append(batch)
         count += batch.num_rows
-        size += batch.nbytes
+        size += more
     if held:
         yield _one(held)
 
