@@ -22,7 +22,8 @@ _SERVER = (
     _text("host", "The PostgreSQL server; that of the loader unless it is said", value="localhost"),
     Setting(name="port", kind=SettingKind.INTEGER, value=5432, label="Port", description="The server's port"),
     _text("user", "Who reads"),
-    _text("password", "The user's password", secret=True),
+    # Empty, libpq looks into ~/.pgpass; without any Soda would take the name of the variable for the password.
+    _text("password", "The user's password", value="", secret=True),
     _text("database", "The database"),
     _text("sslmode", "How the connection is encrypted, in libpq's words", value="prefer"),
 )

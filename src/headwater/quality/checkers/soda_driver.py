@@ -87,14 +87,15 @@ def _verify(file: Path, source: Path, say: Say) -> None:
     except Exception as error:  # noqa: BLE001 - Soda raises whatever its parsers and drivers do
         say({"trouble": {**trouble, "error": type(error).__name__, "why": str(error)}})
         return
+    lines = file.read_text("utf-8", "replace").splitlines()
     for result in session.contract_verification_results:
         if result.has_errors:  # first, for it is why checks were not evaluated
             say({"trouble": {**trouble, "why": "\n".join(result.get_errors()) or "Soda does not say why"}})
         for check in result.check_results:
-            say({"check": {"file": str(file), **_told(result.contract, check)}})
+            say({"check": {"file": str(file), **_told(result.contract, check, lines)}})
 
 
-def _told(contract: Any, result: Any) -> dict[str, Any]:
+def _told(contract: Any, result: Any, lines: list[str]) -> dict[str, Any]:
     check, threshold, measured = result.check, result.check.threshold, result.diagnostic_metric_values or {}
     limits = {key: value for key, value in vars(threshold).items() if value is not None} if threshold else {}
     return {
@@ -103,7 +104,7 @@ def _told(contract: Any, result: Any) -> dict[str, Any]:
         "column": check.column_name,
         "type": check.type,
         "name": check.name,
-        "line": (check.contract_file_line or 0) + 1,
+        "line": _line(check, lines),
         "outcome": result.outcome.name,
         "level": limits.pop("level", "fail"),
         "limits": limits,
@@ -111,6 +112,13 @@ def _told(contract: Any, result: Any) -> dict[str, Any]:
         "measured": {key: number for key, value in measured.items() if (number := _number(value)) is not None},
         "columns": _columns(result),
     }
+
+
+def _line(check: Any, lines: list[str]) -> int:
+    """Where the check begins. Soda counts from 0, and names the first line of what stands below the check's kind."""
+    named = check.contract_file_line or 0
+    above = range(min(named, len(lines) - 1), -1, -1)
+    return next((place for place in above if f"{check.type}:" in lines[place]), named) + 1
 
 
 def _number(value: Any) -> float | None:
