@@ -27,8 +27,21 @@ class StreamSeen(Struct):
     highest: Any = None
 
 
+class Place(Struct, frozen=True):
+    """A state, and how many keys and rows of each stream came before it."""
+
+    state: bytes
+    keys: dict[str, int]
+    rows: dict[str, int]
+
+
+# So many states of a read are kept; where there are more, every second one, and so on.
+_MOST_PLACES = 1000
+
+
 class Seen(Struct):
-    """`state` is the last one, `covered` how many keys it vouches for, `largest` the bytes of the largest batch."""
+    """`state` is the last one, `covered` how many keys it vouches for, `largest` the bytes of the largest batch.
+    `places` are the states that differ from the one before."""
 
     streams: dict[str, StreamSeen] = field(default_factory=dict)
     state: bytes | None = None
@@ -38,10 +51,14 @@ class Seen(Struct):
     checkpoints: int = 0
     largest: int = 0
     faults: list[str] = field(default_factory=list)
+    places: list[Place] = field(default_factory=list)
 
     def covered_keys(self, stream: str) -> set[tuple[Any, ...]]:
+        return self.first_keys(stream, self.covered.get(stream, 0))
+
+    def first_keys(self, stream: str, count: int) -> set[tuple[Any, ...]]:
         one = self.streams.get(stream)
-        return set() if one is None else set(islice(one.found, self.covered.get(stream, 0)))
+        return set() if one is None else set(islice(one.found, count))
 
     def take(self, message: Message) -> None:
         match message:
@@ -51,10 +68,18 @@ class Seen(Struct):
                 self._count(message)
             case Checkpoint():
                 self.checkpoints += 1
-                self.state = message.state
                 self.covered = {name: len(one.found) for name, one in self.streams.items()}
+                self._keep(message.state)
             case Rejected():
                 self.faults.append(f"a record of stream `{message.stream}` can't be loaded: {message.reason}")
+
+    def _keep(self, state: bytes) -> None:
+        if state != self.state:
+            rows = {name: one.rows for name, one in self.streams.items()}
+            self.places.append(Place(state, self.covered, rows))
+            if len(self.places) > _MOST_PLACES:
+                del self.places[::2]
+        self.state = state
 
     def _describe(self, schema: Schema) -> None:
         one = self.streams.setdefault(schema.stream, StreamSeen())

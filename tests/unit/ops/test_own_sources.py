@@ -34,6 +34,13 @@ LOOKING_BACK = """
 def a(bookmark=0):
     yield from ({"id": n} for n in range(max(0, bookmark - 2), 200))
 """
+HASTY = """
+@stream(keys="id")
+def a(bookmark=0):
+    for n in range(bookmark, 12):
+        yield {"id": n}
+        yield Bookmark(n + 4 if n == 6 else n + 1)
+"""
 FALLING = """
 @stream(keys="id", cursor="id", ordered=True)
 def a(bookmark=0):
@@ -111,6 +118,14 @@ def test_a_name_must_do_for_a_file_and_a_plugin(lab, name):
             "killed in batch 3, `a` never sends 49 of its rows, such as {'id': 101}",
         ),
         (
+            HASTY,
+            "any state is one to go on from",
+            (
+                'from the state {"streams":{"a":{"bookmark":10,"columns":{"id":"int64"}}}} on '
+                "`a` never sends 3 of its rows, such as {'id': 7}"
+            ),
+        ),
+        (
             FALLING,
             "sends valid messages to the end",
             "the rows of stream `a` do not come by rising `id` [rows-out-of-order]",
@@ -140,3 +155,21 @@ def test_a_singer_tap_is_held_to_the_same(lab, monkeypatch):
     monkeypatch.setenv("TAP_NUMBERS_DIE_AFTER", "5")
     found = outcomes(project, "tap-numbers")
     assert found["sends valid messages to the end"].startswith("extractor `tap-numbers` failed with exit code 7")
+
+
+def test_a_stream_without_rows_and_a_boundary_that_does_not_come_again_are_told(lab):
+    project = lab()
+    nothing = "@stream(keys='id', schema={'id': int})\ndef nothing():\n    return []\n"
+    after = (
+        "@stream(keys='id', cursor='id')\ndef a(bookmark=-1):\n"
+        "    yield from ({'id': n} for n in range(bookmark + 1, 3))\n"
+    )
+    own(project, f"{nothing}\n{after}")
+    checks = tap_tests.run(project.workspace(), "tap-mine", emit=project.emit, cancel=project.cancel)
+    found = {check.name: check.detail for check in checks}
+    assert found["a stream without rows ends well"] == "end well without rows: `nothing`"
+    assert found["any state is one to go on from"] == "from 2 of 2 states on no row is lost"
+    assert found["a second run sends nothing old"] == (
+        "from the state on nothing old but the boundary: `a`; without it `a`, "
+        "so that a later row with the last value may be missed"
+    )

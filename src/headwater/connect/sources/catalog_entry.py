@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
-from headwater.connect.singer.schema import json_schema
+from headwater.connect.contract import JSON_FIELD
+from headwater.connect.singer.schema import Family, json_schema, leaves
 from headwater.model.catalog import CatalogStream, Metadata
 
 
@@ -60,6 +61,19 @@ def entry(
         key_properties=list(keys),
         replication_method=top["forced-replication-method"],
         replication_key=cursor,
+    )
+
+
+def columns(stream: CatalogStream) -> pa.Schema:
+    """The columns that the catalog knows, as far as JSON Schema can tell their types."""
+    if not stream.schema.get("properties"):
+        return pa.schema([])
+    return pa.schema(
+        [
+            pa.field("__".join(leaf.path), leaf.type, metadata=JSON_FIELD if leaf.family is Family.JSON else None)
+            for leaf in leaves(stream.schema)
+            if leaf.family is not Family.NULL
+        ]
     )
 
 

@@ -27,7 +27,8 @@ class StreamState(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Reading:
     """`filters`: the code knows nothing of the bookmark, so rows from before it are left out here. `marks`: the
-    bookmark is what `mark` says and nothing else; `highest` tells how far the rows went."""
+    bookmark is what `mark` says and nothing else; `highest` tells how far the rows went. `offered` are the columns of
+    the catalog, for a stream that turns out to be empty."""
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Reading:
         takes: Callable[[str], bool],
         state: StreamState,
         marks: bool = False,
+        offered: pa.Schema | None = None,
     ) -> None:
         self.name = name
         self.is_full = is_full
@@ -51,6 +53,7 @@ class Reading:
         self._marks = marks
         self._filters = filters and cursor is not None and state.bookmark is not None
         self._takes = takes
+        self._offered = offered
         self._columns = Columns(name, state.columns)
         self._shown: pa.Schema | None = None
         self.highest: Any = None if cursor is None or state.bookmark is None or marks else from_json(state.bookmark)
@@ -109,6 +112,8 @@ class Reading:
         """The code is done with the stream."""
         if self._shown is None and len(self._selected()):
             yield from self._described()
+        elif self._shown is None and self.is_full and self._offered is not None:
+            yield from self._emptied(self._offered)
         self._is_due = True
         if self._cursor is not None and not self._marks and self._noted is UNSET and self.highest is not None:
             self._noted = to_json(self.highest)
@@ -136,6 +141,12 @@ class Reading:
         self._shown = columns
         cursor = self._cursor if self._cursor in columns.names else None
         yield Schema(stream=self.name, columns=columns, keys=self.keys, cursor=cursor, replace=self.is_full)
+
+    def _emptied(self, offered: pa.Schema) -> Iterator[Schema]:
+        """No row came, and none was ever noted: what stands of it is replaced by nothing all the same."""
+        columns = pa.schema([field for field in offered if self._takes(field.name)])
+        if len(columns) and set(self.keys) <= set(columns.names):
+            yield Schema(stream=self.name, columns=columns, keys=self.keys, replace=True)
 
     def _values(self) -> Callable[[pa.RecordBatch], pa.Array]:
         def values(batch: pa.RecordBatch) -> pa.Array:

@@ -248,4 +248,5 @@ def _reading(entry: CatalogStream, part: Taken, state: State) -> Reading:
         filters=not top.get(_TAKES_BOOKMARK, True),
         takes=part.takes,
         state=before,
+        offered=catalog_entry.columns(entry),
     )

@@ -195,6 +195,7 @@ class _Stream:
             takes=part.takes,
             state=before,
             marks=self._marks,
+            offered=catalog_entry.columns(entry),
         )
         columns = Columns(entry.name, before.columns).schema
         paths = after.paths.get(entry.name, {})
