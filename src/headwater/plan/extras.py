@@ -17,7 +17,8 @@ _RETRIES = Setting(
 
 _LOADER = Setting(
     name="_loader",
-    description="The loader whose destination dbt connects to: its settings count where dbt's own say nothing.",
+    description="The loader whose destination dbt, Soda or Great Expectations connects to: its settings count where "
+    "the plugin's own say nothing.",
 )
 
 EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {

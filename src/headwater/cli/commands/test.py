@@ -19,7 +19,8 @@ _WIDTH = 60
 @click.argument("tests", nargs=-1, metavar="PLUGIN[:TEST]...")
 @click.pass_obj
 def command(settings: Settings, everything: bool, install: str | None, tests: tuple[str, ...]) -> int:
-    """Run the tests of plugins: their commands whose names begin with `test`, and the checks of `models`.
+    """Run the tests of plugins: their commands whose names begin with `test`, the checks of `models`, of Soda
+    and of Great Expectations.
 
     Ends with exit code 1 when one of them does not end with 0.
     """
