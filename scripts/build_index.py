@@ -2,7 +2,8 @@
 
 Every plugin of `index_plugins.yml` is installed the way a project would do it, its program is started with `--help`,
 and its settings are read from its own `--about`, or, where it has none, from the configuration keys in its source.
-A plugin that does not start is left out, and the reason printed. With names, only those are built anew.
+A plugin that does not start is left out, and the reason printed. With names (`tap-x`, or `tap-x--variant`), only those
+are built anew.
 
 Writes `src/headwater/store/index/` and `docs/reference/plugins.md`.
 """
@@ -37,7 +38,7 @@ TIMEOUT = 120
 
 def main(names: list[str]) -> int:
     wanted = _wanted()
-    chosen = [plugin for plugin in wanted if not names or plugin["name"] in names]
+    chosen = [plugin for plugin in wanted if not names or {plugin["name"], _file_name(plugin)} & {*names}]
     known = {(plugin["section"], plugin["name"], plugin["variant"]) for plugin in wanted}
     built = {key: entry for key, entry in _built().items() if key in known}
     failed = 0
@@ -55,6 +56,10 @@ def main(names: list[str]) -> int:
             print(f"+ {plugin['name']}--{plugin['variant']} {built[key].verified}", flush=True)
     _write(wanted, built)
     return 1 if failed else 0
+
+
+def _file_name(plugin: dict[str, Any]) -> str:
+    return f"{plugin['name']}--{plugin['variant']}"
 
 
 def _wanted() -> list[dict[str, Any]]:

@@ -42,7 +42,7 @@ def test_names_are_listed_once():
 
 def test_a_search_looks_at_names_and_labels():
     assert {entry.name for entry in hub.search("postgres")} == {"tap-postgres", "target-postgres", "dbt-postgres"}
-    assert {entry.name for entry in hub.search("target-*sv")} == {"target-csv"}
+    assert {entry.name for entry in hub.search("target-*sv")} == {"target-csv", "target-s3-csv"}
     assert {entry.name for entry in hub.search("RSS and")} == {"tap-feed"}
     assert hub.search("postgres", PluginKind.LOADER)[0].name == "target-postgres"
 
