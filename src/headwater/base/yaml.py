@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -37,6 +36,7 @@ _FLOAT = re.compile(
     r"(?:[-+]?(?:[0-9][0-9_]*(?:\.[0-9_]*)?(?:[eE][-+]?[0-9]+)?|\.[0-9][0-9_]*(?:[eE][-+]?[0-9]+)?|\.(?:inf|Inf|INF))"
     r"|\.(?:nan|NaN|NAN))\Z"
 )
+_COLLECTIONS = (dict, list)
 _NUMBER_STARTS = frozenset("-+.0123456789")
 _TAG = "tag:yaml.org,2002:"
 _TAGGED: dict[str, tuple[type, ...]] = {
@@ -279,7 +279,7 @@ class _Composer:
             key = key_node.value
             node = self._node(self._next(), depth + 1)
             size += node.size
-            if not isinstance(key, Hashable):
+            if isinstance(key, _COLLECTIONS):
                 self._refuse(event.start_mark, "a list or mapping cannot be a key")
             if key == "<<" and type(event) is yaml.ScalarEvent and event.implicit[0]:
                 merged = self._merge(node) | merged
