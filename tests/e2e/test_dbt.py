@@ -34,7 +34,6 @@ models:
 - name: best
   config: {materialized: table}
 """
-SOURCES = "sources: [{name: tap_postgres, tables: [{name: shop-orders}]}]\n"
 CHECKS = """\
 sources:
 - name: tap_postgres
@@ -76,6 +75,10 @@ def shop(project, postgres):
         return hw
 
     return made
+
+
+def sources(hw):
+    return (hw.root / "transform/models/sources.yml").read_text()
 
 
 def write_models(hw):
@@ -128,9 +131,10 @@ def test_a_failing_test_stops_what_is_downstream_and_the_mended_source_passes(sh
 
 def test_the_same_in_postgres_with_the_password_of_the_loader(shop, postgres):
     hw = shop("target-postgres")
+    hw.ok("run", "tap-postgres", "target-postgres")
     hw.ok("add", "dbt", timeout=300)
+    assert "sources:\n  - name: tap_postgres\n    tables:\n      - name: shop-orders\n" in sources(hw)
     write_models(hw)
-    hw.write("transform/models/sources.yml", SOURCES)
 
     steps = ("tap-postgres", "target-postgres", "dbt:build", "models:check")
     good = hw.ok("--log-format", "json", "run", *steps, timeout=300)
