@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from contextlib import closing
 from pathlib import Path
 
@@ -22,6 +23,8 @@ from headwater.store import project_edit
 
 # What loads and models keep for themselves, and what is built of the rest.
 _NOT_LOADED = ("_headwater", "analytics", "information_schema", "pg_catalog")
+# Names of an example become those of files.
+_PLAIN = re.compile(r"[\w-]+")
 
 
 class Chosen(Struct, frozen=True, kw_only=True):
@@ -113,11 +116,12 @@ def _first(session: Session, database: str) -> start.Example | None:
     tables = session.rows(
         "select current_database(), table_schema, table_name from information_schema.tables "  # noqa: S608 - constants
         "where table_catalog = current_database() and table_type = 'BASE TABLE' "
-        f"and table_schema not in ({hidden}) order by table_schema, table_name limit 1"
+        f"and table_schema not in ({hidden}) order by table_schema, table_name"
     )
-    if not tables:
+    found = next((names for names in tables if all(map(_PLAIN.fullmatch, names))), None)
+    if found is None:
         return None
-    ((catalog, schema, table),) = tables
+    catalog, schema, table = found
     relation = Relation(schema, table)
     # Columns of our own begin with two underscores.
     every = session.columns(f"select * from {relation.sql}")  # noqa: S608 - quoted

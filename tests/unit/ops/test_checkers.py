@@ -100,6 +100,13 @@ def test_what_is_there_stays(loaded, tool):
     assert {path: path.read_bytes() for path in loaded.root.rglob("*") if path.is_file()} == before
 
 
+def test_a_table_whose_name_is_no_name_of_a_file_is_no_example(lab):
+    lab = lab(DUCKDB)
+    with duckdb.connect(str(lab.root / "warehouse.duckdb")) as connection:
+        connection.execute('create schema shop; create table shop."../../up" (id int); create table shop.z (id int)')
+    assert add(lab, "soda")[1] == ("soda/data_source.yml", "soda/contracts/z.yml")
+
+
 def test_an_example_comes_with_the_first_table(lab):
     lab = lab(DUCKDB)
     assert add(lab, "soda")[1] == ("soda/data_source.yml",)

@@ -57,10 +57,11 @@ def _short(text: str) -> str:
 
 
 def _where(check: Told, root: Path) -> Where:
-    return Where(_shown(check.file, root), check.line)
+    return Where(shown(check.file, root), check.line)
 
 
-def _shown(file: str, root: Path) -> str:
+def shown(file: str, root: Path) -> str:
+    """A file of the project by its path within."""
     path = Path(file)
     return str(path.relative_to(root) if path.is_relative_to(root) else path)
 
@@ -71,17 +72,17 @@ def _place(trouble: Trouble, checks: Sequence[Told], root: Path) -> Where | None
         return None
     other = _OTHER_FILE.search(trouble.why)
     if other is not None:  # Soda counts from 0
-        return Where(_shown(other[1] or other[3], root), int(other[2]) + 1 if other[2] else int(other[4]))
+        return Where(shown(other[1] or other[3], root), int(other[2]) + 1 if other[2] else int(other[4]))
     named = next((found for pattern in _COLUMN if (found := pattern.search(trouble.why))), None)
     of_file = [check for check in checks if check.file == trouble.file]
     if named is not None:
         line = next((check.line for check in of_file if (check.column or "").casefold() == named[1].casefold()), 0)
-        return Where(_shown(trouble.file, root), line)
-    return Where(_shown(trouble.file, root))
+        return Where(shown(trouble.file, root), line)
+    return Where(shown(trouble.file, root))
 
 
 def _no_source(step: Invoke, trouble: Trouble) -> HeadwaterError:
-    file = _shown(trouble.file or "", Path(step.cwd))
+    file = shown(trouble.file or "", Path(step.cwd))
     return InputError(
         "no-checker-project",
         f"there is no `{file}`, which says what `{step.block.name}` connects to",
@@ -153,7 +154,7 @@ def _no_column(_step: Invoke, found: re.Match[str], trouble: Trouble, where: Whe
 
 
 def _no_data_source(step: Invoke, found: re.Match[str], _trouble: Trouble, where: Where | None) -> HeadwaterError:
-    file = _shown(f"{step.checker.folder if step.checker else ''}/data_source.yml", Path(step.cwd))
+    file = shown(f"{step.checker.folder if step.checker else ''}/data_source.yml", Path(step.cwd))
     return InputError(
         "unknown-data-source",
         f"the contract is for the data source `{found[1]}`, which data_source.yml does not describe",

@@ -2,7 +2,8 @@
 
 Started as `python soda_driver.py FOLDER [--report] verify [CONTRACT…]`; in the folder are `data_source.yml` and
 `contracts/`. With `--report` standard output is JSON lines, one object each: `{"check": …}` for a check,
-`{"trouble": …}` for what kept checks from being asked; what Soda prints goes to standard error. Ends with 0 when it
+`{"trouble": …}` for what kept checks from being asked, `{"warning": …}` for what Soda takes another way than it is
+written; what Soda prints goes to standard error. Ends with 0 when it
 could report, whatever the checks said. Without `--report` Soda itself tells, and the exit code is 1 when a check
 failed, 2 when one could not be asked.
 
@@ -42,7 +43,7 @@ def main(words: list[str]) -> int:
         elif "trouble" in told:
             codes.append(2)
             sys.stderr.write(told["trouble"]["why"] + "\n")
-        elif told["check"]["outcome"] == "FAILED":
+        elif "check" in told and told["check"]["outcome"] == "FAILED":
             codes.append(1)
 
     if out is None:
@@ -91,6 +92,9 @@ def _verify(file: Path, source: Path, say: Say) -> None:
     for result in session.contract_verification_results:
         if result.has_errors:  # first, for it is why checks were not evaluated
             say({"trouble": {**trouble, "why": "\n".join(result.get_errors()) or "Soda does not say why"}})
+        else:
+            for text in dict.fromkeys(result.get_warnings()):
+                say({"warning": {"file": str(file), "text": text}})
         for check in result.check_results:
             say({"check": {"file": str(file), **_told(result.contract, check, lines)}})
 

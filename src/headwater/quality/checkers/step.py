@@ -17,7 +17,7 @@ from headwater.base.process import Child
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import Checker, Invoke
 from headwater.quality.checkers import expectations, failure, soda
-from headwater.quality.checkers.told import Expectation, SodaCheck, Told, Trouble, decoded
+from headwater.quality.checkers.told import Expectation, Odd, SodaCheck, Told, Trouble, decoded
 from headwater.run.lines import Lines, redactor
 from headwater.run.runner import Run
 
@@ -77,6 +77,9 @@ class Report:
         match found:
             case Trouble():
                 self.troubles.append(replace(found, why=self._redact(found.why)))
+            case Odd():
+                where = failure.shown(found.file, Path(self._step.cwd))
+                self._run.tell(self._step.name, Level.WARNING, f"{where}: {self._redact(found.text)}")
             case SodaCheck():
                 asked = all(trouble.file != found.file for trouble in self.troubles)
                 self._tell(soda.told(found, asked=asked))

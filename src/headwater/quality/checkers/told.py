@@ -58,6 +58,13 @@ class Trouble(Struct, frozen=True, kw_only=True):
     known: tuple[str, ...] = ()
 
 
+class Odd(Struct, frozen=True, kw_only=True):
+    """What the tool takes another way than it is written: a key that it does not know."""
+
+    file: str
+    text: str
+
+
 class SodaCheck(Struct, frozen=True, kw_only=True):
     """One check of a contract, as Soda 4 knows it."""
 
@@ -94,13 +101,14 @@ class Expectation(Struct, frozen=True, kw_only=True):
 class _Line(Struct):
     check: msgspec.Raw = msgspec.Raw()
     trouble: Trouble | None = None
+    warning: Odd | None = None
 
 
-def decoded(line: bytes, form: type[SodaCheck | Expectation]) -> SodaCheck | Expectation | Trouble:
+def decoded(line: bytes, form: type[SodaCheck | Expectation]) -> SodaCheck | Expectation | Trouble | Odd:
     """A line of a driver's report. Raises RunFailedError (`bad-report`): a check must not get lost."""
     try:
         found = msgspec.json.decode(line, type=_Line)
-        return found.trouble or msgspec.json.decode(found.check, type=form)
+        return found.trouble or found.warning or msgspec.json.decode(found.check, type=form)
     except msgspec.MsgspecError as error:
         raise RunFailedError(
             "bad-report",

@@ -19,16 +19,17 @@ class Lab:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.events = []
+        self.hear = self.events.append
         self.cancel = runner.Cancel()
 
-    def says(self, *told, code=0, before="") -> None:
-        """What the driver reports, a line each, after some Python `before` it."""
+    def says(self, *told, code=0, before="", after="") -> None:
+        """What the driver reports, a line each, with some Python `before` it and `after` it."""
         lines = "".join(json.dumps(one) + "\n" if isinstance(one, dict) else one for one in told)
         program = self.root / "python"
         program.write_text(
             f"#!{sys.executable} -S\nimport sys\n{before}\n"
             f"open({str(self.root / 'argv')!r}, 'w').write(' '.join(sys.argv[1:]))\n"
-            f"sys.stdout.write({lines!r})\nsys.stdout.flush()\nsys.exit({code})\n"
+            f"sys.stdout.write({lines!r})\nsys.stdout.flush()\n{after}\nsys.exit({code})\n"
         )
         program.chmod(0o755)
 
@@ -57,7 +58,7 @@ class Lab:
     def run(self, step):
         self.events.clear()
         plan = Plan(run_id="r", root=str(self.root), home=str(self.root), environment=None, steps=(step,))
-        return runner.execute(plan, {Invoke: checkers.execute}, emit=self.events.append, cancel=self.cancel)
+        return runner.execute(plan, {Invoke: checkers.execute}, emit=self.hear, cancel=self.cancel)
 
     def of(self, kind):
         return [event for event in self.events if isinstance(event, kind)]

@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from headwater.base.lease import lease
-from headwater.model.event import Notice, Outcome
+from headwater.model.event import Checked, Notice, Outcome
 
 
 def soda(path, outcome="PASSED", file="orders.yml", **more):
@@ -162,6 +162,21 @@ def test_a_tool_that_dies_is_not_a_pass(lab):
 def test_a_report_that_can_not_be_read_is_not_a_pass(lab):
     assert run(lab, "not json\n") is Outcome.FAILED
     assert lab.problem.reference == "bad-report"
+
+
+def test_what_soda_takes_another_way_is_told_and_stops_nothing(lab):
+    odd = {"file": f"{lab.root}/soda/contracts/orders.yml", "text": "'must_bee' is not a known threshold key"}
+    assert run(lab, {"warning": odd}, soda("checks.row_count")) is Outcome.SUCCESS
+    assert [(event.level, event.text) for event in lab.of(Notice)] == [
+        ("warning", "soda/contracts/orders.yml: 'must_bee' is not a known threshold key")
+    ]
+
+
+def test_a_tool_that_is_stopped_ends_with_the_run(lab):
+    lab.says(soda("checks.row_count")(lab.root), after="import time; time.sleep(600)")
+    told = lab.events.append
+    lab.hear = lambda event: (told(event), isinstance(event, Checked) and lab.cancel.set(2))
+    assert lab.run(lab.step()) is Outcome.CANCELLED
 
 
 def test_nothing_to_check_is_told(lab):
