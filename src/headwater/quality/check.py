@@ -141,5 +141,5 @@ def check_names(check: Check, columns: dict[tuple[str, str], list[str]]) -> None
                 f"`{relation.words}` has no column `{column}`",
                 where=check.where,
                 why=None if guess else f"it has {listed(present)}",
-                hint=f"did you mean `{guess}`?" if guess else None,
+                hint=f"did you mean `{guess}`?" if guess else "name one of these, or take the check away",
             )

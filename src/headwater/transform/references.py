@@ -151,7 +151,7 @@ def _bad_sql(sql: str, file: str, dialect: str, error: Any) -> InputError:
     details = (getattr(error, "errors", None) or [{}])[0]
     line, why = details.get("line", 1), details.get("description") or str(error).splitlines()[0]
     if dialect != "duckdb":
-        return InputError("bad-sql", f"`{file}` is not valid SQL", where=Where(file, line), why=why)
+        return _refused(file, line, why)
     import duckdb  # noqa: PLC0415 - only for the words of an error
 
     from headwater.connect import engine  # noqa: PLC0415 - likewise
@@ -161,4 +161,14 @@ def _bad_sql(sql: str, file: str, dialect: str, error: Any) -> InputError:
     except duckdb.Error as refusal:
         why, own_line = engine.words(refusal)
         line = own_line or line
-    return InputError("bad-sql", f"`{file}` is not valid SQL", where=Where(file, line), why=why)
+    return _refused(file, line, why)
+
+
+def _refused(file: str, line: int, why: str) -> InputError:
+    return InputError(
+        "bad-sql",
+        f"`{file}` is not valid SQL",
+        where=Where(file, line),
+        why=why,
+        hint="try the SELECT by itself: headwater query 'select …'",
+    )
