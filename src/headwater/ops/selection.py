@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,35 +30,41 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 def patterns(workspace: Workspace, name: str) -> tuple[str, ...]:
     """The patterns in force, in order."""
-    ready = build.ready(planning.facts(workspace), _extractor(workspace, name))
+    ready = build.ready(planning.facts(workspace), extractor_of(workspace, name))
     return tuple(ready.extra("select") or ())
 
 
 def add(workspace: Workspace, name: str, pattern: str) -> None:
     """Add a pattern; one that is there is not added again."""
-    extractor = _extractor(workspace, name)
+    extractor = extractor_of(workspace, name)
     project_edit.add_select(workspace.project, extractor.name, [pattern], workspace.environment_name)
 
 
 def remove(workspace: Workspace, name: str, pattern: str) -> None:
-    extractor = _extractor(workspace, name)
+    extractor = extractor_of(workspace, name)
     project_edit.remove_select(workspace.project, extractor.name, [pattern], workspace.environment_name)
 
 
 def clear(workspace: Workspace, name: str) -> None:
     """Remove all patterns: everything is selected again."""
-    extractor = _extractor(workspace, name)
+    extractor = extractor_of(workspace, name)
     project_edit.clear_select(workspace.project, extractor.name, workspace.environment_name)
+
+
+def replace(workspace: Workspace, name: str, patterns: Sequence[str]) -> None:
+    """Let these be the patterns; none of them selects everything."""
+    extractor = extractor_of(workspace, name)
+    project_edit.set_select(workspace.project, extractor.name, patterns, workspace.environment_name)
 
 
 def install(workspace: Workspace, name: str, *, emit: Emit) -> None:
     """Install what listing needs, and nothing more."""
-    plugins.install_missing(workspace, [_extractor(workspace, name)], emit=emit)
+    plugins.install_missing(workspace, [extractor_of(workspace, name)], emit=emit)
 
 
 def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit, install: str | None = None) -> Listing:
     """Every stream and property the source offers, with whether it is chosen. Discovers when it has to."""
-    extractor = _extractor(workspace, name)
+    extractor = extractor_of(workspace, name)
     plugins.install_as_asked(workspace, [extractor], install, emit=emit)
     catalog = applied_catalog(workspace, extractor, refresh=refresh, emit=emit, may_be_empty=True)
     return Listing(patterns=patterns(workspace, name), streams=tuple(rules.listing(catalog)))
@@ -97,7 +104,8 @@ def offered_catalog(step: ExtractLoad, lab: Aside) -> dict[str, Any] | None:
     )
 
 
-def _extractor(workspace: Workspace, name: str) -> Plugin:
+def extractor_of(workspace: Workspace, name: str) -> Plugin:
+    """Raises InputError (`unknown-plugin`, `not-an-extractor`)."""
     plugin = planning.plugin(workspace, name)
     if plugin.kind is not PluginKind.EXTRACTOR:
         raise InputError(

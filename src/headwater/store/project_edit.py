@@ -122,6 +122,19 @@ def remove_select(project: Project, name: str, patterns: Iterable[str], environm
     _change_plugin(project, PluginKind.EXTRACTOR, name, environment, change, make=False)
 
 
+def set_select(project: Project, name: str, patterns: Iterable[str], environment: str | None = None) -> None:
+    """Let these be the patterns of an extractor's `select`; the key goes with the last one."""
+
+    def change(entry: dict[str, Any]) -> None:
+        wanted = list(patterns)
+        if wanted:
+            entry["select"] = wanted
+        else:
+            entry.pop("select", None)
+
+    _change_plugin(project, PluginKind.EXTRACTOR, name, environment, change)
+
+
 def clear_select(project: Project, name: str, environment: str | None = None) -> None:
     """Remove an extractor's `select`: everything is selected again."""
     unset_extra(project, PluginKind.EXTRACTOR, name, ("select",), environment)

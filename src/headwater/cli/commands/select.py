@@ -20,6 +20,10 @@ from headwater.cli.settings import Settings
 @click.option("--exclude", is_flag=True, help="Add a pattern that leaves out what it matches.")
 @click.option("--rm", "--remove", "remove", is_flag=True, help="Remove the pattern.")
 @click.option("--clear", is_flag=True, help="Remove all patterns.")
+@click.option(
+    "--samples", is_flag=True, help="Read up to 1,000 rows of each selected stream, or of STREAM, and show them."
+)
+@click.option("--interactive", is_flag=True, help="Choose streams and properties from a list.")
 @click.option("--refresh-catalog", is_flag=True, help="Discover anew.")
 @installing
 @click.pass_obj
@@ -34,6 +38,8 @@ def command(
     exclude: bool,
     remove: bool,
     clear: bool,
+    samples: bool,
+    interactive: bool,
     refresh_catalog: bool,
     install: str | None,
 ) -> None:
@@ -41,6 +47,14 @@ def command(
 
     Excluding patterns always win over including ones.
     """
+    if samples or interactive:
+        from headwater.cli.commands import select_choices
+
+        if interactive:
+            select_choices.choose(settings, extractor, install=install)
+        else:
+            select_choices.show_samples(settings, extractor, stream, as_json=as_json, install=install)
+        return
     from headwater.ops import selection
 
     # What is listed is what a run would extract; what is changed is the project, unless -e names an environment.
