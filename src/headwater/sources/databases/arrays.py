@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from headwater.sources.databases.tables import Column
-from headwater.sources.rows import JSON_FIELD, TIMESTAMP, Pace, RowError, inferred
+from headwater.sources.rows import JSON_FIELD, TIMESTAMP, Pace, RowError, inferred, text
 
 # What Arrow takes for a type without changing it: asked for integers, it would cut 1.5.
 _EXACT: dict[pa.DataType, frozenset[type]] = {
@@ -24,6 +24,8 @@ _EXACT: dict[pa.DataType, frozenset[type]] = {
     pa.time64("us"): frozenset({dt.time}),
     TIMESTAMP: frozenset({dt.datetime}),
 }
+# How drivers without booleans say them.
+_FLAGS = {None: None, 0: False, 1: True, "0": False, "1": True}
 _STEP = 1000  # rows asked of a driver at a time
 
 
@@ -76,6 +78,10 @@ def _array(one: Column, values: list[Any]) -> tuple[pa.Array, bool, int]:
             return pa.array(values, one.kind), False, lost
         except (pa.ArrowException, OverflowError, ValueError):
             pass
+    if pa.types.is_string(one.kind) and not kinds & {list, tuple, dict, set, frozenset}:
+        return pa.array([None if value is None else text(value) for value in values], one.kind), False, lost
+    if pa.types.is_boolean(one.kind) and kinds <= {str, int} and all(value in _FLAGS for value in values):
+        return pa.array([_FLAGS[value] for value in values], one.kind), False, lost
     if memoryview in kinds:
         values = [bytes(value) if isinstance(value, memoryview) else value for value in values]
         kinds = kinds - {memoryview} | {bytes}

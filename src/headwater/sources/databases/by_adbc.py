@@ -26,6 +26,9 @@ _BACKTICKS = frozenset(("bigquery", "databricks"))
 # Whose tables have no types to go by: their first rows have.
 _BY_ROWS = frozenset(("sqlite",))
 _SAMPLE = 1000
+# What PostgreSQL's driver gives as it stands in the server's memory is asked for as text, and so is what it cuts.
+_TYPE_NAME = b"POSTGRESQL:type"
+_ODD = frozenset(("money", "interval", "uuid"))
 _VIEWS = ("view", "materialized view", "matview")
 _TABLES = (*_VIEWS, "table", "base table", "partitioned table", "foreign table", "local table")
 
@@ -65,12 +68,12 @@ class Database:
         raise UnknownTableError(name)
 
     def rows(self, table: Table, ask: Ask, batch_bytes: int) -> Iterator[tuple[pa.RecordBatch, dict[str, int]]]:
-        chosen = ", ".join(self._quoted(one.name) for one in ask.columns)
-        name = self._quoted(ask.cursor.name) if ask.cursor else ""
+        chosen = ", ".join(self._asked(one) for one in ask.columns)
+        name = f"t.{self._quoted(ask.cursor.name)}" if ask.cursor else ""
         pace = Pace(batch_bytes)
         for rest in conditions(ask, name, _literal):
             with self._connection.cursor() as cursor:
-                cursor.execute(f"select {chosen} from {self._place(table.schema, table.name)}{rest}")
+                cursor.execute(f"select {chosen} from {self._place(table.schema, table.name)} as t{rest}")
                 with cursor.fetch_record_batch() as reader:
                     for batch in gathered(reader, batch_bytes):
                         for part in pace.parts(_plain(batch)):
@@ -105,8 +108,12 @@ class Database:
             with self._connection.cursor() as cursor:
                 cursor.execute(f"select * from {self._place(schema, name)} limit {_SAMPLE}")
                 return _plain(cursor.fetch_arrow_table()).schema
-        found = self._connection.adbc_get_table_schema(name, db_schema_filter=schema or None)
-        return _plain(found.empty_table()).schema
+        found: pa.Schema = self._connection.adbc_get_table_schema(name, db_schema_filter=schema or None)
+        return found
+
+    def _asked(self, one: Column) -> str:
+        name = self._quoted(one.name)
+        return f"cast(t.{name} as varchar) as {name}" if one.handle else f"t.{name}"
 
     def _place(self, schema: str, name: str) -> str:
         return ".".join(self._quoted(part) for part in (schema, name) if part)
@@ -116,12 +123,16 @@ class Database:
 
 
 def _column(field: pa.Field, known: dict[str, Any]) -> Column:
+    (plain,) = _plain(pa.schema([field]).empty_table()).schema
+    named = ((field.metadata or {}).get(_TYPE_NAME) or b"").decode()
+    is_odd = named in _ODD or (pa.types.is_binary(plain.type) and named not in ("", "bytea"))
     return Column(
         name=field.name,
-        type=str(known.get("xdbc_type_name") or field.type),
-        kind=field.type,
-        is_json=field.metadata is not None,
+        type=str(named or known.get("xdbc_type_name") or field.type),
+        kind=pa.string() if is_odd else plain.type,
+        is_json=plain.metadata is not None,
         not_null=known.get("xdbc_is_nullable") == "NO",
+        handle=is_odd,
     )
 
 
@@ -137,7 +148,8 @@ def _plain(found: Any) -> Any:
         else:
             array = values.cast(pa.string() if pa.types.is_null(kind) else kind)
         arrays.append(array)
-        fields.append(pa.field(field.name, array.type, metadata=JSON_FIELD if is_nested else None))
+        is_json = is_nested or str(field.type).startswith("extension<arrow.json")
+        fields.append(pa.field(field.name, array.type, metadata=JSON_FIELD if is_json else None))
     return type(found).from_arrays(arrays, schema=pa.schema(fields))
 
 

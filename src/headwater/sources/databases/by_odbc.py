@@ -34,11 +34,14 @@ _KINDS = (
     | dict.fromkeys((-2, -3, -4), "bytes")
     | {_BIT: "bool"}
 )
+# What a driver may say is a text.
+_BOOLEANS = ("bool", "boolean")
 
 
 @contextlib.contextmanager
 def opened(address: str, options: dict[str, Any]) -> Iterator[Database]:
     """Raises CannotConnectError."""
+    pyodbc.native_uuid = True
     try:
         connection = pyodbc.connect(address, autocommit=True, readonly=True, **options["connect_args"])
     except pyodbc.Error as error:
@@ -100,7 +103,9 @@ def _schema(row: Any) -> str:
 
 
 def _column(row: Any) -> Column:
-    if row.data_type in _DECIMALS:
+    if row.type_name.lower() in _BOOLEANS:
+        kind = KINDS["bool"]
+    elif row.data_type in _DECIMALS:
         kind = kind_of_decimal(row.column_size, row.decimal_digits)
     else:
         kind = KINDS[_KINDS.get(row.data_type, "text")]

@@ -39,7 +39,7 @@ _KINDS: tuple[tuple[type[Any], str], ...] = (
     (types.String, "text"),
 )
 # By the name of a dialect's own.
-_NAMES = {"DATETIME": "moment", "SMALLDATETIME": "moment", "TIMESTAMP": "moment", "DOUBLE": "float", "REAL": "float"}
+_NAMES = {"DATETIME": "moment", "SMALLDATETIME": "moment", "TIMESTAMP": "moment", "YEAR": "int"}
 _JSON_NAMES = frozenset(("VARIANT", "OBJECT", "ARRAY", "MAP", "STRUCT", "SUPER", "JSON", "JSONB"))
 
 
@@ -50,6 +50,8 @@ def opened(url: str, options: dict[str, Any]) -> Iterator[Database]:
         given = {"isolation_level": options["isolation_level"]} if options["isolation_level"] else {}
         engine = sa.create_engine(url, connect_args=options["connect_args"], poolclass=sa.NullPool, **given)
         connection = engine.connect()
+    except exc.NoSuchModuleError:
+        raise
     except exc.ArgumentError as error:
         raise CannotConnectError(str(error).replace(url, "the address")) from error
     except exc.DBAPIError as error:
@@ -91,10 +93,10 @@ class Database:
         columns = {one.name: sa.column(self._named(one.name), one.handle) for one in table.columns}
         schema = self._named(table.schema) if table.schema else None
         place = sa.table(self._named(table.name), *columns.values(), schema=schema)
-        # JSON as it stands: who reads it makes other numbers of some.
+        dialect = self._connection.dialect.name
         chosen = [
             sa.cast(columns[one.name], sa.Text).label(one.name)
-            if isinstance(one.handle, types.JSON)
+            if _is_asked_as_text(one, dialect)
             else columns[one.name]
             for one in ask.columns
         ]
@@ -136,15 +138,25 @@ def _restricted(asked: sa.Select[Any], part: str, ask: Ask, columns: dict[str, A
     return asked.where(cursor >= sa.literal(after, ask.cursor.handle)).order_by(cursor)
 
 
+def _is_asked_as_text(one: Column, dialect: str) -> bool:
+    """What drivers make of it loses something: numbers in JSON, the months of an interval, the order of a set."""
+    if isinstance(one.handle, types.JSON) or type(one.handle).__name__ == "SET":
+        return dialect in ("postgresql", "mysql", "mariadb", "sqlite")
+    is_text = pa.types.is_string(one.kind) and not one.is_json
+    return dialect == "postgresql" and is_text and not isinstance(one.handle, types.String)
+
+
 def _column(about: Any) -> Column:
     kind, is_json = _kind(about["type"])
+    # Asked for decimals, some dialects round a double.
+    handle = types.Float(asdecimal=False) if kind == KINDS["float"] else about["type"]
     return Column(
         name=str(about["name"]),
         type=_said(about["type"]),
         kind=kind,
         is_json=is_json,
         not_null=not about.get("nullable", True),
-        handle=about["type"],
+        handle=handle,
     )
 
 
@@ -154,6 +166,8 @@ def _kind(given: Any) -> tuple[pa.DataType, bool]:
         return pa.string(), True
     if isinstance(given, types.BigInteger) and getattr(given, "unsigned", False):
         return pa.decimal128(20, 0), False
+    if isinstance(given, types.Time) and getattr(given, "timezone", False):
+        return pa.string(), False
     for kind, word in _KINDS:
         if isinstance(given, kind):
             return KINDS[word], False
