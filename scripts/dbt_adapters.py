@@ -44,7 +44,7 @@ MODELS = {
         "join {{ ref('shops') }} as s on s.id = b.shop_id group by s.town\n"
     ),
     "models/sale_log.sql": (
-        "{{ config(materialized='incremental', unique_key='id') }}\n"
+        "{{ config(materialized='incremental', unique_key='id', incremental_strategy='STRATEGY') }}\n"
         "select id, shop_id, amount from {{ ref('stg_sales') }}\n"
         "{% if is_incremental() %} where id >= (select max(id) from {{ this }}) {% endif %}\n"
     ),
@@ -78,12 +78,14 @@ ACCEPTED = "accepted_values_by_town_town__Bonn__Ulm"
 
 class StandIn(Struct, frozen=True, kw_only=True):
     """`packages` is what it runs on, `settings` what dbt is told of it, and `profile` the words that no profile for the
-    warehouse itself has. `without` are files of nodes that the stand-in can't build, though the warehouse can."""
+    warehouse itself has. `without` are files of nodes that the stand-in can't build, though the warehouse can, and
+    `strategy` is how a table grows there."""
 
     packages: tuple[str, ...]
     settings: dict[str, str]
     profile: dict[str, str] = {}
     without: tuple[str, ...] = ()
+    strategy: str = "default"
 
 
 STAND_INS = {
@@ -91,7 +93,9 @@ STAND_INS = {
         packages=("fakesnow[server]>=0.12", "snowflake-connector-python<5"),
         settings={"account": "stand-in", "user": "me", "password": "secret", "warehouse": "w", "database": "shop"},
         profile={"host": "{host}", "port": "{port}", "protocol": "http"},
-        without=("snapshots/shops_history.yml",),  # its MERGE takes a column of both sides for ambiguous
+        # Its MERGE takes a column that both sides have for ambiguous.
+        without=("snapshots/shops_history.yml",),
+        strategy="delete+insert",
     ),
     "bigquery": StandIn(
         packages=(
@@ -196,7 +200,7 @@ def built(name: str, root: Path, place: dict[str, str]) -> str:
     for file in MODELS.keys() - set(known.without):
         path = root / "transform" / file
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(MODELS[file])
+        path.write_text(MODELS[file].replace("STRATEGY", known.strategy))
     started = time.perf_counter()
     done = headwater(root, env, "--log-format", "json", "--log-level", "debug", "run", *[f"dbt-{name}:build"] * 2)
     seconds = [event["seconds"] for event in done if event.get("kind") == "step-finished"]
