@@ -128,6 +128,8 @@ VARIABLES = {
     "MELTANO_PARENT_CONTEXT_UUID": "no usage figures are sent",
     "MELTANO_SYS_DIR_ROOT": "what the program makes stands in `.headwater/`; the variable moves it",
     "MELTANO_USER_AGENT": "this is another program",
+    "SINGER_SDK_LOG_CONFIG": "plugins log as they do by themselves; level and row counts are read from their lines",
+    "LOGGING_CONF_FILE": "as `SINGER_SDK_LOG_CONFIG`",
 }
 
 
@@ -281,8 +283,9 @@ MELTANOS = {
 }
 # Settings that only Headwater has: a plugin finds them, too.
 _PLUGINS_OWN = {setting.name for settings in EXTRAS.values() for setting in settings} - MELTANOS
-OURS = {*_PLUGINS_OWN, "hub_offline", "keep_logs_days", "share_extractor_secrets"}
-_OURS = rf"_({'|'.join(name.upper() for name in _PLUGINS_OWN)})$|^MELTANO_(HUB_OFFLINE|KEEP_LOGS_DAYS|SHARE_EXTRACTOR_SECRETS)$"
+_PROJECTS_OWN = {"hub_offline", "keep_logs_days", "share_extractor_secrets"}
+OURS = _PLUGINS_OWN | _PROJECTS_OWN
+_OURS = rf"_({'|'.join(name.upper() for name in _PLUGINS_OWN)})$|^MELTANO_({'|'.join(_PROJECTS_OWN).upper()})$"
 
 
 def _loaded(played: Played) -> Any:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -141,6 +143,19 @@ def test_the_bundled_index_is_exported_outside_of_a_project(empty):
     page = json.loads((empty.root / "out/meltano/api/v1/plugins/loaders/index").read_text())
     assert "target-csv" in page
     assert "no project here" in empty("hub", "build", str(empty.root / "out"), "--url", "https://hub.example").err
+
+
+@pytest.mark.parametrize(("days", "lines"), [("365", 0), ("0", 1)])
+def test_what_was_said_in_old_runs_is_forgotten_after_a_year(hw, days, lines):
+    hw.ok("config", "set", "meltano", "keep_logs_days", days)
+    hw.ok("run", "say:hi")
+    with closing(sqlite3.connect(hw.root / ".headwater/headwater.db")) as db, db:
+        db.execute("update runs set started_at = '2020-01-01T00:00:00Z'")
+    (hw.root / ".headwater/forgot-lines").unlink(missing_ok=True)
+    hw.ok("run", "say:hi")
+    *_, old = hw.ok("logs", "list", "--json").json
+    kinds = [said["event"]["kind"] for said in hw.ok("logs", "show", old["run_id"], "--json").json]
+    assert kinds == ["run-started", "step-started", *["plugin-line"] * lines, "step-finished", "run-finished"]
 
 
 def test_plugins_of_the_project_and_of_the_hub(hw):
