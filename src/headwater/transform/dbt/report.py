@@ -31,6 +31,8 @@ _OUTCOMES = {
 _CHECKS = ("test", "unit_test", "source")
 # Kinds of nodes that run without making anything to speak of.
 _SILENT = ("analysis", "exposure", "metric", "saved_query", "semantic_model", "operation")
+# Commands that read nodes and neither make nor ask them: that went well is no news.
+_ONLY_READ = ("compile", "docs", "parse", "list", "ls", "show")
 
 
 class Report:
@@ -43,6 +45,7 @@ class Report:
         self.tail: list[str] = []
         self._step = step
         self._emit = emit
+        self._only_reads = any(word in _ONLY_READ for word in step.argv[1:2])
         self._redact = redactor(step.block)
 
     def take(self, line: str) -> None:
@@ -69,7 +72,7 @@ class Report:
         result = msgspec.structs.replace(result, message=self._clean(result.message or "") or None)
         self.results[result.key] = result
         event = event_of(self._step.name, result)
-        if event is not None:
+        if event is not None and not (self._only_reads and event.outcome is Outcome.SUCCESS):
             self._emit(event)
 
     def _clean(self, text: str) -> str:

@@ -37,6 +37,18 @@ say("LogModelResult", msg="1 of 3 OK created")
     assert lab.lines == ["Running with dbt=9"]
 
 
+def test_a_command_that_only_reads_builds_and_passes_nothing(lab):
+    lab.dbt("""
+node("model.shop.orders", "success")
+node("test.shop.unique_id.0123456789", "success")
+node("model.shop.best", "error", "Compilation Error")
+return 1
+""")
+    lab.run(lab.step("compile"))
+    assert [(event.model, event.outcome) for event in lab.of(ModelBuilt)] == [("best", Outcome.FAILED)]
+    assert lab.of(Checked) == []
+
+
 def test_a_failure_names_the_model_its_file_and_what_was_left_out(lab):
     nodes = {
         key: {"unique_id": key, "name": key.split(".")[2], "resource_type": "model", "original_file_path": file}
