@@ -206,6 +206,7 @@ class _Delivery:
         self._encode = encode
         self._most = most
         self._held: dict[str, list[Any]] = {name: [] for name in group}
+        self._unseen = set(group)
         seconds = 0.0 if most is not None else _SECONDS
         self._paces = {name: rows.Pace(request["batch_bytes"], seconds) for name in group}
         self._seconds = seconds
@@ -222,7 +223,7 @@ class _Delivery:
                 for found in pipes:
                     if self._take(found.pipe.name, found.item) and self._is_covered(pipes):
                         self._send("state", value=_advanced(before, _said(state), list(self._held)))
-                    if self._most is not None and self.sent >= self._most:
+                    if self._is_enough():
                         return
         except Exception:
             self._flush()
@@ -258,6 +259,12 @@ class _Delivery:
             return True
         return False
 
+    def _is_enough(self) -> bool:
+        """Of a sample, once each resource has shown some rows, or one of them very many."""
+        if self._most is None or self.sent < self._most:
+            return False
+        return not self._unseen or self.sent >= 10 * self._most
+
     def _flush(self) -> None:
         for name, held in self._held.items():
             if not held:
@@ -267,6 +274,7 @@ class _Delivery:
             for piece in rows.pieces(coercion.of(held), coercion.schema, self._paces[name]):
                 assert isinstance(piece, pa.RecordBatch)
                 self.sent += piece.num_rows
+                self._unseen.discard(name)
                 self._send("rows", self._encode(piece), stream=name)
         self._since = monotonic()
 

@@ -179,6 +179,7 @@ def _described(settings: Settings) -> dict[str, _Found]:
             name = frame.about["stream"]
             if frame.what == "stream":
                 found[name] = _Found(frame.about, Columns(name, {}))
+                until = monotonic() + _SAMPLE_SECONDS  # to start the process may have taken longer than that
                 if frame.about["declared"]:
                     found[name].columns.declare(frame.schema())
             elif frame.what == "rows":
