@@ -22,7 +22,7 @@ from headwater.model.setting import Setting, SettingKind
 
 VARIANT = "dlt"
 FOLDER = "sources"  # where modules of the project's own stand, as `dlt init` puts them there too
-_PACKAGE = "dlt"
+_PACKAGE, _OLDEST = "dlt", ">=1"
 _REFERENCE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _SECRETS = ("secrets.value", "TSecretValue", "TSecretStrValue", "Credentials")
 _MOST_HOPS = 4
@@ -69,7 +69,7 @@ def definition(root: Path, source: str, packages: Sequence[Path] = ()) -> Defini
         variant=VARIANT,
         native="dlt",
         description=title or None,
-        pip_url=f"{_PACKAGE}[{extra}]" if extra else _PACKAGE,
+        pip_url=f"{_PACKAGE}[{extra}]{_OLDEST}" if extra else f"{_PACKAGE}{_OLDEST}",
         capabilities=("catalog", "discover", "state"),
         settings=(
             *(_settings(found.node, needs_all=not is_dlt_asked) if found else ()),

@@ -52,7 +52,7 @@ def test_the_parameters_of_the_function_are_settings(root):
         ("schema", None, False, False),
         ("limits", None, True, False),
     ]
-    assert (found.description, found.pip_url, found.native) == ("Orders of the shop.", "dlt", "dlt")
+    assert (found.description, found.pip_url, found.native) == ("Orders of the shop.", "dlt>=1", "dlt")
 
 
 def test_what_may_stand_in_files_of_dlt_is_not_required(root):
@@ -82,8 +82,8 @@ def test_one_word_is_a_source_of_dlt_itself():
 
 
 def test_what_such_a_source_needs_is_installed_with_it(root):
-    assert definition(root, "dlt:sql_database").pip_url == "dlt[sql_database]"
-    assert definition(root, "dlt:rest_api").pip_url == "dlt"
+    assert definition(root, "dlt:sql_database").pip_url == "dlt[sql_database]>=1"
+    assert definition(root, "dlt:rest_api").pip_url == "dlt>=1"
 
 
 def test_a_function_that_is_not_there_is_told_with_the_next_best(root):
