@@ -21,6 +21,7 @@ PACKAGES = {
         "orjson==3.13.0",
         "pyarrow==26.0.1",
     ],
+    "arrow": ["adbc-driver-manager==1.13.0", "adbc-driver-postgresql==1.13.0", "connectorx==0.4.6", "pyarrow==26.0.1"],
     "sling": [
         "sling==1.4.11",
         "sling-linux-amd64==1.4.11",

@@ -185,10 +185,10 @@ class _Parser:
             )
         except pa.ArrowInvalid as error:
             raise NotInBlocksError from error
-        (batch,) = table.combine_chunks().to_batches()
-        rows = batch.num_rows - 1
-        if batch.column(0)[rows].as_py() != self._mark:
+        rows = table.num_rows - 1
+        if rows < 0 or table.column(0)[rows].as_py() != self._mark:
             raise NotInBlocksError
+        (batch,) = table.combine_chunks().to_batches()
         bad: list[Bad] = []
         if skipped and self._tells:
             text = cut.data[:size].decode(errors="surrogateescape")

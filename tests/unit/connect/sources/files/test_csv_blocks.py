@@ -104,6 +104,11 @@ def test_no_sign_of_a_dialect_is_in_the_end_mark(tmp_path, settings):
     assert told(tmp_path, **settings) == ([{"id": 1, "v": f"x{delimiter}y"}] * 200, [])
 
 
+def test_an_open_quote_that_takes_the_end_into_a_row_to_set_aside_is_told(tmp_path):
+    (tmp_path / "t.csv").write_text('id,v\n1,x,y,"')
+    assert told(tmp_path, on_bad="quarantine").endswith("a quote is left open at the end of the file")
+
+
 def test_a_row_longer_than_a_block_is_read_with_the_next(tmp_path):
     text = "x\n" * 1500
     (tmp_path / "t.csv").write_text("id,v\n" + f'1,a\n2,"{text}"\n3,b\n' * 3)
