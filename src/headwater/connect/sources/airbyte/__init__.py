@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -90,33 +91,37 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     reader = Reader(settings.program.name, before, request.on_line, full=full)
     told = before.told({one.name: one.offered.namespace for one in streams if not one.is_full})
     files = {"config": settings.given, "catalog": catalogs.configured(streams)}
-    out = program.chunks(
-        settings.program,
-        "read",
-        files if told is None else {**files, "state": told},
-        folder=request.folder,
-        reader=reader,
-        idle_seconds=request.idle_seconds,
-        should_stop=request.should_stop,
-        on_line=request.on_line,
-    )
+    if told is not None:
+        files["state"] = told
+    # Settings hold secrets: what is written of them is wiped in any case.
+    with scratch() as folder:
+        out = program.chunks(
+            settings.program,
+            "read",
+            files,
+            folder=folder,
+            reader=reader,
+            idle_seconds=request.idle_seconds,
+            should_stop=request.should_stop,
+            on_line=request.on_line,
+        )
+        with closing(out):
+            yield from _messages(chain([catalogs.schema_lines(streams)], out), reader, request, full)
+    if not request.should_stop():
+        yield Checkpoint(state=reader.state.encoded())
+
+
+def _messages(out: Iterable[bytes], reader: Reader, request: ReadRequest, full: frozenset[str]) -> Iterator[Message]:
     options = parse.ParseOptions(
         batch_bytes=request.batch_bytes, on_bad_record=request.on_bad_record, check_required=False
     )
     select = Select(request.catalog)
-    try:
-        for message in parse.messages(
-            chain([catalogs.schema_lines(streams)], out), options, request.on_line, decode=reader.decode
-        ):
-            for kept in select(message):
-                if isinstance(kept, Schema) and kept.stream in full:
-                    yield msgspec.structs.replace(kept, replace=True)
-                else:
-                    yield kept
-    finally:
-        out.close()
-    if not request.should_stop():
-        yield Checkpoint(state=reader.state.encoded())
+    for message in parse.messages(out, options, request.on_line, decode=reader.decode):
+        for kept in select(message):
+            if isinstance(kept, Schema) and kept.stream in full:
+                yield msgspec.structs.replace(kept, replace=True)
+            else:
+                yield kept
 
 
 def _asked(connector: program.Program, command: str, files: dict[str, Any]) -> Reader:
