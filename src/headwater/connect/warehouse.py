@@ -20,7 +20,7 @@ import duckdb
 from headwater.base.clock import monotonic
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.base.files import cannot_write
-from headwater.base.lease import busy, lease
+from headwater.base.lease import busy, lease, lease_folder
 
 # Files stay readable for tools that still embed DuckDB 1.4.
 STORAGE = "v1.4.0"
@@ -66,7 +66,10 @@ def reading(
         settings["memory_limit"] = f"{max(memory_bytes, _LEAST_MEMORY) >> 20}MiB"
     if scratch is not None:
         settings["temp_directory"] = str(scratch)
-    with lease(path, exclusive=False, who=who, on_wait=on_wait, timeout=timeout):
+    # Where no file can be made beside it, none of us can load into it either.
+    is_shared = lease_folder(path).exists() or os.access(path.resolve().parent, os.W_OK)
+    held = lease(path, exclusive=False, who=who, on_wait=on_wait, timeout=timeout) if is_shared else None
+    with held or contextlib.nullcontext():
         yield from _opened(path, settings, on_wait, timeout, read_only=True)
 
 

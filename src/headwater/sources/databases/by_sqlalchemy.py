@@ -71,9 +71,15 @@ class Database:
         for schema in schemas or self._schemas():
             views = self._views(schema)
             for name in sorted({*self._inspector.get_table_names(schema=schema), *views}):
-                # A view may name what is gone.
-                with contextlib.suppress(UnknownTableError, *([exc.DBAPIError] if name in views else [])):
-                    yield self.table(schema, name, is_view=name in views)
+                try:
+                    found = self.table(schema, name, is_view=name in views)
+                except (UnknownTableError, exc.UnreflectableTableError, exc.DBAPIError):
+                    # A view may name what is gone.
+                    if name not in views:
+                        raise
+                    self._connection.rollback()
+                else:
+                    yield found
 
     def table(self, schema: str, name: str, *, is_view: bool) -> Table:
         try:

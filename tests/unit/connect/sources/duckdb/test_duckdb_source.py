@@ -223,3 +223,10 @@ def test_a_load_waits_until_the_read_is_done(file):
     loader.join()
     assert is_written.is_set()
     assert all("reading for tap-duckdb" in who for who in waited)
+
+
+def test_a_file_in_a_folder_that_is_only_read_needs_no_lease(file, monkeypatch):
+    made(file, "create table t as select 1 as n")
+    monkeypatch.setattr("os.access", lambda _path, _mode: False)
+    assert rows(messages(file)) == [{"n": 1}]
+    assert [one.name for one in file.parent.iterdir()] == ["shop.duckdb"]
