@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import sqlite3
+import sys
 import zipfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ import pytest
 
 from headwater.connect.contract import Checkpoint, Message, ReadRequest, Rows, Schema
 from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources import duckdb, files, git, mysql, postgres, python, rest, sql, sqlite
+from headwater.connect.sources import airbyte, duckdb, files, git, mysql, postgres, python, rest, sql, sqlite
 from headwater.connect.sources.files.settings import Position, StreamSettings
 from headwater.connect.sources.git.columns import SCHEMAS
 from headwater.connect.types import is_json
@@ -188,6 +189,46 @@ def _own(root: Path) -> Source:
     return Source(python, settings, is_inclusive=True)
 
 
+_CONNECTOR = """\
+#!{python} -SI
+import json, sys
+
+given = {{name: json.load(open(path)) for name, path in zip(sys.argv[2::2], sys.argv[3::2])}}
+
+
+def say(kind, **body):
+    print(json.dumps({{"type": kind, **body}}))
+
+
+if sys.argv[1] == "discover":
+    types = {{"id": "integer", "name": "string", "amount": "number"}}
+    schema = {{"type": "object", "properties": {{name: {{"type": ["null", kind]}} for name, kind in types.items()}}}}
+    about = {{"supported_sync_modes": ["incremental"], "source_defined_cursor": True, "default_cursor_field": ["id"]}}
+    about |= {{"json_schema": schema, "source_defined_primary_key": [["id"]]}}
+    say("CATALOG", catalog={{"streams": [{{"name": name, **about}} for name in ("orders", "nothing")]}})
+    sys.exit()
+names = [one["stream"]["name"] for one in given["--catalog"]["streams"]]
+states = {{one["stream"]["stream_descriptor"]["name"]: one["stream"] for one in given.get("--state", [])}}
+first = states["orders"]["stream_state"]["next"] if "orders" in states else 0
+for n in range(first, given["--config"]["rows"] if "orders" in names else 0):
+    data = {{"id": n, "name": f"name, {{n}}", "amount": n / 4}}
+    say("RECORD", record={{"stream": "orders", "data": data, "emitted_at": 0}})
+    if n % 250 == 249:
+        state = {{"stream_descriptor": {{"name": "orders"}}, "stream_state": {{"next": n + 1}}}}
+        say("STATE", state={{"type": "STREAM", "stream": state}})
+"""
+
+
+def _airbyte(root: Path) -> Source:
+    programs = root / "venv" / "bin"
+    programs.mkdir(parents=True)
+    (programs / "python").touch()
+    (programs / "source-shop").write_text(_CONNECTOR.format(python=sys.executable))
+    (programs / "source-shop").chmod(0o755)
+    source, venv = "airbyte:airbyte-source-shop", str(root / "venv")
+    return Source(airbyte, airbyte.Settings(source=source, root=str(root), venv=venv, given={"rows": ROWS}))
+
+
 _REST = """
 base_url: {url}
 pagination: {{type: page, size: 500}}
@@ -287,6 +328,7 @@ SOURCES: dict[str, Callable[[Path], Source]] = {
     "csv.zst": _packed,
     "several files": _several,
     "own code": _own,
+    "airbyte": _airbyte,
     "duckdb": _duckdb,
     "sqlite": _sqlite,
     "sqlalchemy": lambda root: _sql(root, "sqlite:///{}", schema="main-"),
