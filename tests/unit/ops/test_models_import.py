@@ -53,6 +53,7 @@ def test_a_dbt_project_becomes_models_seeds_and_checks(root):
         "from stg_rides\n"
         "where ended_at >= (select max(ended_at) from this) -- incremental\n"
     )
+    assert "round(100.0 * sum(price_cents) / sum(sum(price_cents)) over (), 1) as share" in planned["plan_mix"].sql
     assert planned["riders_history"].parents == ("stg_riders",)
     assert [source.words for source in planned["stg_rides"].sources] == ["raw.ride_events"]
     told = yaml.read(root / "models" / "models.yml").data
@@ -130,6 +131,40 @@ def test_tests_that_have_no_like_are_named(root, tmp_path):
     )
     told = yaml.read(root / "models" / "models.yml").data
     assert told["models"][0]["columns"] == [{"name": "x", "checks": [{"unique": {"where": "x > 1"}}]}]
+
+
+def test_tests_that_the_project_or_a_package_defines_become_queries(root, tmp_path):
+    project = written(
+        tmp_path / "dbt",
+        a="select 1 as x",
+        models="models:\n- name: a\n  data_tests:\n  - shelf.few: {rows: 3}\n  columns:\n  - name: x\n    data_tests:\n"
+        "    - even: {severity: warn, where: x > 1}\n    - in_other: {arguments: {to: ref('a')}}\n    - odd\n",
+    )
+    (project / "tests" / "generic").mkdir(parents=True)
+    (project / "tests" / "generic" / "even.sql").write_text(
+        "{% test even(model, column_name) %}\nselect * from {{ model }} where {{ column_name }} = 1\n{% endtest %}\n"
+        "{% test in_other(model, column_name, to) %}select 1 from {{ model }}, {{ to }}{% endtest %}"
+    )
+    package = project / "dbt_packages" / "shelf"
+    (package / "macros").mkdir(parents=True)
+    (package / "dbt_project.yml").write_text("name: shelf\n")
+    (package / "macros" / "few.sql").write_text(
+        "{% test few(model, rows) %}{{ return(adapter.dispatch('few', 'shelf')(model, rows)) }}{% endtest %}"
+        "{% macro default__few(model, rows) %}select 1 from {{ model }} having count(*) > {{ rows }}{% endmacro %}"
+    )
+    assert models.import_dbt(find(root), project).notes == ("a: the test `odd` is left out",)
+    (told,) = yaml.read(root / "models" / "models.yml").data["models"]
+    assert told["checks"] == [
+        {
+            "sql": {
+                "name": "even_a_x",
+                "query": "select * from (select * from analytics.a where x > 1) as dbt_subquery where x = 1\n",
+                "severity": "warn",
+            }
+        },
+        {"sql": {"name": "in_other_a_x", "query": "select 1 from analytics.a, analytics.a\n"}},
+        {"sql": {"name": "shelf_few_a", "query": "select 1 from analytics.a having count(*) > 3\n"}},
+    ]
 
 
 def test_checks_become_tests_of_dbt_unless_they_compare_with_former_runs(root, tmp_path):

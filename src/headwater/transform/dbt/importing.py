@@ -129,6 +129,25 @@ class _Import:
         except jinja.UnreadableError:
             return None
 
+    def _own_test(self, relation: str, kind: str, given: Json, column: str | None) -> str | None:
+        """The SELECT of a test that the project or a package defines."""
+        package, _, name = kind.rpartition(".")
+        if not any(f"test {name}" in text for text in self._project.macros.get(package, ())):
+            return None
+        where = given.pop("where", None)
+        given["model"] = f"(select * from {relation} where {where}) as dbt_subquery" if where else relation  # noqa: S608 - the user's own
+        if column is not None:
+            given["column_name"] = column
+        for key, value in given.items():
+            if isinstance(value, str) and (names := jinja.name_of(value, "ref")):
+                given[key] = self._outside.table(names[-1])
+            elif isinstance(value, str) and len(names := jinja.name_of(value, "source")) == 2:
+                given[key] = self._source(*names)
+        words = ", ".join(f"{key}={value!r}" for key, value in given.items())
+        called = f"{package}.test_{name}" if package else f"test_{name}"
+        found = self._rendered(f"{{{{ {called}({words}) }}}}", self._outside)
+        return found.sql if found is not None else None
+
     def _compiled(self, node: Node, text: str, words: jinja.Words, *, is_grown: bool) -> jinja.Plain | None:
         """What dbt itself made of it, the last time."""
         compiled = self._project.compiled.get(node.name)
@@ -188,7 +207,8 @@ class _Import:
     def _tables(self, source: Json) -> None:
         tables = []
         for table in source.get("tables") or []:
-            made, missing = checks.of_entry(table, self._words)
+            place = self._source(source["name"], table["name"])
+            made, missing = checks.of_entry(table, self._words, lambda *test, of=place: self._own_test(of, *test))
             made["name"] = table.get("identifier") or table["name"]
             self._made.notes += [f"{source['name']}.{table['name']}: {what} is left out" for what in missing]
             if len(made) > 1:
@@ -210,7 +230,8 @@ class _Import:
             of.setdefault("checks", []).append(check)
 
     def _add(self, section: str, node: Node, entry: Json, *, types: Json | None = None) -> None:
-        told, missing = checks.of_entry(node.told, self._words)
+        place = self._outside.table(node.name)
+        told, missing = checks.of_entry(node.told, self._words, lambda *test: self._own_test(place, *test))
         for column in told.get("columns") or []:
             if types and column["name"] in types:
                 column["type"] = _type(types[column["name"]])

@@ -18,6 +18,7 @@ from headwater.transform.dbt.jinja import MARK, Plain, UnreadableError, Words
 from headwater.transform.increments import THIS
 
 _MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\(.*?\{%-?\s*endmacro\s*-?%\}", re.DOTALL)
+_TEST = re.compile(r"\{%-?\s*(?:data_)?test\s+(\w+)\s*(\(.*?)\{%-?\s*end(?:data_)?test\s*(-?%\})", re.DOTALL)
 _SNAPSHOT = re.compile(r"\{%-?\s*(?:snapshot\s+\w+|endsnapshot)\s*-?%\}")
 
 
@@ -30,8 +31,10 @@ class _ReturnedError(Exception):
 
 
 def found(text: str) -> Iterator[tuple[str, str]]:
-    """The macros of a file, by name."""
+    """The macros of a file, by name; a test of the name `x` is the macro `test_x`, as in dbt."""
     yield from ((one[1], one[0]) for one in _MACRO.finditer(text))
+    for one in _TEST.finditer(text):
+        yield f"test_{one[1]}", f"{{% macro test_{one[1]}{one[2]}{{% endmacro {one[3]}"
 
 
 def rendered(text: str, words: Words, macros: Mapping[str, Mapping[str, str]], dialect: str) -> Plain:

@@ -68,6 +68,8 @@ def read(root: Path) -> Project:
         configured = told.get(section) or {}
         for folder in told.get(f"{kind}-paths") or [section]:
             for path in _below(root / folder, *suffixes):
+                if kind == "test" and path.relative_to(root / folder).parts[0] == "generic":
+                    continue  # definitions of tests, which are read as macros are
                 config = dict(_configured(configured, (name, *path.relative_to(root / folder).with_suffix("").parts)))
                 nodes[path.stem] = Node(name=path.stem, path=path, config=config)
             entries += _entries(root / folder)
@@ -81,6 +83,8 @@ def read(root: Path) -> Project:
         if entry.get("name") in nodes:
             nodes[entry["name"]].told = entry
     found.macros[""] = _macros(root, told)
+    for folder in told.get("test-paths") or ["tests"]:
+        found.macros[""] += [path.read_text("utf-8") for path in _below(root / folder / "generic", ".sql")]
     for package in sorted((root / (told.get("packages-install-path") or "dbt_packages")).glob(f"*/{_FILE}")):
         of_package = yaml.read(package, shown=str(package)).data or {}
         found.macros[str(of_package.get("name", package.parent.name))] = _macros(package.parent, of_package)
