@@ -45,8 +45,8 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
 
     `state_id` is None for a run without state: none is read and none written. A native loader commits at the first
     checkpoint after `commit_bytes` or `commit_seconds`. `jobs` streams of a native source may be read at a time. A
-    plugin that shows no sign of life for `idle_timeout_seconds` is stopped. A step that fails is done again, up to
-    `retries` times.
+    plugin that shows no sign of life for `idle_timeout_seconds` is stopped, and so is a discovery that takes longer
+    than `discovery_timeout_seconds`. A step that fails is done again, up to `retries` times.
     """
 
     name: str
@@ -71,6 +71,7 @@ class ExtractLoad(Struct, frozen=True, kw_only=True, tag="extract-load"):
     memory_bytes: int = 256 << 20
     jobs: int = 1
     idle_timeout_seconds: float = 10_800.0
+    discovery_timeout_seconds: float = 3_600.0
     retries: int = 0
 
 

@@ -19,6 +19,7 @@ from headwater.ops.workspace import Workspace
 from headwater.plan import build, drift, select
 from headwater.run import copy, discover
 from headwater.run.cancel import Cancel
+from headwater.run.looking import Patience
 
 if TYPE_CHECKING:  # it brings Arrow
     from headwater.connect.digest import Relation
@@ -61,14 +62,15 @@ def _source(workspace: Workspace, facts: build.Facts, plugin: Plugin, lab: Aside
     if step.extractor.native is not None:
         from headwater.run import native  # noqa: PLC0415 - Arrow and drivers, for native plugins only
 
-        catalog, changes = native.changes(step.extractor, root=workspace.root, catalogs=lab.stores.catalogs)
+        patience = Patience(step.discovery_timeout_seconds, lab.run.cancel)
+        catalog, changes = native.changes(
+            step.extractor, root=workspace.root, catalogs=lab.stores.catalogs, patience=patience
+        )
         count = len(catalog["streams"])
         yield Finding(subject=plugin.name, status="ok", text=f"answers, and offers {count} stream{'s' * (count != 1)}")
     elif singer:
         if "discover" in step.extractor.capabilities:
-            catalog = discover.discover(
-                step.extractor, lab.run, lab.folder, step=step.name, idle_seconds=step.idle_timeout_seconds
-            )
+            catalog = discover.discover(step, lab.run, lab.folder)
             changes = drift.changes(kept.catalog, catalog) if kept is not None else []
         seen = trying.attempt(workspace, plugin.name, plugin.kind, emit=_unheard, cancel=Cancel(), install="no").seen
         yield Finding(subject=plugin.name, status="ok", text=seen)

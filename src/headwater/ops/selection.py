@@ -97,10 +97,14 @@ def offered_catalog(step: ExtractLoad, lab: Aside) -> dict[str, Any] | None:
     if step.extractor.native is None:
         return discover.offered_catalog(step, lab.run, lab.folder, lab.stores.catalogs)
     # Arrow and the drivers are loaded for native sources only.
-    from headwater.run import native  # noqa: PLC0415 - see above
+    from headwater.run import looking, native  # noqa: PLC0415 - see above
 
     return native.offered_catalog(
-        step.extractor, root=Path(lab.run.plan.root), catalogs=lab.stores.catalogs, refresh=step.refresh_catalog
+        step.extractor,
+        root=Path(lab.run.plan.root),
+        catalogs=lab.stores.catalogs,
+        patience=looking.Patience(step.discovery_timeout_seconds, lab.run.cancel),
+        refresh=step.refresh_catalog,
     )
 
 

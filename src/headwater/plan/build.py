@@ -218,6 +218,7 @@ def _limits(extractor: Block, loader: Block, options: Options) -> dict[str, Any]
     """What flags and extras say of memory and time; what they leave open has its default in the step."""
     wanted = {
         "idle_timeout_seconds": extractor.extras.get("idle_timeout_seconds"),
+        "discovery_timeout_seconds": extractor.extras.get("discovery_timeout_seconds"),
         "commit_bytes": loader.extras.get("commit_bytes"),
         "commit_seconds": loader.extras.get("commit_seconds"),
         "memory_bytes": loader.extras.get("memory_bytes"),

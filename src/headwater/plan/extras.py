@@ -71,6 +71,12 @@ EXTRAS: dict[PluginKind, tuple[Setting, ...]] = {
             description="Seconds without a sign of life after which a plugin, or a database server, is given up.",
         ),
         Setting(
+            name="_discovery_timeout_seconds",
+            kind=SettingKind.INTEGER,
+            value=3_600,
+            description="Seconds after which a discovery that has not ended is given up.",
+        ),
+        Setting(
             name="_jobs",
             kind=SettingKind.INTEGER,
             description="How many streams a native extractor reads at a time, if it can: 1, unless `--jobs` is given.",

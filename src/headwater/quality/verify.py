@@ -26,6 +26,7 @@ from headwater.run import copy, legs, native
 from headwater.run.cancel import Cancel
 from headwater.run.discover import selected_catalog
 from headwater.run.keeping import Keeping
+from headwater.run.looking import Patience
 from headwater.run.runner import Executor, Run
 
 
@@ -154,7 +155,11 @@ def _interrupted(cancel: Cancel, *ends: Tables) -> Iterator[None]:
 def _catalog(step: ExtractLoad, run: Run, keeping: Keeping) -> Catalog:
     def offered() -> dict[str, Any]:
         return native.offered_catalog(
-            step.extractor, root=Path(run.plan.root), catalogs=keeping.catalogs, refresh=step.refresh_catalog
+            step.extractor,
+            root=Path(run.plan.root),
+            catalogs=keeping.catalogs,
+            patience=Patience(step.discovery_timeout_seconds, run.cancel),
+            refresh=step.refresh_catalog,
         )
 
     return native.decoded_catalog(selected_catalog(step, run, offered) or {})

@@ -45,6 +45,7 @@ from headwater.run.keeping import Keeping
 from headwater.run.legs import Leg, Links, Passage
 from headwater.run.lines import Lines
 from headwater.run.load import Load, added
+from headwater.run.looking import Patience
 from headwater.run.pipe import supervise
 from headwater.run.runner import Run
 from headwater.run.singer_files import catalog_arguments, config_arguments, state_arguments
@@ -388,6 +389,7 @@ def _catalog(step: ExtractLoad, run: Run, keeping: Keeping, folder: Path) -> Jso
             step.extractor,
             root=Path(run.plan.root),
             catalogs=keeping.catalogs,
+            patience=Patience(step.discovery_timeout_seconds, run.cancel),
             refresh=step.refresh_catalog,
             on_change=lambda change: run.emit(SourceChanged(step=step.name, change=change)),
         )

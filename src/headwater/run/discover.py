@@ -8,11 +8,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from headwater.base.clock import monotonic
 from headwater.base.errors import RunFailedError
 from headwater.model.event import Level, Progress, SourceChanged
 from headwater.model.plan import Block, ExtractLoad
 from headwater.plan import drift, select
 from headwater.run.chain import Chain, Start
+from headwater.run.looking import timed_out
 from headwater.run.runner import Run
 from headwater.run.singer_files import config_arguments, read_json
 from headwater.store.catalogs import CachedCatalog, Catalogs
@@ -62,7 +64,7 @@ def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalog
         run.tell(step.name, Level.DEBUG, "using the catalog of the last discovery")
         return cached.catalog
     run.emit(Progress(step=step.name, phase="discovering"))
-    catalog = discover(block, run, folder, step=step.name, idle_seconds=step.idle_timeout_seconds)
+    catalog = discover(step, run, folder)
     if key is not None:
         if cached is not None and cached.key == key:
             _tell_changes(step, run, cached.catalog, catalog)
@@ -70,12 +72,19 @@ def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalog
     return catalog
 
 
-def discover(block: Block, run: Run, folder: Path, *, step: str, idle_seconds: float) -> Json:
-    """Run the plugin's discovery. Raises RunFailedError: `discovery-failed`, or `tap-logs-to-stdout` when what it
-    wrote is no JSON."""
+def discover(step: ExtractLoad, run: Run, folder: Path) -> Json:
+    """Run the plugin's discovery. Raises RunFailedError: `discovery-failed`, `discovery-timeout`, or
+    `tap-logs-to-stdout` when what it wrote is no JSON."""
+    block = step.extractor
+    until = monotonic() + step.discovery_timeout_seconds
+
+    def look() -> None:
+        if monotonic() > until:
+            raise timed_out(block.name, step.discovery_timeout_seconds)
+
     start = Start(block=block, args=(*config_arguments(block, folder), "--discover"))
-    with Chain([start], step=step, run=run, idle_seconds=idle_seconds) as chain:
-        text = b"".join(chain.chunks(lambda: None))
+    with Chain([start], step=step.name, run=run, idle_seconds=step.idle_timeout_seconds) as chain:
+        text = b"".join(chain.chunks(look))
         chain.wait()
         run.cancel.check()
         failure = chain.failure()

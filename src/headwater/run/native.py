@@ -21,6 +21,7 @@ from headwater.connect.warehouses import Warehouse
 from headwater.model.catalog import Catalog, CatalogChange
 from headwater.model.plan import Block
 from headwater.plan import drift
+from headwater.run.looking import Patience
 from headwater.store.catalogs import Catalogs
 
 Json = dict[str, Any]
@@ -31,6 +32,7 @@ def offered_catalog(
     *,
     root: Path,
     catalogs: Catalogs,
+    patience: Patience,
     refresh: bool = False,
     on_change: Callable[[CatalogChange], None] = lambda _change: None,
 ) -> Json:
@@ -38,12 +40,12 @@ def offered_catalog(
     unless `refresh`. `on_change` hears what is new since the source was last looked at with the same settings."""
     module = registry.source(_known(block, registry.SOURCES))
     settings = _settings(module, block, root)
-    signature = module.signature(settings)
+    signature = patience.look(lambda: module.signature(settings), name=block.name)
     source = _source_key(block)
     kept = catalogs.read(block.name)
     if kept is not None and signature is not None and kept.key == f"{source}{signature}" and not refresh:
         return kept.catalog
-    found: Json = msgspec.to_builtins(module.discover(settings))
+    found: Json = msgspec.to_builtins(patience.look(lambda: module.discover(settings), name=block.name))
     if kept is not None and kept.key.startswith(source):
         for change in drift.changes(kept.catalog, found):
             on_change(change)
@@ -51,11 +53,11 @@ def offered_catalog(
     return found
 
 
-def changes(block: Block, *, root: Path, catalogs: Catalogs) -> tuple[Json, list[CatalogChange]]:
+def changes(block: Block, *, root: Path, catalogs: Catalogs, patience: Patience) -> tuple[Json, list[CatalogChange]]:
     """What the source offers now, and what is new since it was last looked at with the same settings. Keeps nothing."""
     module = registry.source(_known(block, registry.SOURCES))
     settings = _settings(module, block, root)
-    found: Json = msgspec.to_builtins(module.discover(settings))
+    found: Json = msgspec.to_builtins(patience.look(lambda: module.discover(settings), name=block.name))
     kept = catalogs.read(block.name)
     if kept is None or not kept.key.startswith(_source_key(block)):
         return found, []

@@ -56,6 +56,7 @@ EXTRA_KEYS: dict[PluginKind, tuple[str, ...]] = {
         "use_cached_catalog",
         "catalog_max_age",
         "idle_timeout_seconds",
+        "discovery_timeout_seconds",
         "max_message_bytes",
         "max_columns",
         "on_bad_record",

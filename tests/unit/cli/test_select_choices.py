@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import pytest
 
@@ -73,3 +78,49 @@ def test_what_is_left_or_ended_changes_nothing(own, monkeypatch, lines):
     answering(monkeypatch, *lines)
     own("select", "tap-shop", "--interactive")
     assert (own.root / "headwater.yml").read_text() == before
+
+
+HANGING = """
+import os, pathlib, time
+pathlib.Path("pid").write_text(str(os.getpid()))
+while True:
+    time.sleep(1)
+"""
+
+
+def test_a_discovery_that_takes_too_long_is_given_up(own):
+    (own.root / "sources" / "shop.py").write_text(HANGING)
+    own.ok("config", "set", "tap-shop", "_discovery_timeout_seconds", "0")
+    done = own("select", "tap-shop", "--list")
+    assert (done.code, done.error.splitlines()[0]) == (
+        1,
+        "error: `tap-shop` did not say within 0.0 s what its source offers [discovery-timeout]",
+    )
+
+
+def test_a_singer_discovery_that_takes_too_long_is_ended(hw):
+    tap = hw.root / "bin" / "tap_numbers"
+    tap.write_text("#!/bin/sh\nexec sleep 600\n")
+    hw.ok("config", "set", "tap-numbers", "_discovery_timeout_seconds", "0")
+    assert "[discovery-timeout]" in hw("select", "tap-numbers", "--list").error
+
+
+def test_ctrl_c_during_discovery_ends_the_process(own):
+    (own.root / "sources" / "shop.py").write_text(HANGING)
+    command = [sys.executable, "-m", "headwater", "--cwd", str(own.root), "select", "tap-shop", "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (own.root / "pid").exists() or not (own.root / "pid").read_text():
+            assert process.poll() is None
+            time.sleep(0.05)
+        child = int((own.root / "pid").read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 130
+    while _runs(child):  # its guard ends it as soon as ours is gone
+        time.sleep(0.05)
+
+
+def _runs(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

@@ -142,6 +142,7 @@ def test_a_plugin_finds_who_it_is_and_its_settings_under_every_name():
         **_named("_USE_CACHED_CATALOG", "true"),
         **_named("_CATALOG_MAX_AGE", "3600"),
         **_named("_IDLE_TIMEOUT_SECONDS", "10800"),
+        **_named("_DISCOVERY_TIMEOUT_SECONDS", "3600"),
         **_named("_MAX_MESSAGE_BYTES", "134217728"),
         **_named("_MAX_COLUMNS", "10000"),
         **_named("_ON_BAD_RECORD", "fail"),

@@ -469,6 +469,7 @@ def test_the_extras_of_an_extractor_have_defaults():
         "_use_cached_catalog": True,
         "_catalog_max_age": 3600,
         "_idle_timeout_seconds": 10_800,
+        "_discovery_timeout_seconds": 3_600,
         "_jobs": None,
         "_max_message_bytes": 128 << 20,
         "_max_columns": 10_000,
