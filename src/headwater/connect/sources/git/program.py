@@ -19,7 +19,7 @@ from msgspec import Struct
 from headwater.base.clock import monotonic
 from headwater.base.errors import EnvironmentProblemError, RunFailedError
 from headwater.base.process import Child, is_readable, pipe
-from headwater.base.redact import Redactor
+from headwater.base.redact import Redactor, without_credentials
 from headwater.base.text import duration
 from headwater.connect.contract import IDLE_SECONDS
 from headwater.connect.sources.git.settings import Settings
@@ -126,7 +126,11 @@ def output(
         )
     overruled = [part for one in (*_OVERRULED, *config) for part in ("-c", one)]
     argv = [program, "--no-pager", f"--git-dir={git_dir}", *overruled, *arguments]
-    redact = Redactor(tuple(filter(None, (*settings.secrets, settings.token))))
+    redactor = Redactor(tuple(filter(None, (*settings.secrets, settings.token))))
+
+    def redact(text: str) -> str:
+        return without_credentials(redactor(text))
+
     inlet, ours = pipe()
     outlet, theirs = pipe()
     try:
