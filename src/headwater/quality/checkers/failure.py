@@ -13,6 +13,7 @@ from headwater.quality.checkers.told import Told, Trouble
 
 _OTHER_FILE = re.compile(r"in (/\S+)\[(\d+),\d+\]|\"(/[^\"]+)\", line (\d+)")
 _SHOWN = 600
+_TRACEBACK = re.compile(r"\(Background on this error|Traceback")
 
 
 def of_checks(step: Invoke, checks: Sequence[Told]) -> HeadwaterError | None:
@@ -53,6 +54,8 @@ def of_error(check: Told) -> Trouble:
 
 
 def _short(text: str) -> str:
+    """What the tool says, without the traceback that Great Expectations puts into it."""
+    text = _TRACEBACK.split(text, maxsplit=1)[0].strip()
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 

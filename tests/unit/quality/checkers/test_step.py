@@ -68,6 +68,11 @@ def test_secrets_are_kept_out_of_what_the_tool_says(lab):
     assert lab.problem.why == "Could not connect to 'w': password (redacted) is wrong"
 
 
+def test_tracebacks_are_left_out_of_what_the_tool_says(lab):
+    run(lab, trouble('OperationalError: "no such host  (Background on this error at: x)". Traceback: "Traceback (most '))
+    assert (lab.problem.reference, lab.problem.why) == ("checker-not-connected", 'OperationalError: "no such host')
+
+
 @pytest.mark.parametrize(
     ("why", "reference", "what", "where"),
     [
