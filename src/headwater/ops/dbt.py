@@ -59,7 +59,7 @@ def add(
     the adapter of the project's loader.
 
     Answers also with the files written, relative to the project. A request that says what kind of dbt is wanted, an
-    entry that is not ours, and a definition that brings files of its own are left to `plugins.add`. Idempotent.
+    entry that is not ours, and a definition or a project that has its files are left to `plugins.add`. Idempotent.
     Raises InputError (`no-dbt-adapter`) and what `plugins.add` raises.
     """
     told = (request.inherit_from, request.variant, request.as_name, request.from_ref, request.custom)
@@ -87,9 +87,9 @@ def _add_named(
     entry = workspace.project.plugin(name, PluginKind.UTILITY)
     assert entry is not None
     definition = build.ready(planning.facts(workspace), entry).resolved.definition
-    if definition.executable != PROGRAM or definition.requires:
-        return added, ()
     adapter = name.removeprefix("dbt-")
+    if definition.executable != PROGRAM or definition.requires or project.is_complete(workspace.root, adapter):
+        return added, ()
     loaders = [item for item in workspace.project.plugins if item.kind is PluginKind.LOADER]
     loader = next((item.name for item in loaders if _adapter(workspace, item) == adapter), None)
     return added, settle(workspace, name, Chosen(adapter=adapter, loader=loader))
@@ -142,7 +142,7 @@ def settle(workspace: Workspace, name: str, chosen: Chosen) -> tuple[str, ...]:
         project_edit.update_plugin(workspace.project, PluginKind.UTILITY, name, {"loader": chosen.loader})
     found = project.find(root)
     folder = found or root / project.FOLDER
-    profiles = folder if project.has_profiles(folder) else root / project.FOLDER / "profiles" / chosen.adapter
+    profiles = folder if project.has_profiles(folder) else project.profiles_of(root, chosen.adapter)
     wanted: dict[str, Any] = {project.SCHEMA.get(chosen.adapter, "schema"): SCHEMA}
     if folder != root / project.FOLDER:
         wanted["project_dir"] = _variable(folder, root)

@@ -122,6 +122,15 @@ def test_an_adapter_that_is_named_needs_no_loader(lab, adapter, said):
     assert dbt.add(lab.workspace(), f"dbt-{adapter}", AddRequest())[1] == ()
 
 
+def test_an_adapter_that_is_named_leaves_a_project_alone_that_has_its_profile(lab):
+    lab = lab(POSTGRES)
+    lab.write("transform/dbt_project.yml", "name: mine\nprofile: ours\n")
+    lab.write("transform/profiles/postgres/profiles.yml", "ours: {}\n")
+    assert dbt.add(lab.workspace(), "dbt-postgres", AddRequest())[1] == ()
+    assert "loader:" not in lab.text().partition("utilities:")[2]
+    assert "schema" not in lab.text()
+
+
 def test_what_dbt_itself_is_told_goes_before_the_loader(lab):
     lab = lab(DUCKDB)
     add(lab)

@@ -50,6 +50,17 @@ def has_profiles(folder: Path) -> bool:
     return (folder / _PROFILES).is_file()
 
 
+def profiles_of(root: Path, adapter: str) -> Path:
+    """The folder for the profile of a project whose dbt project brings none."""
+    return root / FOLDER / "profiles" / adapter
+
+
+def is_complete(root: Path, adapter: str) -> bool:
+    """Whether there is a dbt project, and a profile where it or the adapter has it."""
+    folder = find(root)
+    return folder is not None and (has_profiles(folder) or has_profiles(profiles_of(root, adapter)))
+
+
 def write(
     folder: Path, profiles: Path, *, name: str, adapter: str, sources: Mapping[str, Sequence[str]]
 ) -> tuple[Path, ...]:
