@@ -28,7 +28,8 @@ _MARKS = {"passed": "ok", "failed": "FAILED", "skipped": "skipped"}
 @installing
 @click.pass_obj
 def command(settings: Settings, name: str, junit: Path | None, as_json: bool, install: str | None) -> int:
-    """Test the extractor NAME of the project against the contract: discovery, schema, keys, state, kill, cancel.
+    """Test the extractor NAME of the project against the contract: discovery, schema, keys, each state, kill, empty
+    streams, memory, cancel.
 
     It is read several times, with its settings and its selection; nothing is loaded. Exit code 1 when a check fails.
     """
