@@ -69,7 +69,9 @@ def test_secrets_are_kept_out_of_what_the_tool_says(lab):
 
 
 def test_tracebacks_are_left_out_of_what_the_tool_says(lab):
-    run(lab, trouble('OperationalError: "no such host  (Background on this error at: x)". Traceback: "Traceback (most '))
+    run(
+        lab, trouble('OperationalError: "no such host  (Background on this error at: x)". Traceback: "Traceback (most ')
+    )
     assert (lab.problem.reference, lab.problem.why) == ("checker-not-connected", 'OperationalError: "no such host')
 
 
