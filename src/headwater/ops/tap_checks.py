@@ -123,7 +123,8 @@ def _resumes(subject: Subject) -> str:
         cut = subject.read(stop_after=place)
         rest = subject.read(cut.state)
         for name, one in first.streams.items():
-            before = cut.covered_keys(name) if name in _incremental(subject, first) else set()
+            # What is replaced comes whole again; of what is not, rows that a state covers stay.
+            before = set() if one.is_replaced else cut.covered_keys(name)
             after = rest.streams.get(name, StreamSeen())
             lost = one.found.keys() - before - after.found.keys()
             if one.keys and lost:
