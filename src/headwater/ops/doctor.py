@@ -22,6 +22,7 @@ from headwater.plan import build
 from headwater.plan import settings as plan_settings
 from headwater.plan.expand import undefined
 from headwater.plan.variables import info
+from headwater.run.prepared import PROGRAM, own_program
 from headwater.store import lock_files
 
 _LOW_DISK = 1 << 30
@@ -50,6 +51,7 @@ def examine(workspace_of: Callable[[], Workspace], *, singer: bool = False) -> l
         facts = planning.facts(workspace)
     except HeadwaterError as error:
         return [*findings, failed("project", error)]
+    findings += _program(workspace)
     findings += _locked(workspace)
     findings += _states(workspace)
     complete = []
@@ -104,6 +106,18 @@ def _installed(workspace: Workspace) -> Iterator[Finding]:
             yield Finding(
                 subject=row.name, status="warning", text="not installed", hint=f"headwater install {row.name}"
             )
+
+
+def _program(workspace: Workspace) -> Iterator[Finding]:
+    """DAGs of Airflow that came with Meltano would go on to run Meltano, which keeps its own states."""
+    link = workspace.root / PROGRAM
+    if link.exists() and not link.samefile(own_program()):
+        yield Finding(
+            subject="orchestration",
+            status="warning",
+            text=f"DAGs that call `{PROGRAM}` run {link.resolve()}",
+            hint=f"ln -sfn {own_program()} {link}",
+        )
 
 
 def _locked(workspace: Workspace) -> Iterator[Finding]:

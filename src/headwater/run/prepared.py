@@ -9,6 +9,7 @@ from __future__ import annotations
 import configparser
 import io
 import re
+import sys
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,7 +19,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from headwater.base.errors import InputError, RunFailedError
-from headwater.base.files import private_folder, write_atomic
+from headwater.base.files import cannot_write, private_folder, unversioned_folder, write_atomic
 from headwater.base.process import Child
 from headwater.model.plan import Block
 from headwater.run.cancel import Cancel
@@ -51,13 +52,36 @@ def prepared(block: Block, folders: RunFolders, *, cwd: str, cancel: Cancel) -> 
         yield make(block, home, folder, Path(cwd), ask)
 
 
-def _airflow(block: Block, home: Path, folder: Path, _root: Path, ask: Ask) -> Block:
+def _airflow(block: Block, home: Path, folder: Path, root: Path, ask: Ask) -> Block:
+    link_program(root)
     file = folder / "airflow.cfg"
     block = replace(block, env={**block.env, "AIRFLOW_HOME": str(home), "AIRFLOW_CONFIG": str(file)})
     defaults = ask(block, "config", "list", "--defaults")
     write_atomic(file, airflow_config(defaults, block.config).encode(), mode=0o600)
     ask(block, *database_command(ask(block, "version")))
     return block
+
+
+# What the DAGs that file bundles bring call, below the project's folder.
+PROGRAM = Path(".meltano") / "run" / "bin"
+
+
+def own_program() -> Path:
+    return Path(sys.executable).with_name("headwater")
+
+
+def link_program(root: Path) -> None:
+    """Where that program is not there, it is this one. Another one that is there stays."""
+    link = root / PROGRAM
+    if link.exists() or not own_program().is_file():
+        return
+    unversioned_folder(root / PROGRAM.parts[0])
+    try:
+        link.parent.mkdir(exist_ok=True)
+        link.unlink(missing_ok=True)  # it led nowhere
+        link.symlink_to(own_program())
+    except OSError as error:
+        raise cannot_write(link, error) from error
 
 
 def airflow_config(defaults: str, config: Mapping[str, Any]) -> str:

@@ -1,9 +1,12 @@
+from pathlib import Path
+
 import duckdb
 import pytest
 
 from headwater.base.errors import InputError
 from headwater.model.event import SourceChanged
 from headwater.ops import doctor, query, runs
+from headwater.run.prepared import own_program
 
 PROJECT = """\
 plugins:
@@ -168,6 +171,19 @@ def test_doctor_names_a_lock_file_that_cannot_be_read(lab):
     project = lab("plugins:\n  extractors:\n  - {name: tap-x, variant: v}\n")
     project.write("plugins/extractors/tap-x--v.lock", "{")
     assert ("tap-x", "failed") in [(subject, status) for subject, status, _ in problems(project)]
+
+
+def test_doctor_names_another_program_that_dags_would_call(lab):
+    project = lab(PROJECT)
+    link = project.root / ".meltano/run/bin"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(own_program())
+    assert ("orchestration", "warning") not in findings(project)
+    link.unlink()
+    link.symlink_to("/bin/sh")
+    text, hint = findings(project)["orchestration", "warning"]
+    assert text == f"DAGs that call `.meltano/run/bin` run {Path('/bin/sh').resolve()}"
+    assert hint == f"ln -sfn {own_program()} {link}"
 
 
 def test_doctor_asks_to_install(lab):

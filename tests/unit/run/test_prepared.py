@@ -11,7 +11,14 @@ from headwater.base.errors import CancelledError, InputError, RunFailedError
 from headwater.model.plan import Block
 from headwater.model.plugin import PluginKind
 from headwater.run.cancel import Cancel
-from headwater.run.prepared import airflow_config, database_command, prepared, superset_config
+from headwater.run.prepared import (
+    airflow_config,
+    database_command,
+    link_program,
+    own_program,
+    prepared,
+    superset_config,
+)
 from headwater.store.run_folders import RunFolders
 
 PROGRAM = """\
@@ -49,6 +56,20 @@ def test_the_file_is_for_its_owner_only_and_gone_at_the_end(tmp_path):
         assert (file.stat().st_mode & 0o777, file.read_text()) == (0o600, "[core]\nfernet_key = hunter22\n\n")
         assert Path(ready.env["AIRFLOW_HOME"]).is_dir()
     assert not file.exists()
+
+
+def test_dags_find_this_program_where_no_other_one_is(tmp_path):
+    link = tmp_path / ".meltano/run/bin"
+    link_program(tmp_path)
+    assert link.readlink() == own_program()
+    link.unlink()
+    link.symlink_to("/no/such/program")
+    link_program(tmp_path)
+    assert link.readlink() == own_program()
+    link.unlink()
+    link.symlink_to("/bin/sh")
+    link_program(tmp_path)
+    assert link.readlink() == Path("/bin/sh")
 
 
 def test_a_block_that_needs_none_is_as_it_was(tmp_path):
