@@ -42,6 +42,7 @@ QUARANTINES = {
 
 # How the rows of each are compared with those at the other end.
 SOURCE_DIGESTS = {
+    **{name: f"{SOURCES[name]}.digest" for name in ("duckdb", "sql", "sqlite")},
     "files": "headwater.connect.sources.files.digest",
     "mysql": "headwater.connect.sources.mysql.digest",
     "postgres": "headwater.connect.sources.postgres.digest",

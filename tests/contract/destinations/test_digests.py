@@ -21,7 +21,7 @@ from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import registry
 from headwater.connect.contract import JSON_FIELD, Rows, Schema
 from headwater.connect.digest import SqlSide
-from headwater.connect.sources.files.digest import FileRows
+from headwater.connect.sources.rows_digest import ReadRows
 from headwater.quality.compare import compare
 from headwater.quality.pairing import paired
 
@@ -101,7 +101,7 @@ def test_rows_of_every_type_are_equal_where_they_were_loaded(place, tmp_path):
         session.stage(messages[1])
         session.commit(b"{}", final=True)
         session.close()
-        here = FileRows(tmp_path / f"{len(keys)}.duckdb")
+        here = ReadRows(tmp_path / f"{len(keys)}.duckdb", remark="")
         here.take(messages)
         there = opened(place, tmp_path)
         source, loaded = here.relation(stream), there.relation(stream)
