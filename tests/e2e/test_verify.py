@@ -47,7 +47,7 @@ create table checked.everything as select
   i::bigint as id, nullif(i % 3, 0) = 1 as flag, (i * 7919 - 4000000)::int as whole, i::smallint as small,
   (i * 1.5)::numeric(12,4) as amount, (i * 100)::numeric(20,0) as hundreds,
   case when i % 5 = 0 then null else (i::numeric / 7)::numeric(30,12) end as ratio,
-  -i * 0.001 as free,
+  -i * 0.001 as free, case when i % 3 = 0 then 0.10 else i / 3.0 end as thirds,
   case i % 6 when 0 then 0.1 when 1 then -0.0 when 2 then 1e300 when 3 then 5e-324 when 4 then 1/3.0::float8
     else i * 1.1::float8 end as score, (i / 3.0)::float4 as rough,
   case i % 4 when 0 then '' when 1 then null when 2 then 'Ünï|~' || chr(128512) || i else 'a ' end as label,
@@ -103,6 +103,7 @@ PLANTED = [
     ),
     ("update {everything} set plain = plain + interval {hour} where id = 41", ("id=41", "differing", "plain")),
     ("update {everything} set ratio = round(ratio, 11) where id = 46", ("id=46", "differing", "ratio")),
+    ("update {everything} set thirds = concat(thirds, '1') where id = 47", ("id=47", "differing", "thirds")),
     ("update {everything} set label = 'a' where id = 51", ("id=51", "differing", "label")),
     ("update {everything} set flag = null, day = null where id = 61", ("id=61", "differing", "flag, day")),
     ("update {words} set note = 'NOTE 7' where place = 7", ("word=W7, place=7", "differing", "note")),

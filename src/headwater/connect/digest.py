@@ -37,10 +37,10 @@ class Alike(Struct, frozen=True, kw_only=True):
 
 
 class Words(Struct, frozen=True, kw_only=True):
-    """How a database says it. `forms` has SQL for the canonical text of the value `{0}`, by the column's kind; `sized`
-    for a text behind its length; `number` for 60 bits of the hex text `{0}` as an integer, `part` for `{0}` divided by
-    `{1}`, `integer` for 64 bits that hold `{0}`; `start` for the first `{1}` characters of `{0}`. `alike` is for two
-    ends of the same words."""
+    """How a database says it. `forms` has SQL for the canonical text of the value `{0}`, by the column's kind, and as
+    `digits` for that of a decimal that is held as text; `sized` for a text behind its length; `number` for 60 bits of
+    the hex text `{0}` as an integer, `part` for `{0}` divided by `{1}`, `integer` for 64 bits that hold `{0}`; `start`
+    for the first `{1}` characters of `{0}`. `alike` is for two ends of the same words."""
 
     forms: Mapping[str, str]
     sized: str

@@ -71,6 +71,8 @@ def _forms(here: Column, there: Column) -> tuple[Column, Column, bool] | None:
         return here, there, True
     if here.kind == there.kind or {here.kind, there.kind} <= _NUMBERS:
         return here, there, False
+    if here.kind == "decimal" and there.kind == "string":  # some had more digits than a decimal holds
+        return here, replace(there, kind="digits"), False
     if here.kind in _WRITTEN and there.kind == "string":
         return here, there, True
     return None

@@ -23,7 +23,7 @@ def relation(keys=(), **kinds):
         ("timestamp", "string", True),
         ("json", "string", True),
         ("float64", "decimal", None),
-        ("decimal", "string", None),
+        ("decimal", "string", False),
         ("string", "int64", None),
         ("date32", "timestamp", None),
     ],

@@ -25,6 +25,7 @@ WORDS = Words(
         "int64": "({0})::varchar",
         "whole": "({0})::varchar",
         "decimal": "rtrim(rtrim(({0})::varchar, '0'), '.')",
+        "digits": "case when position('.' in {0}) > 0 then rtrim(rtrim({0}, '0'), '.') else {0} end",
         # -0.0 is 0.0, and there is one NaN only.
         "float64": "case when isnan({0}) then 'nan' else lower(hex((({0})::double + 0)::bit::blob)) end",
         "string": "({0})::varchar",

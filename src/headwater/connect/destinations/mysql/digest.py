@@ -29,6 +29,7 @@ WORDS = Words(
         "int64": "cast({0} as char)",
         "decimal": "if(locate('.', cast({0} as char)) = 0, cast({0} as char), "
         "trim(trailing '.' from trim(trailing '0' from cast({0} as char))))",
+        "digits": "if(locate('.', {0}) = 0, {0}, trim(trailing '.' from trim(trailing '0' from {0})))",
         # A point on a map is the only thing that shows the eight bytes of a double.
         "float64": "lower(hex(reverse(substr(st_aswkb(point({0} + 0e0, 0)), 6, 8))))",
         "string": "convert({0} using utf8mb4)",

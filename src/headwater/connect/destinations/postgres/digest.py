@@ -49,6 +49,7 @@ WORDS = Words(
         "bool": "({0})::text",
         "int64": "({0})::text",
         "decimal": "case when scale({0}) > 0 then rtrim(rtrim(({0})::text, '0'), '.') else ({0})::text end",
+        "digits": "case when position('.' in {0}) > 0 then rtrim(rtrim({0}, '0'), '.') else {0} end",
         # -0.0 is 0.0, and there is one NaN only.
         "float64": "case when {0} = 'NaN' then 'nan' else encode(float8send(({0})::float8 + 0), 'hex') end",
         "string": "({0})",
