@@ -19,6 +19,7 @@ import pyarrow as pa
 from msgspec import Struct, field
 
 from headwater.base.errors import RunFailedError
+from headwater.connect import types
 from headwater.connect.contract import Message, ReadRequest
 from headwater.connect.names import quote
 from headwater.connect.sources import queries
@@ -101,13 +102,31 @@ def _pieces(query: Query, connection: sqlite3.Connection, batch_bytes: int) -> I
     chosen = ", ".join([*map(columns.asked, query.columns), columns.size(query.columns)])
     name = f"t.{quote(query.cursor.name)}" if query.cursor else ""
     pace = Pace(batch_bytes)
+    after = _as_stored(query, connection)
     for rest in query.conditions(name, "?1"):
         statement = f"select {chosen} from main.{quote(query.table.name)} as t{rest}"
-        values = (query.after,) if "?1" in rest else ()
+        values = (after,) if "?1" in rest else ()
         for rows in _blocks(connection, statement, values, pace, batch_bytes):
             piece = _piece(query, rows)
             pace.note(piece.batch)
             yield piece
+
+
+def _as_stored(query: Query, connection: sqlite3.Connection) -> Any:
+    """A bookmark of another tap in the words in which the table has moments: to SQLite they are texts, and
+    `2024-01-01T10:00:00+00:00` comes after `2024-01-01 23:00:00`."""
+    after = query.after
+    if query.cursor is None or query.cursor.field.type != types.TIMESTAMP or not isinstance(after, str):
+        return after
+    (last,) = connection.execute(
+        f"select max({quote(query.cursor.name)}) from main.{quote(query.table.name)}"
+    ).fetchone()
+    if not isinstance(last, str):
+        return after
+    for zone in ("Z", "+00:00"):
+        if not last.endswith(zone):
+            after = after.removesuffix(zone)
+    return after[:10] + last[10:11] + after[11:] if after[10:11] in ("T", " ") and last[10:11] in ("T", " ") else after
 
 
 def _blocks(

@@ -168,6 +168,17 @@ def test_the_state_is_that_of_other_taps(file):
     }
 
 
+@pytest.mark.parametrize("stored", ["2024-01-01 10:00:00", "2024-01-01T10:00:00", "2024-01-01T10:00:00Z"])
+@pytest.mark.parametrize("bookmark", ["2024-01-01T10:00:00+00:00", "2024-01-01 10:00:00", "2024-01-01T10:00:00Z"])
+def test_a_bookmark_of_another_tap_is_read_as_the_table_has_moments(file, stored, bookmark):
+    moments = [stored.replace("10:", "09:"), stored, stored.replace("10:", "11:")]
+    made(file, "create table t (id integer, since datetime)")
+    made(file, *(("insert into t values (?, ?)", pair) for pair in enumerate(moments)))
+    before = {"bookmarks": {"main-t": {"replication_key": "since", "replication_key_value": bookmark}}}
+    found = messages(file, msgspec.json.encode(before), replication_keys={"main-t": "since"})
+    assert [row["id"] for row in rows(found)] == [1, 2]
+
+
 def test_bytes_are_no_bookmark(file):
     made(file, "create table t (since text)", "insert into t values (x'00ff')")
     with pytest.raises(RunFailedError, match="the replication key of stream `main-t` holds"):
