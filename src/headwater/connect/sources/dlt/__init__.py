@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from headwater.base.clock import monotonic
-from headwater.base.errors import InputError
+from headwater.base.errors import InputError, RunFailedError
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
 from headwater.connect.sources import catalog_entry, dlt_definition
 from headwater.connect.sources.columns import Columns
@@ -38,6 +38,7 @@ _SAMPLE_SECONDS = 10.0  # for all resources together
 # Marks of a stream in the catalog that only this source knows.
 _ORDERED = "is-ordered"
 _MERGE_KEYS = "dlt-merge-keys"
+_MISSING_KEYS = "dlt-missing-keys"
 _DISPOSITION = "dlt-write-disposition"
 _QUIET = {"RUNTIME__DLTHUB_TELEMETRY": "false"}
 
@@ -90,7 +91,8 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     """The selected resources, those that draw on one parent together; those that are replaced come last. A checkpoint
     covers what was read whole; of a resource alone whose rows come in order, also what came so far.
 
-    Raises what `process.frames` does, and InputError (`unreadable-state`, `no-merge-key`)."""
+    Raises what `process.frames` does, InputError (`unreadable-state`, `no-merge-key`) and RunFailedError
+    (`key-missing`)."""
     state = decoded(request.state, State, of="a dlt source")
     entries = [(entry, part) for entry in request.catalog.streams if (part := taken(entry)) is not None]
     readings = {entry.name: _reading(entry, part, state) for entry, part in entries}
@@ -193,23 +195,42 @@ def _described(settings: Settings) -> dict[str, _Found]:
 def _catalog_stream(name: str, found: _Found) -> CatalogStream:
     about, schema = found.about, found.columns.schema
     disposition = about["disposition"]
-    # Hints may name what the rows do not have: dlt takes no offence, and adds the column.
     cursor = about["cursor"] if about["cursor"] in schema.names else None
-    keys = [] if disposition == "append" else [key for key in about["keys"] if not len(schema) or key in schema.names]
+    hinted = [] if disposition == "append" else about["keys"]
+    # A hint may spell a name as dlt will write it: `order_id` for `orderId`.
+    spelled = {_plain(column): column for column in schema.names}
+    named = {key: key if key in schema.names or not len(schema) else spelled.get(_plain(key)) for key in hinted}
+    missing = [key for key, column in named.items() if column is None]
+    keys = [] if missing else [column for column in named.values() if column is not None]
     return catalog_entry.entry(
         name,
         schema,
         keys=keys,
         cursor=cursor,
         is_incremental=disposition != "replace",
-        marks={_ORDERED: about["ordered"], _MERGE_KEYS: about["merge_keys"], _DISPOSITION: disposition},
+        marks={
+            _ORDERED: about["ordered"],
+            _MERGE_KEYS: about["merge_keys"],
+            _MISSING_KEYS: missing,
+            _DISPOSITION: disposition,
+        },
     )
+
+
+def _plain(name: str) -> str:
+    return name.replace("_", "").lower()
 
 
 def _reading(entry: CatalogStream, part: Taken, state: State) -> Reading:
     top: dict[str, Any] = next((mark.metadata for mark in entry.metadata if not mark.breadcrumb), {})
     keys = tuple(table_keys(entry) or ())
     is_full = catalog_entry.is_full(entry)
+    if not keys and not is_full and (missing := top.get(_MISSING_KEYS)):
+        raise RunFailedError(
+            "key-missing",
+            f"the rows of resource `{entry.name}` have no `{missing[0]}`, which is to be their key",
+            hint=f"name another below `metadata` of the entry: {entry.name}: {{table-key-properties: [ID]}}",
+        )
     if top.get(_DISPOSITION) == "merge" and not keys and not is_full and top.get(_MERGE_KEYS):
         raise InputError(
             "no-merge-key",
