@@ -21,7 +21,7 @@ def test_rows_that_a_state_covers_need_not_come_again(lab):
         connection.execute("create table t (id integer primary key, v text)")
         connection.executemany("insert into t values (?, ?)", ((n, "x" * 100) for n in range(5000)))
         connection.commit()
-    checks = tap_tests.run(project.workspace(), "tap-sqlite", emit=project.emit, cancel=project.cancel)
+    checks = list(tap_tests.run(project.workspace(), "tap-sqlite", emit=project.emit, cancel=project.cancel))
     assert not [(check.name, check.detail) for check in checks if check.outcome == "failed"]
     (killed,) = [check for check in checks if check.name == "nothing is lost when it is killed"]
     assert killed.detail.endswith("no row is lost")
