@@ -1,9 +1,11 @@
-"""A CSV file into Arrow batches: the files source beside DuckDB's reader, one process each, in turn.
+"""A CSV file into Arrow: the files source beside the readers of DuckDB and polars, one process each, in turn.
 
-    .venv/bin/python benchmarks/files_read.py [--rows 5000000] [--rounds 3]
+    .venv/bin/python benchmarks/files_read.py [--rows 5000000] [--rounds 3] [--events]
 
-Both read every value. Ours looks at the whole file before it says a type, or starts over where it took a type for
-granted; DuckDB guesses from a sample. Prints wall and CPU seconds, and ours as a multiple of DuckDB's.
+All read every value. Ours looks at the whole file before it says a type, or starts over where it took a type for
+granted, and takes the file's digest; the others guess from a sample. DuckDB gives batches in one thread, polars the
+whole table. `--events` reads the file of the loading benchmark: twelve columns, two of them doubles with all their
+digits. Prints wall and CPU seconds, and each as a multiple of DuckDB's.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ import tempfile
 from pathlib import Path
 
 import duckdb
+from loading.data import events
+from loading.venvs import CACHE, binaries
 from measure import alternating
 
 OURS = """
@@ -33,6 +37,11 @@ import duckdb
 reader = duckdb.sql(f"from read_csv('{sys.argv[1]}')").to_arrow_reader(100_000)
 assert sum(len(batch) for batch in reader) == int(sys.argv[3])
 """
+POLARS = """
+import sys
+import polars
+assert polars.read_csv(sys.argv[1], try_parse_dates=True).to_arrow().num_rows == int(sys.argv[3])
+"""
 CONTENT = """
 select n as id, 'customer number ' || n as name, n / 8 as amount, timestamp '2024-01-01' + to_seconds(n) as at,
        n % 3 = 0 as is_new, 'a text, with a comma' as note
@@ -44,12 +53,15 @@ def main() -> int:
     asked = argparse.ArgumentParser()
     asked.add_argument("--rows", type=int, default=5_000_000)
     asked.add_argument("--rounds", type=int, default=3)
+    asked.add_argument("--events", action="store_true")
     given = asked.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "rows.csv"
-        duckdb.sql(CONTENT.format(rows=given.rows)).write_csv(str(file))
+        file = events(CACHE / "data", given.rows).csv if given.events else Path(folder) / "rows.csv"
+        if not given.events:
+            duckdb.sql(CONTENT.format(rows=given.rows)).write_csv(str(file))
         commands = {
             "duckdb": [sys.executable, "-c", THEIRS, str(file), "-", str(given.rows)],
+            "polars": [str(binaries("polars") / "python"), "-c", POLARS, str(file), "-", str(given.rows)],
             "headwater, once": [sys.executable, "-c", OURS, str(file), "once", str(given.rows)],
             "headwater, twice": [sys.executable, "-c", OURS, str(file), "twice", str(given.rows)],
         }

@@ -22,6 +22,7 @@ PACKAGES = {
         "pyarrow==26.0.1",
     ],
     "arrow": ["adbc-driver-manager==1.13.0", "adbc-driver-postgresql==1.13.0", "connectorx==0.4.6", "pyarrow==26.0.1"],
+    "polars": ["polars==2.1.0", "pyarrow==26.0.1"],
     "sling": [
         "sling==1.4.11",
         "sling-linux-amd64==1.4.11",
