@@ -7,7 +7,6 @@ globs `*`, `?`, `[…]` in either part; `\\.` is a dot within a name; `stream` a
 
 from __future__ import annotations
 
-import copy
 import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
@@ -51,7 +50,7 @@ def apply(catalog: Json, rules: Rules, *, plugin: str = "TAP", may_be_empty: boo
     Raises InputError (`nothing-selected`) when no stream is left to extract, unless it `may_be_empty`, and
     (`bad-catalog`) when it is no catalog. `plugin` is the name that hints speak of.
     """
-    result = copy.deepcopy(catalog)
+    result: Json = _copied(catalog)
     streams = _streams(result)
     warnings: list[str] = []
     for stream in streams:
@@ -115,7 +114,7 @@ def _apply_schema(streams: list[Json], rules: Json, warnings: list[str]) -> None
             for name, schema in properties.items():
                 targets = [name] if not _is_glob(name) else [key for key in known if fnmatchcase(key, name)]
                 for target in targets:
-                    known[target] = copy.deepcopy(schema)
+                    known[target] = _copied(schema)
 
 
 def _apply_select(streams: list[Json], patterns: list[Pattern], warnings: list[str]) -> None:
@@ -204,6 +203,13 @@ def _warn_stream(pattern: str, matched: bool, streams: list[Json], warnings: lis
     text = f"stream `{pattern}` is not in the catalog" + (f"; did you mean `{guess}`?" if guess else "")
     if text not in warnings:
         warnings.append(text)
+
+
+def _copied(value: Any) -> Any:
+    """Plain JSON anew. `copy.deepcopy` takes ten times as long, which large catalogs feel."""
+    if isinstance(value, dict):
+        return {name: _copied(member) for name, member in value.items()}
+    return [_copied(member) for member in value] if isinstance(value, list) else value
 
 
 def _streams(catalog: Json) -> list[Json]:

@@ -193,7 +193,12 @@ def write_names(
         "delete from _headwater.columns where schema_name = ? and table_name = ? and source_name in (from unnest(?))",
         [schema, table, list(columns)],
     )
-    _insert(connection, "columns", [[schema, table, source, *told] for source, told in columns.items()])
+    called, declared = ([told[place] for told in columns.values()] for place in (0, 1))
+    connection.execute(
+        "insert into _headwater.columns "
+        "select $1, $2, unnest($3::varchar[]), unnest($4::varchar[]), unnest($5::varchar[])",
+        [schema, table, list(columns), called, declared],
+    )
 
 
 def _insert(connection: duckdb.DuckDBPyConnection, table: str, rows: list[list[Any]]) -> None:

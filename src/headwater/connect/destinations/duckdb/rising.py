@@ -26,7 +26,8 @@ def are_new(connection: duckdb.DuckDBPyConnection, table: Target, into: str, bat
     if not all(_is_ordered_alike(column.type.type) for column in columns):
         return False
     bounds = _bounds(table, columns, batches)
-    return bounds is not None and not _holds(connection, columns, into, *bounds)
+    is_empty = table.is_new and into == table.sql
+    return bounds is not None and (is_empty or not _holds(connection, columns, into, *bounds))
 
 
 def _bounds(table: Target, columns: list[Column], batches: Iterable[pa.RecordBatch]) -> tuple[_Keys, _Keys] | None:

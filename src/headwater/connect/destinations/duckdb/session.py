@@ -11,7 +11,7 @@ from headwater.connect import names, warehouse
 from headwater.connect.contract import Change, OpenRequest, Receipt, Stored, StreamReceipt
 from headwater.connect.destinations import bookkeeping, deletes, outdated
 from headwater.connect.destinations.commit import Commit, StreamPart
-from headwater.connect.destinations.duckdb import books, history, replace, rows, tables, versions
+from headwater.connect.destinations.duckdb import books, history, replace, rows, snapshot, tables, versions
 from headwater.connect.destinations.poison import refuse_outdated
 from headwater.connect.destinations.staged import already_durable, enter
 from headwater.connect.destinations.stored import Place, stored
@@ -30,14 +30,14 @@ class DuckDBWriter:
         self._rules = rules
         self._request = request
         self._who = f"load of {request.pipeline or request.source}"
-        self._held = tables.Snapshot()
+        self._held = snapshot.Snapshot()
         self.stored: dict[str, Stored] = {}
 
     def standing(self) -> bookkeeping.Standing:
         if not self._path.exists() or _is_empty_file(self._path):
             return bookkeeping.Standing()
         with warehouse.reading(self._path, who=self._who, on_wait=self._request.on_wait) as connection:
-            self._held = tables.snapshot(connection)
+            self._held = snapshot.snapshot(connection)
             return books.standing(connection, self._request.pipeline)
 
     def check(self, stream: StagedStream) -> None:
@@ -64,7 +64,7 @@ class DuckDBWriter:
     def close(self) -> None:
         """Nothing is held between commits."""
 
-    def _target(self, held: tables.Snapshot, stream: StagedStream) -> tables.Target:
+    def _target(self, held: snapshot.Snapshot, stream: StagedStream) -> tables.Target:
         return tables.target(
             held,
             self._schema,
@@ -82,7 +82,7 @@ class DuckDBWriter:
         loaded_at = iso(now())
         receipts: dict[str, StreamReceipt] = {}
         changes: list[Change] = []
-        held = tables.snapshot(connection)
+        held = snapshot.snapshot(connection)
         for part in commit.streams:
             target, place = self._reached(connection, commit.entry, held, part.stream)
             changes += tables.reach(connection, target, place)
@@ -97,7 +97,7 @@ class DuckDBWriter:
                 receipts[part.stream.name] = receipt
                 self.stored[part.stream.name] = self._stored(target, part.stream)
             if not target.is_reached:
-                held = tables.snapshot(connection)
+                held = tables.renewed(connection, held, target)
         changes += [
             versions.activate(connection, held, self._schema, activation, self._rules, loaded_at)
             for activation in commit.activations
@@ -144,7 +144,7 @@ class DuckDBWriter:
         self,
         connection: duckdb.DuckDBPyConnection,
         entry: bookkeeping.Entry,
-        held: tables.Snapshot,
+        held: snapshot.Snapshot,
         stream: StagedStream,
     ) -> tuple[tables.Target, str | None]:
         """The stream's table, and where rows that will replace its content are collected."""

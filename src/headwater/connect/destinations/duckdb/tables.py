@@ -11,7 +11,8 @@ from collections.abc import Mapping
 
 import duckdb
 import pyarrow as pa
-from msgspec import Struct, field
+from msgspec import Struct
+from msgspec.structs import replace
 
 from headwater.base.errors import InputError
 from headwater.connect import names, types
@@ -20,6 +21,7 @@ from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.duckdb import books
+from headwater.connect.destinations.duckdb.snapshot import LiveColumn, Snapshot, live_columns
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
 from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.members import merged_sources
@@ -34,27 +36,6 @@ _OURS = (LOADED_AT, VERSION, DELETED_AT, VALID_FROM, VALID_TO)
 RESERVED = frozenset((*_OURS, MISSING, ABSENT, "rowid"))
 # DuckDB sets no limit; other tools do.
 LONGEST_NAME = 255
-
-
-class LiveColumn(Struct, frozen=True, kw_only=True):
-    """A column as it is in the database."""
-
-    name: str
-    sql_type: str
-    nullable: bool
-
-
-class Snapshot(Struct, frozen=True, kw_only=True):
-    """What the database holds. Outer keys of `live` are lower-case (schema, table), inner ones lower-case columns:
-    DuckDB tells names apart without regard to case. `unique` are tables with a unique index of their own.
-    `streams`, `columns` and `keys` are the books' words."""
-
-    live: dict[tuple[str, str], dict[str, LiveColumn]] = field(default_factory=dict)
-    views: frozenset[tuple[str, str]] = frozenset()
-    unique: frozenset[tuple[str, str]] = frozenset()
-    streams: dict[tuple[str, str], str] = field(default_factory=dict)
-    columns: dict[tuple[str, str], dict[str, NamedColumn]] = field(default_factory=dict)
-    keys: dict[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -101,48 +82,6 @@ class Target(Struct, frozen=True, kw_only=True):
     @property
     def sql(self) -> str:
         return f"{names.quote(self.schema)}.{names.quote(self.table)}"
-
-
-def snapshot(connection: duckdb.DuckDBPyConnection) -> Snapshot:
-    """What the connected database holds now."""
-    live: dict[tuple[str, str], dict[str, LiveColumn]] = {}
-    for schema, table, column, sql, nullable in connection.execute(
-        "select schema_name, table_name, column_name, data_type, is_nullable from duckdb_columns() "
-        "where database_name = current_database() and not internal order by column_index"
-    ).fetchall():
-        columns = live.setdefault((schema.lower(), table.lower()), {})
-        columns[column.lower()] = LiveColumn(name=column, sql_type=sql, nullable=nullable)
-    views = connection.execute(
-        "select lower(schema_name), lower(view_name) from duckdb_views() "
-        "where database_name = current_database() and not internal"
-    ).fetchall()
-    unique = connection.execute(
-        "select lower(schema_name), lower(table_name) from duckdb_constraints() "
-        "where database_name = current_database() and constraint_type in ('PRIMARY KEY', 'UNIQUE') union all "
-        "select lower(schema_name), lower(table_name) from duckdb_indexes() "
-        "where database_name = current_database() and is_unique"
-    ).fetchall()
-    if not books.exist(connection):
-        return Snapshot(live=live, views=frozenset(views))
-    streams, keys = {}, {}
-    for schema, stream, table, of_table in connection.execute(
-        "select schema_name, stream, table_name, keys from _headwater.tables"
-    ).fetchall():
-        streams[schema, stream] = table
-        keys[schema, table] = tuple(of_table)
-    columns_of: dict[tuple[str, str], dict[str, NamedColumn]] = {}
-    for schema, table, source, column, declared in connection.execute(
-        "select schema_name, table_name, source_name, column_name, declared from _headwater.columns"
-    ).fetchall():
-        columns_of.setdefault((schema, table), {})[source] = NamedColumn(name=column, declared=declared)
-    return Snapshot(
-        live=live,
-        views=frozenset(views),
-        unique=frozenset(unique),
-        streams=streams,
-        columns=columns_of,
-        keys=keys,
-    )
 
 
 def target(
@@ -247,6 +186,19 @@ def reach(connection: duckdb.DuckDBPyConnection, table: Target, place: str | Non
         columns = {source: (one.name, one.declared) for source, one in table.noted.items()}
         books.write_names(connection, table.schema, table.table, stream=table.stream, keys=table.keys, columns=columns)
     return _changes(table)
+
+
+def renewed(connection: duckdb.DuckDBPyConnection, held: Snapshot, table: Target) -> Snapshot:
+    """What the database holds since the table was reached. No other one has changed: a load of many streams would read
+    all of them for each of them."""
+    schema, name = table.schema, table.table
+    return replace(
+        held,
+        live=held.live | live_columns(connection, (schema.lower(), name.lower())),
+        streams=held.streams | {(schema, table.stream): name},
+        columns=held.columns | {(schema, name): held.columns.get((schema, name), {}) | table.noted},
+        keys=held.keys | {(schema, name): table.keys},
+    )
 
 
 def _alter(connection: duckdb.DuckDBPyConnection, table: Target, at: str) -> None:

@@ -7,7 +7,7 @@ import duckdb
 from headwater.connect import names
 from headwater.connect.contract import ActivateVersion, Change
 from headwater.connect.destinations import deletes
-from headwater.connect.destinations.duckdb.tables import Snapshot
+from headwater.connect.destinations.duckdb.snapshot import Snapshot
 from headwater.connect.warehouse import first_row
 
 
