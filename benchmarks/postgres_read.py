@@ -126,7 +126,7 @@ def report(found: dict[str, list[Run]], setting: str) -> tuple[bool, str]:
             "|---|---|---|---|---|---|---|",
             *rows,
             "",
-            f"Ours takes {wall:.2f} × the wall time of a round's fastest (goal: at most {GOAL}), {work:.2f} × the least work",
+            f"Ours takes {wall:.2f} × the wall time of a round's fastest (goal: at most {GOAL}), {work:.2f} × the work",
             f"and {ours.peak_mb:.0f} MB (goal: {MOST_MB}): {'reached' if holds else '**missed**'}.",
             "",
             setting,
