@@ -33,6 +33,44 @@ def _starts(played: Played):
     return {name: ["--discover"] if "--discover" in words else words for name, words in found.items()}
 
 
+CATALOG = (
+    '{"streams": [{"tap_stream_id": "notes", "stream": "notes", "schema": {"properties": '
+    '{"id": {"type": "integer"}}}, "metadata": [{"breadcrumb": [], "metadata": {"selected": true}}]}]}'
+)
+# Lines of a log that programs look for; what belongs to one run is left out.
+LINES = (
+    "Environment 'dev' is active",
+    "Running job with name '",
+    "Using systemdb state backend",
+    "Reading state from Database",
+    "Reading state from Local Filesystem",
+    "No state was found, complete import.",
+    "Found state in ",
+    "Using custom catalog in ",
+    "Using cached catalog file",
+    "Running catalog discovery",
+    "Performing full refresh, ignoring state left behind by any previous runs.",
+    "Incremental state has been updated at ",
+    "Extractor failed",
+    "Loader failed",
+    "Mappers failed",
+    "Run timed out",
+    "Block run completed",
+    "Run completed",
+    "Dry run, but would have run block 1/2.",
+    "Dry run, but would have run block 2/2.",
+)
+
+
+def _said(played: Played):
+    """How often each of `LINES` is said by each command. How often a state is kept is a matter of moments."""
+    return [
+        {line: 1 if " state" in line else found for line in LINES if (found := step.err.count(line))}
+        for step in played.steps
+    ]
+
+
+ASPECTS["said"] = _said
 ASPECTS["catalogs"] = _catalogs
 ASPECTS["states"] = _states
 ASPECTS["starts"] = _starts
@@ -251,8 +289,7 @@ STATE = [
         f"el {PAIR} --state-id mine --catalog catalog.json",
         get("mine"),
         files={
-            "catalog.json": '{"streams": [{"tap_stream_id": "notes", "stream": "notes", "schema": {"properties": '
-            '{"id": {"type": "integer"}}}, "metadata": [{"breadcrumb": [], "metadata": {"selected": true}}]}]}'
+            "catalog.json": CATALOG,
         },
         compare=(*RAN, "catalogs"),
         command="el",
@@ -602,7 +639,43 @@ BLOCKS = [
     ),
 ]
 
-CASES = [*STATE, *DUMPS, *STARTS, *BLOCKS]
+SAID = [
+    run("said-run", "what the log says of a run and the next one", f"run {PAIR}", f"run {PAIR}", compare=("said",)),
+    run("said-full", "of a full refresh", f"run {PAIR}", f"run --full-refresh {PAIR}", compare=("said",)),
+    run("said-two", "of two pipelines and a command", f"run {PAIR} tap-more target-lines say:hi", compare=("said",)),
+    run("said-tap-fails", "of a tap that fails", f"run {PAIR} say:hi", compare=("said",), env={"TAP_NOTES_FAIL": "3"}),
+    run(
+        "said-target-fails", "of a target that fails", f"run {PAIR}", compare=("said",), env={"TARGET_LINES_FAIL": "3"}
+    ),
+    run("said-command-fails", "of a command that fails", f"run say:fail {PAIR}", compare=("said",)),
+    run(
+        "said-dry",
+        "of `--dry-run`",
+        f"run --dry-run {PAIR} say:hi",
+        compare=("said",),
+        differs={"said": "nothing is said of a run that is none: neither its environment nor its end"},
+    ),
+    run(
+        "said-file",
+        "where states are kept in a folder",
+        "config set meltano state_backend.uri file://$HOME/states",
+        f"run {PAIR}",
+        compare=("said",),
+        differs={"said": "that there is no state is said wherever states are kept"},
+        better=True,
+    ),
+    run(
+        "said-given",
+        "of a state and a catalog that are given",
+        f"run {PAIR}",
+        compare=("said",),
+        files={"state.json": '{"bookmarks": {}}', "catalog.json": CATALOG},
+        env={"TAP_NOTES__STATE": "state.json", "TAP_NOTES__CATALOG": "catalog.json"},
+        differs={"said": "it is said where states are kept, though the one that is given counts"},
+    ),
+]
+
+CASES = [*STATE, *DUMPS, *STARTS, *BLOCKS, *SAID]
 
 
 def _catalog_streams(played: Played):

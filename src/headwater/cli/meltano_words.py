@@ -47,16 +47,18 @@ _INSTALLS = {
 
 
 @contextmanager
-def beside(hear: words.Hear, workspace: Workspace, settings: Settings) -> Iterator[words.Hear]:
+def beside(
+    hear: words.Hear, workspace: Workspace, settings: Settings, *, reads_state: bool = True
+) -> Iterator[words.Hear]:
     """A listener that hears each event; in a project of Meltano's, off a live display, also the lines that belong to
-    it."""
+    it. `reads_state` is false where a run was told what to start from."""
     from headwater.ops import planning
 
     if not workspace.project.is_meltanos or settings.log_format == "live":
         yield hear
         return
     plugins = {plugin.name: plugin.kind.value for plugin in workspace.project.plugins}
-    speaker = _Speaker(plugins, planning.state_uri(workspace).partition(":")[0])
+    speaker = _Speaker(plugins, planning.state_uri(workspace).partition(":")[0], reads_state=reads_state)
 
     def both(event: words.Heard) -> None:
         hear(event)
@@ -73,7 +75,8 @@ def beside(hear: words.Hear, workspace: Workspace, settings: Settings) -> Iterat
 class _Speaker:
     """Needs every event: a line names the run and the place of its step in it."""
 
-    def __init__(self, plugins: Mapping[str, str], state_scheme: str) -> None:
+    def __init__(self, plugins: Mapping[str, str], state_scheme: str, *, reads_state: bool) -> None:
+        self._reads_state = reads_state
         self._plugins = plugins
         self._state_scheme = state_scheme
         self._state_ids: dict[str, str] = {}
@@ -114,8 +117,10 @@ class _Speaker:
                 yield _line("Run completed", duration_seconds=round(event.seconds, 3), status=status)
 
     def installed(self) -> Iterator[words.Line]:
-        """How many plugins were installed since this was asked last."""
+        """How many plugins were installed since this was asked last, if there were several."""
         counts, self._installs = self._installs, Counter()
+        if counts.total() < 2:
+            return
         level = e.Level.WARNING if counts["failed"] else e.Level.INFO
         if counts["installed"] or counts["failed"]:
             yield _line(f"Installed {counts['installed']}/{counts.total()} plugins", level)
@@ -148,7 +153,7 @@ class _Speaker:
         if self._state_scheme == "systemdb":
             yield _line("Using systemdb state backend", step=step)
         place = _PLACES.get(self._state_scheme)
-        if place is not None:
+        if place is not None and self._reads_state:
             yield _line(f"Reading state from {place}", step=step)
 
 

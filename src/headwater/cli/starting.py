@@ -33,7 +33,11 @@ def start(settings: Settings, workspace: Workspace, request: Request, install: s
     """Run it, showing what happens; the exit code. `install` as in `options.installing`."""
     from headwater.ops import runs
 
-    with listen.listening(settings) as heard, meltano_words.beside(heard, workspace, settings) as emit:
+    reads_state = not request.full_refresh and request.state is None
+    with (
+        listen.listening(settings) as heard,
+        meltano_words.beside(heard, workspace, settings, reads_state=reads_state) as emit,
+    ):
         if install == "only":
             runs.install(workspace, request, emit=emit)
             return 0
