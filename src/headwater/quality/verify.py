@@ -76,7 +76,7 @@ def _refuse(step: ExtractLoad, run: Run) -> None:
             "not-verifiable",
             f"`{step.extractor.name}` can't be asked for checksums: it is a program that only sends rows",
             where=step.extractor.where,
-            why="a native source of the same database can: PostgreSQL, MySQL and MariaDB, and files",
+            why="a native source of the same database can: `tap-sql` reads most, by their drivers",
             hint="see what its last run read and loaded: headwater logs; or extract with a native variant",
         )
     if step.loader.native not in registry.DESTINATION_DIGESTS:
