@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from headwater.ops import planning, workspace
-from headwater.plan.build import Options
+from headwater.plan.options import Options
 
 HEAVY = (
     "asyncio",

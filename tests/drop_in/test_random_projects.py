@@ -18,7 +18,7 @@ from drop_in import _OURS, ANSWERS, MODE, OURS, VARIABLES
 from headwater.base.errors import HeadwaterError
 from headwater.model.plugin import PluginKind
 from headwater.ops import planning, workspace
-from headwater.plan import build
+from headwater.plan import programs, settled
 
 SEEDS = 150
 ANSWER = ANSWERS / "random-projects.jsonl.gz"
@@ -101,8 +101,8 @@ def _resolved(drawn: Drawn, folder: Path, monkeypatch):
     answers = {}
     for kind, name in drawn.plugins:
         try:
-            ready = build.ready(facts, planning.plugin(found, name, PluginKind(kind)))
-            env = build.block(facts, ready).env
+            ready = settled.ready(facts, planning.plugin(found, name, PluginKind(kind)))
+            env = programs.block(facts, ready).env
         except HeadwaterError as error:
             answers[f"{kind} {name}"] = {"refused": error.reference, "what": error.what}
             continue

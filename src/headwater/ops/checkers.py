@@ -14,7 +14,7 @@ from headwater.model.plugin import PluginKind
 from headwater.ops import planning, plugins
 from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, checkers
+from headwater.plan import alone, checkers, programs, settled
 from headwater.quality.checkers import start
 from headwater.quality.checks import Relation
 from headwater.quality.samples import loaded_by
@@ -65,7 +65,7 @@ def _choose(workspace: Workspace) -> Chosen | None:
     facts = planning.facts(workspace)
     for loader in workspace.project.plugins:
         if loader.kind is PluginKind.LOADER:
-            database = checkers.database(build.ready(facts, loader).resolved)
+            database = checkers.database(settled.ready(facts, loader).resolved)
             if database is not None:
                 return Chosen(loader=loader.name, database=database)
     return None
@@ -76,7 +76,7 @@ def _settle(workspace: Workspace, name: str, driver: str, chosen: Chosen | None)
     assert entry is not None
     if chosen is not None and "loader" not in entry.extras:
         project_edit.update_plugin(workspace.project, PluginKind.UTILITY, name, {"loader": chosen.loader})
-    ready = build.ready(planning.facts(workspace), entry)
+    ready = settled.ready(planning.facts(workspace), entry)
     folder = workspace.root / str(ready.config.get("folder") or checkers.FOLDERS[driver])
     written = start.write(
         driver,
@@ -91,11 +91,11 @@ def _settle(workspace: Workspace, name: str, driver: str, chosen: Chosen | None)
 def _example(workspace: Workspace, chosen: Chosen) -> start.Example | None:
     """The first table that a load left; None where there is none, or it can't be seen now."""
     facts = planning.facts(workspace)
-    loaders = build.warehouses(facts, chosen.loader, of=checkers.DATABASES)
+    loaders = alone.warehouses(facts, chosen.loader, of=checkers.DATABASES)
     if not loaders:
         return None
     try:
-        block = build.block(facts, loaders[0])
+        block = programs.block(facts, loaders[0])
         warehouse = native.warehouse(block, root=Path(workspace.root), who="headwater add", on_wait=_busy)
         with closing(warehouse):
             if not warehouse.exists():

@@ -16,7 +16,8 @@ from headwater.ops import logs, planning, trying
 from headwater.ops.finding import Finding, failed
 from headwater.ops.runs import Aside, aside
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, drift, select
+from headwater.plan import build, drift, programs, select, settled
+from headwater.plan.options import Options
 from headwater.run import copy, discover
 from headwater.run.cancel import Cancel
 from headwater.run.looking import Patience
@@ -54,8 +55,10 @@ def _unheard(_event: object) -> None:
     """What plugins say while they are tried; what is wrong comes as an error."""
 
 
-def _source(workspace: Workspace, facts: build.Facts, plugin: Plugin, lab: Aside, *, singer: bool) -> Iterator[Finding]:
-    step = build.extract(facts, plugin, build.Options())
+def _source(
+    workspace: Workspace, facts: settled.Facts, plugin: Plugin, lab: Aside, *, singer: bool
+) -> Iterator[Finding]:
+    step = build.extract(facts, plugin, Options())
     kept = lab.stores.catalogs.read(plugin.name)
     catalog = kept.catalog if kept is not None else None
     changes: list[CatalogChange] = []
@@ -98,16 +101,18 @@ def _selection(plugin: Plugin, step: ExtractLoad, catalog: Json) -> Iterator[Fin
         )
 
 
-def _loader(workspace: Workspace, facts: build.Facts, plugin: Plugin, lab: Aside, *, singer: bool) -> Iterator[Finding]:
-    ready = build.ready(facts, plugin)
+def _loader(
+    workspace: Workspace, facts: settled.Facts, plugin: Plugin, lab: Aside, *, singer: bool
+) -> Iterator[Finding]:
+    ready = settled.ready(facts, plugin)
     if ready.resolved.native is not None:
-        yield Finding(subject=plugin.name, status="ok", text=trying.opened(build.block(facts, ready), lab))
+        yield Finding(subject=plugin.name, status="ok", text=trying.opened(programs.block(facts, ready), lab))
     elif singer:
         seen = trying.attempt(workspace, plugin.name, plugin.kind, emit=_unheard, cancel=Cancel(), install="no").seen
         yield Finding(subject=plugin.name, status="ok", text=seen)
 
 
-def _tables(workspace: Workspace, facts: build.Facts, plugins: list[Plugin]) -> Iterator[Finding]:
+def _tables(workspace: Workspace, facts: settled.Facts, plugins: list[Plugin]) -> Iterator[Finding]:
     """Whether the tables that runs left in databases are still there, with their columns."""
     left = _left(workspace)
     extractors = {item.name: item for item in plugins if item.kind is PluginKind.EXTRACTOR}
@@ -134,9 +139,9 @@ def _left(workspace: Workspace) -> dict[tuple[str, str], dict[str, StreamStored]
 
 
 def _standing(
-    workspace: Workspace, facts: build.Facts, pair: tuple[str, str], streams: dict[str, StreamStored]
+    workspace: Workspace, facts: settled.Facts, pair: tuple[str, str], streams: dict[str, StreamStored]
 ) -> Iterator[Finding]:
-    (step,) = build.steps(facts, pair, build.Options())
+    (step,) = build.steps(facts, pair, Options())
     assert isinstance(step, ExtractLoad)
     from headwater.connect import registry  # noqa: PLC0415 - brings Arrow
     from headwater.run import native  # noqa: PLC0415 - likewise

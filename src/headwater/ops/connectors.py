@@ -25,7 +25,7 @@ from headwater.model.plugin import Definition, PluginKind
 from headwater.ops import planning, plugins
 from headwater.ops.definitions import NATIVE
 from headwater.ops.workspace import Workspace, environment_variables
-from headwater.plan import build
+from headwater.plan import programs, settled
 from headwater.plan import settings as plan_settings
 
 
@@ -84,9 +84,9 @@ def plugin_tap(
     plugin = planning.plugin(workspace, name, PluginKind.EXTRACTOR)
     plugins.install_as_asked(workspace, [plugin], None, emit=emit)
     facts = planning.facts(workspace)
-    ready = build.ready(facts, plugin, flags=_read(config))
+    ready = settled.ready(facts, plugin, flags=_read(config))
     plan_settings.check_required(ready.resolved, ready.values)
-    block = build.block(facts, ready)
+    block = programs.block(facts, ready)
     if block.native is None:
         raise InputError(
             "not-native",

@@ -18,7 +18,7 @@ from headwater.model.plugin import Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning, plugins
 from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import alone, programs, settled
 from headwater.plan.dbt import CONNECTIONS, PROGRAM
 from headwater.run import native
 from headwater.store import lock_files, project_edit
@@ -86,7 +86,7 @@ def _add_named(
     workspace = workspace.again()
     entry = workspace.project.plugin(name, PluginKind.UTILITY)
     assert entry is not None
-    definition = build.ready(planning.facts(workspace), entry).resolved.definition
+    definition = settled.ready(planning.facts(workspace), entry).resolved.definition
     adapter = name.removeprefix("dbt-")
     if definition.executable != PROGRAM or definition.requires or project.is_complete(workspace.root, adapter):
         return added, ()
@@ -112,7 +112,7 @@ def choose(workspace: Workspace) -> Chosen:
 
 
 def _adapter(workspace: Workspace, loader: Plugin) -> str | None:
-    resolved = build.ready(planning.facts(workspace), loader).resolved
+    resolved = settled.ready(planning.facts(workspace), loader).resolved
     named = resolved.definition.name.removeprefix("target-")
     return next(
         (
@@ -167,12 +167,12 @@ def _variable(folder: Path, root: Path) -> str:
 def _sources(workspace: Workspace, chosen: Chosen) -> dict[str, list[str]]:
     """The tables that loads left in the warehouse, by schema; none where they can't be seen now."""
     facts = planning.facts(workspace)
-    loaders = build.warehouses(facts, chosen.loader, of=build.BUILT_IN) if chosen.loader else []
+    loaders = alone.warehouses(facts, chosen.loader, of=alone.BUILT_IN) if chosen.loader else []
     if not loaders:
         return {}
     found: dict[str, list[str]] = {}
     try:
-        tables = _tables(build.block(facts, loaders[0]), workspace.root)
+        tables = _tables(programs.block(facts, loaders[0]), workspace.root)
     except (HeadwaterError, SqlError, duckdb.Error):
         return {}
     for schema, table in tables:

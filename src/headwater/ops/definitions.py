@@ -17,7 +17,7 @@ from headwater.connect.sources.postgres_definition import POSTGRES as SOURCE_POS
 from headwater.connect.sources.sql_definitions import DEFINITIONS as SQL_SOURCES
 from headwater.connect.stages.definitions import DEFINITIONS as STAGES
 from headwater.model.plugin import FOREIGN, Definition, PluginKind
-from headwater.plan.build import MODELS
+from headwater.plan.alone import MODELS
 from headwater.plan.inherit import DefinitionOf
 from headwater.quality.checkers.definitions import DEFINITIONS as CHECKERS
 from headwater.store import hub, lock_files

@@ -18,8 +18,8 @@ from headwater.ops import connections, planning, states
 from headwater.ops.finding import Finding, failed
 from headwater.ops.plugins import listing
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
 from headwater.plan import settings as plan_settings
+from headwater.plan import settled
 from headwater.plan.expand import undefined
 from headwater.plan.variables import info
 from headwater.run.prepared import PROGRAM, own_program
@@ -140,9 +140,9 @@ def _states(workspace: Workspace) -> Iterator[Finding]:
     yield Finding(subject="states", status="ok", text=f"`{uri}` answers, and has {count} state{'s' * (count != 1)}")
 
 
-def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
+def _settings(facts: settled.Facts, plugin: Plugin) -> Iterator[Finding]:
     try:
-        ready = build.ready(facts, plugin)
+        ready = settled.ready(facts, plugin)
     except HeadwaterError as error:
         yield failed(plugin.name, error)
         return
@@ -173,7 +173,7 @@ def _settings(facts: build.Facts, plugin: Plugin) -> Iterator[Finding]:
         yield Finding(subject=plugin.name, status="ok", text="its settings are complete")
 
 
-def _missing(plugin: Plugin, ready: build.Ready) -> tuple[str, ...]:
+def _missing(plugin: Plugin, ready: settled.Ready) -> tuple[str, ...]:
     """Each mapping of a mapper is a mapper of its own, so what it needs may stand there."""
     mappings: Sequence[Mapping[str, Any]] = plugin.extras.get("mappings") or ({},)
     given = (plan_settings.written(ready.resolved, mapping.get("config") or {}, "") for mapping in mappings)

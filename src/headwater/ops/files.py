@@ -13,7 +13,7 @@ from headwater.base.files import write_atomic
 from headwater.model.plugin import Plugin, PluginKind
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import settled
 from headwater.store import venvs
 
 # Of files that have comments, and how these begin: a managed file says in its first lines whose it is.
@@ -89,14 +89,14 @@ def is_managed(path: str, managed: dict[str, bool]) -> bool:
 
 
 def _managed(workspace: Workspace, plugin: Plugin) -> dict[str, bool]:
-    ready = build.ready(planning.facts(workspace), plugin)
+    ready = settled.ready(planning.facts(workspace), plugin)
     said = ready.extra("update") or {}
     return {str(pattern): str(wanted).lower() == "true" for pattern, wanted in said.items()}
 
 
 def _files(workspace: Workspace, plugin: Plugin) -> dict[str, bytes]:
     """The content of every file of the bundle by its path, in order."""
-    resolved = build.ready(planning.facts(workspace), plugin).resolved
+    resolved = settled.ready(planning.facts(workspace), plugin).resolved
     place = venvs.venv(workspace.home, plugin.kind, resolved.venv_name)
     if not place.exists():
         raise EnvironmentProblemError(

@@ -18,7 +18,7 @@ from headwater.model.event import Emit, Level, Notice
 from headwater.model.plugin import AIRBYTE, DLT, FOREIGN, PACKAGE, Definition, Plugin, PluginKind
 from headwater.ops import own_sources, planning, plugins
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import programs, settled
 from headwater.store import lock_files, project_edit
 
 Framework = Literal["airbyte", "dlt", "package"]
@@ -78,7 +78,7 @@ def _is_own(workspace: Workspace, source: str) -> bool:
 
 def _asked(workspace: Workspace, plugin: Plugin, source: str) -> Definition:
     facts = planning.facts(workspace)
-    block = build.block(facts, build.ready(facts, plugin))
+    block = programs.block(facts, settled.ready(facts, plugin))
     if source.startswith(DLT):
         folders = sorted(Path(block.venv or "").glob("lib/python3*/site-packages")) if block.venv else []
         return dlt_definition.definition(workspace.root, source, folders)

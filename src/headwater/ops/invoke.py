@@ -12,7 +12,7 @@ from headwater.model.plugin import Command, Plugin, PluginKind
 from headwater.ops import planning, plugins, selection
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import alone, programs, settled
 from headwater.quality.checkers import step as checkers
 from headwater.run.cancel import Cancel
 from headwater.run.invoke import passthrough
@@ -32,7 +32,7 @@ def variables(workspace: Workspace, text: str, kind: PluginKind | None, names: S
     """These variables as the plugin's process sees them; `None` for one that is not set."""
     if not names:
         return {}
-    block = build.block(planning.facts(workspace), _ready(workspace, text, kind))
+    block = programs.block(planning.facts(workspace), _ready(workspace, text, kind))
     return {name: block.env.get(name, "None") for name in names}
 
 
@@ -44,7 +44,7 @@ def prepare(workspace: Workspace, text: str, kind: PluginKind | None, *, install
     name, _, command = text.partition(":")
     plugin = planning.plugin(workspace, name, kind)
     if containers and command:
-        spec = build.ready(planning.facts(workspace), plugin).resolved.definition.commands.get(command)
+        spec = settled.ready(planning.facts(workspace), plugin).resolved.definition.commands.get(command)
         if spec is not None and spec.container_spec is not None:
             raise InputError(
                 "no-containers",
@@ -81,8 +81,8 @@ def invoke(
     name, _, command = text.partition(":")
     plugin = planning.plugin(workspace, name, kind)
     facts = planning.facts(workspace)
-    ready = build.connected(facts, plugin)
-    block = build.block(facts, ready)
+    ready = alone.connected(facts, plugin)
+    block = programs.block(facts, ready)
     if block.native is not None:
         faces = {
             PluginKind.EXTRACTOR: f"tap {block.native} --config FILE",
@@ -94,13 +94,13 @@ def invoke(
             where=Where(plugin.file, plugin.line),
             hint=f"headwater {faces.get(plugin.kind, f'run {name}')}",
         )
-    argv = build.invocation(facts, ready, block, command or None, arguments)
+    argv = programs.invocation(facts, ready, block, command or None, arguments)
     root = str(workspace.root)
-    if (known := build.of_dbt(facts, ready, argv)) is not None:
+    if (known := alone.of_dbt(facts, ready, argv)) is not None:
         project = artifacts.places(argv, block.env, root).project
         with leased(known, project, f"headwater invoke {name}", _wait):
             return passthrough(argv, block, cwd=root)
-    if (checker := build.of_checker(facts, ready, argv)) is not None:
+    if (checker := alone.of_checker(facts, ready, argv)) is not None:
         with checkers.leased(checker, f"headwater invoke {name}", _wait):
             return passthrough(checkers.argv(argv, checker, report=False), block, cwd=root)
     folders = RunFolders(workspace.home)
@@ -127,5 +127,5 @@ def _is_singer(plugin: Plugin) -> bool:
     return plugin.kind in (PluginKind.EXTRACTOR, PluginKind.LOADER, PluginKind.MAPPER)
 
 
-def _ready(workspace: Workspace, text: str, kind: PluginKind | None) -> build.Ready:
-    return build.connected(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))
+def _ready(workspace: Workspace, text: str, kind: PluginKind | None) -> settled.Ready:
+    return alone.connected(planning.facts(workspace), planning.plugin(workspace, text.partition(":")[0], kind))

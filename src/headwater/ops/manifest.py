@@ -21,7 +21,7 @@ from headwater.model.project import Environment
 from headwater.ops import planning
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, child_env
+from headwater.plan import child_env, settled
 from headwater.plan.expand import expand
 from headwater.plan.project_settings import project_variables
 from headwater.plan.variables import exports
@@ -109,7 +109,7 @@ def _env(workspace: Workspace, root: Json) -> dict[str, str]:
 def _secrets(workspace: Workspace) -> tuple[str, ...]:
     """What variables that the file composes (`dsn: $PASSWORD@db`) may hold."""
     facts = planning.facts(workspace)
-    return tuple(text for plugin in workspace.project.plugins for text in build.ready(facts, plugin).secrets)
+    return tuple(text for plugin in workspace.project.plugins for text in settled.ready(facts, plugin).secrets)
 
 
 def _plugin(
@@ -120,7 +120,7 @@ def _plugin(
     own = dict(next((item for item in special if item.get("name") == plugin.name), {}))
     variables = {**(entry.get("env") or {}), **(own.pop("env", None) or {})}
     made: Json = _merged(_merged(_definition(workspace, plugin), entry), own)
-    ready = build.ready(planning.facts(workspace), plugin)
+    ready = settled.ready(planning.facts(workspace), plugin)
     env = exports(ready.resolved, ready.values)
     if not unsafe:
         shown = exports(ready.resolved, ready.values, secret=False)

@@ -15,7 +15,7 @@ from headwater.model.plan import Build
 from headwater.model.plugin import PluginKind
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build as planner
+from headwater.plan import alone, settled
 from headwater.quality import check as asking
 from headwater.quality import history
 from headwater.quality.checks import OF_HISTORY, Check, Relation, failing_rows
@@ -124,7 +124,7 @@ def bring(workspace: Workspace, name: str) -> Copied | None:
 
     Raises InputError (`wrong-dialect`).
     """
-    found = planner.ready(planning.facts(workspace), planning.plugin(workspace, name, PluginKind.TRANSFORM))
+    found = settled.ready(planning.facts(workspace), planning.plugin(workspace, name, PluginKind.TRANSFORM))
     definition = found.resolved.definition
     if definition.native != READY_MADE:
         return None
@@ -189,12 +189,12 @@ def _schema(workspace: Workspace) -> str:
     return str((plugin.config.get("schema") if plugin else None) or DEFAULT_SCHEMA)
 
 
-def _places(workspace: Workspace) -> tuple[planner.Ready | None, Path, str]:
+def _places(workspace: Workspace) -> tuple[settled.Ready | None, Path, str]:
     """The plugin `models`, its folder, and the dialect of its warehouse: DuckDB's where there is none yet."""
     facts = planning.facts(workspace)
     entries = [item for item in workspace.project.plugins if item.kind is PluginKind.TRANSFORMER]
-    found = (planner.ready(facts, item) for item in entries)
-    plugin = next((item for item in found if item.resolved.native == planner.MODELS), None)
-    folder = workspace.root / str((plugin.config.get("folder") if plugin else None) or planner.MODELS)
-    loaders = planner.warehouses(facts, plugin.config.get("loader") if plugin else None, of=planner.BUILT_IN)
+    found = (settled.ready(facts, item) for item in entries)
+    plugin = next((item for item in found if item.resolved.native == alone.MODELS), None)
+    folder = workspace.root / str((plugin.config.get("folder") if plugin else None) or alone.MODELS)
+    loaders = alone.warehouses(facts, plugin.config.get("loader") if plugin else None, of=alone.BUILT_IN)
     return plugin, folder, (loaders[0].resolved.native or "duckdb") if loaders else "duckdb"

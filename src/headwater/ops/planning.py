@@ -15,15 +15,16 @@ from headwater.model.plugin import Plugin, PluginKind, Resolved
 from headwater.model.setting import Setting, Value
 from headwater.ops.definitions import lookup
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import build, settled
+from headwater.plan.options import Options
 from headwater.plan.project_settings import project_settings
 from headwater.store import venvs
 
 
-def facts(workspace: Workspace) -> build.Facts:
+def facts(workspace: Workspace) -> settled.Facts:
     """What planning looks at."""
     values = settings(workspace)
-    return build.Facts(
+    return settled.Facts(
         project=workspace.project,
         environment=workspace.environment,
         environ=workspace.environ,
@@ -59,7 +60,7 @@ def state_uri(workspace: Workspace) -> str:
 def plan(
     workspace: Workspace,
     words: Sequence[str],
-    options: build.Options,
+    options: Options,
     *,
     run_id: str | None = None,
     timeout_seconds: float | None = None,

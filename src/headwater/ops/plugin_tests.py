@@ -10,7 +10,7 @@ from headwater.base.errors import HeadwaterError, InputError, Where
 from headwater.model.plugin import Plugin
 from headwater.ops import invoke, planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, checkers
+from headwater.plan import alone, checkers, settled
 
 _PREFIX = "test"
 
@@ -65,10 +65,10 @@ def _plugins(workspace: Workspace, words: Sequence[str], *, everything: bool) ->
 
 def _tests(workspace: Workspace, plugin: Plugin) -> list[PluginTest]:
     try:
-        resolved = build.ready(planning.facts(workspace), plugin).resolved
+        resolved = settled.ready(planning.facts(workspace), plugin).resolved
     except HeadwaterError:
         return []  # something is wrong with a plugin: its own commands will say what
-    if resolved.native == build.MODELS:
+    if resolved.native == alone.MODELS:
         return [PluginTest(plugin, "check", is_step=True)]
     if (driver := resolved.definition.driver) is not None:
         return [PluginTest(plugin, name, is_step=True) for name in checkers.commands(driver, resolved.definition)]

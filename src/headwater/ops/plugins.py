@@ -17,7 +17,7 @@ from headwater.model.plugin import FOREIGN, Definition, Plugin, PluginKind
 from headwater.ops import definitions, planning, schedules
 from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, checkers
+from headwater.plan import checkers, settled
 from headwater.plan import settings as plan_settings
 from headwater.run import install as run_install
 from headwater.store import definition_files, lock_files, project_edit, venvs
@@ -283,11 +283,11 @@ def _write_lock(workspace: Workspace, definition: Definition) -> None:
 def _jobs(workspace: Workspace, plugins: Sequence[Plugin]) -> list[run_install.InstallJob]:
     """Of those plugins that need an environment."""
     facts = planning.facts(workspace)
-    jobs = (_job(workspace, facts, build.ready(facts, plugin)) for plugin in plugins)
+    jobs = (_job(workspace, facts, settled.ready(facts, plugin)) for plugin in plugins)
     return [job for job in jobs if job is not None]
 
 
-def _job(workspace: Workspace, facts: build.Facts, ready: build.Ready) -> run_install.InstallJob | None:
+def _job(workspace: Workspace, facts: settled.Facts, ready: settled.Ready) -> run_install.InstallJob | None:
     env = {**facts.dotenv, **ready.levels.merged}
     job = run_install.job(
         ready.resolved,
@@ -355,7 +355,7 @@ def listing(workspace: Workspace) -> list[ListedPlugin]:
     facts = planning.facts(workspace)
     rows = []
     for plugin in workspace.project.plugins:
-        ready = build.ready(facts, plugin)
+        ready = settled.ready(facts, plugin)
         definition = ready.resolved.definition
         job = _job(workspace, facts, ready)
         rows.append(
@@ -387,7 +387,7 @@ def as_meltano_lists_it(row: ListedPlugin) -> dict[str, Any]:
 
 def next_commands(workspace: Workspace, name: str) -> list[str]:
     """What to do after adding a plugin: the settings it needs, else how to run it."""
-    ready = build.ready(planning.facts(workspace), planning.plugin(workspace, name))
+    ready = settled.ready(planning.facts(workspace), planning.plugin(workspace, name))
     missing = plan_settings.missing_required(ready.resolved, ready.values)
     if missing:
         return [f"next: headwater config set {name} {setting} VALUE" for setting in missing]

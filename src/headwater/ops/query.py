@@ -18,7 +18,7 @@ from headwater.model.plan import Block
 from headwater.model.plugin import PluginKind
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import alone, programs
 from headwater.run import native
 
 
@@ -87,7 +87,7 @@ def _block(workspace: Workspace, loader: str | None) -> Block:
     if loader is not None:
         planning.plugin(workspace, loader, PluginKind.LOADER)  # says what is wrong with an unknown name
     facts = planning.facts(workspace)
-    found = build.warehouses(facts, loader) or build.warehouses(facts, loader, of=build.BUILT_IN)
+    found = alone.warehouses(facts, loader) or alone.warehouses(facts, loader, of=alone.BUILT_IN)
     if len(found) != 1:
         names = ", ".join(f"`{item.plugin.name}`" for item in found) or "none"
         raise InputError(
@@ -95,4 +95,4 @@ def _block(workspace: Workspace, loader: str | None) -> Block:
             f"one native loader of DuckDB or PostgreSQL is needed to read from, found {names}",
             hint="headwater query --loader NAME SQL" if found else "headwater add target-duckdb",
         )
-    return build.block(facts, found[0])
+    return programs.block(facts, found[0])

@@ -12,7 +12,8 @@ from headwater.model.plan import Block, ExtractLoad
 from headwater.model.plugin import Plugin, PluginKind
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build, child_env
+from headwater.plan import child_env, programs, settled
+from headwater.plan.options import Options
 from headwater.run import copy
 
 
@@ -24,7 +25,7 @@ class Place(Struct, frozen=True, kw_only=True):
     step: ExtractLoad | None = None
 
 
-def places(workspace: Workspace, words: Sequence[str], options: build.Options) -> list[Place]:
+def places(workspace: Workspace, words: Sequence[str], options: Options) -> list[Place]:
     """Those of the pipelines that the words name; without words those of every native loader.
 
     Raises InputError: `no-quarantine` for a loader that keeps none, `no-pipeline` for words that name no pipeline, and
@@ -56,7 +57,7 @@ def pipeline_of(workspace: Workspace, state_id: str) -> tuple[Plugin, Plugin]:
     )
 
 
-def _named(workspace: Workspace, words: Sequence[str], options: build.Options) -> list[Place]:
+def _named(workspace: Workspace, words: Sequence[str], options: Options) -> list[Place]:
     found = []
     for step in planning.plan(workspace, words, options).steps:
         if not isinstance(step, ExtractLoad):
@@ -100,10 +101,10 @@ def _place(workspace: Workspace, loader: Plugin, extractor: Plugin | None) -> Pl
     upstream: tuple[child_env.Upstream, ...] = ()
     source = ""
     if extractor is not None:
-        before = build.ready(facts, extractor)
+        before = settled.ready(facts, extractor)
         upstream = (child_env.Upstream(before.resolved, before.values),)
         source = str(before.extra("load_schema") or before.resolved.definition.namespace)
-    block = build.block(facts, build.ready(facts, loader, upstream), upstream=upstream)
+    block = programs.block(facts, settled.ready(facts, loader, upstream), upstream=upstream)
     return Place(loader=block, source=source) if block.native in registry.QUARANTINES else None
 
 

@@ -24,7 +24,8 @@ from headwater.ops import planning, runs
 from headwater.ops.reject_places import Place, pipeline_of, places
 from headwater.ops.runs import Result
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import settled
+from headwater.plan.options import Options
 from headwater.run import native, replay
 from headwater.run.cancel import Cancel
 
@@ -127,7 +128,7 @@ def run_again(workspace: Workspace, wanted: Wanted, *, emit: Emit, cancel: Cance
     steps = _steps(workspace, wanted, on_wait)
     if not steps:
         return None
-    plan = replace(planning.plan(workspace, (), build.Options()), steps=steps)
+    plan = replace(planning.plan(workspace, (), Options()), steps=steps)
     chosen = Chosen(stream=wanted.stream, run_id=wanted.run, id=wanted.id)
     name = " ".join(("rejects replay", *wanted.blocks))
     return runs.recorded(
@@ -185,7 +186,7 @@ def _drop(
 def _steps(workspace: Workspace, wanted: Wanted, on_wait: OnWait) -> tuple[Step, ...]:
     """The pipelines to replay: those that are named, or those that left rejects."""
     if wanted.blocks:
-        options = build.Options(state_id=wanted.state_id)
+        options = Options(state_id=wanted.state_id)
         return tuple(place.step for place in places(workspace, wanted.blocks, options) if place.step is not None)
     with _opened(workspace, wanted, on_wait) as found:
         left = {
@@ -199,14 +200,14 @@ def _steps(workspace: Workspace, wanted: Wanted, on_wait: OnWait) -> tuple[Step,
 
 def _steps_of(workspace: Workspace, state_id: str) -> tuple[Step, ...]:
     extractor, loader = pipeline_of(workspace, state_id)
-    return planning.plan(workspace, (extractor.name, loader.name), build.Options(state_id=state_id)).steps
+    return planning.plan(workspace, (extractor.name, loader.name), Options(state_id=state_id)).steps
 
 
 @contextmanager
 def _opened(workspace: Workspace, wanted: Wanted, on_wait: OnWait) -> Iterator[list[tuple[Place, Quarantine, Chosen]]]:
     """The quarantines that are meant, each with what is meant of it."""
     chosen = Chosen(pipeline=wanted.state_id, stream=wanted.stream, run_id=wanted.run, id=wanted.id)
-    options = build.Options(state_id=wanted.state_id)
+    options = Options(state_id=wanted.state_id)
     with runs.aside(workspace, emit=lambda _event: None, cancel=Cancel()) as beside, ExitStack() as held:
         found = []
         for number, place in enumerate(places(workspace, wanted.blocks, options)):
@@ -229,7 +230,7 @@ def _redactor(workspace: Workspace) -> Redactor:
     secrets: list[str] = []
     for plugin in workspace.project.plugins:
         try:
-            secrets += build.ready(facts, plugin).secrets
+            secrets += settled.ready(facts, plugin).secrets
         except InputError:
             continue  # its own commands will say what is wrong with it
     return Redactor(secrets)

@@ -10,7 +10,7 @@ from headwater.model.plugin import SECTIONS, PluginKind
 from headwater.ops import planning, plugins
 from headwater.ops.hub import Sources
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import settled
 
 
 def add(workspace: Workspace, of: plugins.Added, *, sources: Sources) -> Iterator[plugins.Added]:
@@ -20,7 +20,7 @@ def add(workspace: Workspace, of: plugins.Added, *, sources: Sources) -> Iterato
     """
     workspace = workspace.again()
     plugin = planning.plugin(workspace, of.name, of.kind)
-    resolved = build.ready(planning.facts(workspace), plugin).resolved
+    resolved = settled.ready(planning.facts(workspace), plugin).resolved
     for kind, name, variant in _named(resolved.definition.requires, Where(plugin.file, plugin.line)):
         if workspace.project.plugin(name, kind) is None:
             added = plugins.add(workspace, name, plugins.AddRequest(kind=kind, variant=variant), sources=sources)

@@ -24,7 +24,8 @@ from headwater.model.run import RunRecord
 from headwater.ops import meltano_import, planning, plugins, resuming, states
 from headwater.ops.settings import masked
 from headwater.ops.workspace import Workspace
-from headwater.plan import blocks, build
+from headwater.plan import blocks, build, settled
+from headwater.plan.options import Options
 from headwater.run import extract_load, invoke
 from headwater.run.cancel import Cancel
 from headwater.run.keeping import Keeping
@@ -36,6 +37,7 @@ from headwater.store.runs import RunLog, Runs
 from headwater.store.system_db import SystemDb
 
 _DAY = 86_400
+
 
 class Request(Struct, frozen=True, kw_only=True):
     """What `headwater run`, `el` or `elt` was asked for. `select` and `exclude` are patterns of streams, for this run
@@ -69,8 +71,8 @@ class Request(Struct, frozen=True, kw_only=True):
         return self.name or " ".join(self.blocks)
 
     @property
-    def options(self) -> build.Options:
-        return build.Options(
+    def options(self) -> Options:
+        return Options(
             full_refresh=self.full_refresh,
             refresh_catalog=self.refresh_catalog,
             no_state_update=self.no_state_update,
@@ -230,7 +232,7 @@ def _transform_words(workspace: Workspace) -> tuple[str, ...]:
             hint="headwater run TAP TARGET TRANSFORMER:COMMAND",
         )
     name = found[0].name
-    if build.ready(planning.facts(workspace), found[0]).resolved.native is not None:
+    if settled.ready(planning.facts(workspace), found[0]).resolved.native is not None:
         return (name,)
     return (f"{name}:clean", f"{name}:deps", f"{name}:run")
 

@@ -25,6 +25,7 @@ from headwater.ops.selection import extractor_of, offered_catalog
 from headwater.ops.tap_subject import Subject
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
+from headwater.plan.options import Options
 from headwater.quality.samples import is_personal
 from headwater.run import discover
 from headwater.run.cancel import Cancel
@@ -76,7 +77,7 @@ def samples(
     ten seconds are spent on one. Values that look personal, and secrets, are masked. Raises what a run does."""
     plugin = extractor_of(workspace, name)
     plugins.install_as_asked(workspace, [plugin], install, emit=emit)
-    step = build.extract(planning.facts(workspace), plugin, build.Options())
+    step = build.extract(planning.facts(workspace), plugin, Options())
     with aside(workspace, emit=emit, cancel=cancel) as lab:
         subject = Subject(step, lab)
         whole = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab), may_be_empty=bool(only))

@@ -16,8 +16,9 @@ from headwater.model.plugin import Plugin, PluginKind
 from headwater.ops import planning, plugins
 from headwater.ops.runs import Aside, aside
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import build, settled
 from headwater.plan import select as rules
+from headwater.plan.options import Options
 from headwater.run import discover
 from headwater.run.cancel import Cancel
 from headwater.store import project_edit
@@ -30,7 +31,7 @@ class Listing(Struct, frozen=True, kw_only=True):
 
 def patterns(workspace: Workspace, name: str) -> tuple[str, ...]:
     """The patterns in force, in order."""
-    ready = build.ready(planning.facts(workspace), extractor_of(workspace, name))
+    ready = settled.ready(planning.facts(workspace), extractor_of(workspace, name))
     return tuple(ready.extra("select") or ())
 
 
@@ -75,7 +76,7 @@ def applied_catalog(
 ) -> dict[str, Any]:
     """The extractor's catalog with the selection rules applied."""
     facts = planning.facts(workspace)
-    step = build.extract(facts, extractor, build.Options(refresh_catalog=refresh))
+    step = build.extract(facts, extractor, Options(refresh_catalog=refresh))
     return catalog_of(workspace, step, emit=emit, may_be_empty=may_be_empty)
 
 

@@ -17,7 +17,7 @@ from headwater.model.plugin import PluginKind
 from headwater.model.setting import Origin, Setting, SettingKind, Value
 from headwater.ops import planning
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import settled
 from headwater.plan.cast import WrongTypeError, cast
 from headwater.plan.nested import put, split
 from headwater.plan.project_settings import STORED_AS, may_be_stored, project_variables
@@ -229,11 +229,11 @@ def _set_of_project(workspace: Workspace, name: str, value: Any, given: str, sto
     return Changed(place=_place(workspace, workspace.project.file_name))
 
 
-def _defined(ready: build.Ready) -> list[str]:
+def _defined(ready: settled.Ready) -> list[str]:
     return [setting.name for setting in ready.resolved.definition.settings]
 
 
-def _unknown(plugin: str, setting: str, ready: build.Ready) -> InputError:
+def _unknown(plugin: str, setting: str, ready: settled.Ready) -> InputError:
     """A native plugin's settings are all known; a part of an object (`keys.orders`) belongs to it."""
     guess = did_you_mean(setting, _defined(ready))
     return InputError(
@@ -265,7 +265,7 @@ def _stronger_for_project(workspace: Workspace, name: str) -> str | None:
     return None if found.origin is Origin.DATABASE else found.source
 
 
-def _keys(workspace: Workspace, ready: build.Ready, setting: Setting, path: Sequence[str]) -> tuple[str, ...]:
+def _keys(workspace: Workspace, ready: settled.Ready, setting: Setting, path: Sequence[str]) -> tuple[str, ...]:
     """Where in `config` to write a setting: under the alias that stands there, else as `path` says."""
     sections = [ready.plugin.config]
     if workspace.environment is not None:
@@ -277,7 +277,7 @@ def _keys(workspace: Workspace, ready: build.Ready, setting: Setting, path: Sequ
     return tuple(path) if setting.name == ".".join(path) else (setting.name,)
 
 
-def _known(ready: build.Ready, name: str) -> Setting:
+def _known(ready: settled.Ready, name: str) -> Setting:
     """The setting of that name or alias; one that nobody has defined is taken as it is."""
     settings = [value.setting for value in ready.values.values() if value.setting is not None]
     named = next((setting for setting in settings if setting.name == name), None)
@@ -377,7 +377,7 @@ def reset(workspace: Workspace, name: str, kind: PluginKind | None, *, store: st
         project_edit.reset_config(workspace.project, ready.resolved.kind, name, workspace.environment_name)
 
 
-def _forget_variables(workspace: Workspace, ready: build.Ready, setting: Setting) -> bool:
+def _forget_variables(workspace: Workspace, ready: settled.Ready, setting: Setting) -> bool:
     """Whether `.env` had the setting, under any of its names."""
     found = [name for name in read_names(ready.resolved, setting) if name in workspace.dotenv]
     for name in found:
@@ -385,8 +385,8 @@ def _forget_variables(workspace: Workspace, ready: build.Ready, setting: Setting
     return bool(found)
 
 
-def _ready(workspace: Workspace, name: str, kind: PluginKind | None) -> build.Ready:
-    return build.ready(planning.facts(workspace), planning.plugin(workspace, name, kind))
+def _ready(workspace: Workspace, name: str, kind: PluginKind | None) -> settled.Ready:
+    return settled.ready(planning.facts(workspace), planning.plugin(workspace, name, kind))
 
 
 def _shown(value: Value, *, unsafe: bool) -> Any:

@@ -18,6 +18,7 @@ from headwater.ops.tap_checks import CHECKS
 from headwater.ops.tap_subject import BrokenError, SkippedError, Subject
 from headwater.ops.workspace import Workspace
 from headwater.plan import build
+from headwater.plan.options import Options
 from headwater.run.cancel import Cancel
 
 
@@ -35,7 +36,7 @@ def run(workspace: Workspace, name: str, *, emit: Emit, cancel: Cancel, install:
     started at all; what goes wrong in it is a failed check."""
     plugin = planning.plugin(workspace, name, PluginKind.EXTRACTOR)
     plugins.install_as_asked(workspace, [plugin], install, emit=emit)
-    step = build.extract(planning.facts(workspace), plugin, build.Options(refresh_catalog=True))
+    step = build.extract(planning.facts(workspace), plugin, Options(refresh_catalog=True))
     with aside(workspace, emit=emit, cancel=cancel) as lab:
         subject = Subject(step, lab)
         for title, check in CHECKS:

@@ -18,8 +18,9 @@ from headwater.ops import planning, plugins
 from headwater.ops.runs import Aside, aside
 from headwater.ops.selection import offered_catalog
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan import build, programs, settled
 from headwater.plan import settings as plan_settings
+from headwater.plan.options import Options
 from headwater.run import discover
 from headwater.run.cancel import Cancel
 from headwater.run.chain import Chain, Start, write
@@ -95,7 +96,7 @@ def _hinted(error: HeadwaterError, name: str) -> RunFailedError:
 
 
 def _extractor(workspace: Workspace, plugin: Plugin, lab: Aside) -> str:
-    step = build.extract(planning.facts(workspace), plugin, build.Options())
+    step = build.extract(planning.facts(workspace), plugin, Options())
     catalog = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab))
     if step.extractor.native is not None:
         return _native_rows(step, catalog, lab)
@@ -153,9 +154,9 @@ def _no_record(name: str) -> RunFailedError:
 
 def _loader(workspace: Workspace, plugin: Plugin, lab: Aside, *, write_row: bool) -> str:
     facts = planning.facts(workspace)
-    ready = build.ready(facts, plugin)
+    ready = settled.ready(facts, plugin)
     plan_settings.check_required(ready.resolved, ready.values)
-    block = build.block(facts, ready)
+    block = programs.block(facts, ready)
     if block.native is not None:
         return opened(block, lab)
     start = Start(block=block, args=config_arguments(block, lab.folder))

@@ -11,7 +11,7 @@ from headwater.model.plan import ExtractLoad
 from headwater.ops import planning, runs
 from headwater.ops.runs import Result
 from headwater.ops.workspace import Workspace
-from headwater.plan import build
+from headwater.plan.options import Options
 from headwater.quality import verify
 from headwater.quality.verify import Verdict, Wanted
 from headwater.run.cancel import Cancel
@@ -43,7 +43,7 @@ def compare(
 
     Raises InputError (`not-a-pipeline`) unless the names are those of an extractor and a loader.
     """
-    plan = planning.plan(workspace, (extractor, loader), build.Options(state_id=state_id))
+    plan = planning.plan(workspace, (extractor, loader), Options(state_id=state_id))
     if len(plan.steps) != 1 or not isinstance(plan.steps[0], ExtractLoad):
         raise InputError(
             "not-a-pipeline",

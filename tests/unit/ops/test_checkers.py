@@ -10,6 +10,7 @@ from headwater.ops import checkers, planning, plugin_tests
 from headwater.ops.hub import Sources
 from headwater.ops.plugins import AddRequest
 from headwater.plan import build
+from headwater.plan.options import Options
 
 GX = "great_expectations"
 DUCKDB = "plugins:\n  loaders:\n    - name: target-duckdb\n      variant: headwater\n"
@@ -36,7 +37,7 @@ def add(lab, name, **request):
 
 
 def step(lab, word):
-    (found,) = build.steps(planning.facts(lab.workspace()), [word], build.Options())
+    (found,) = build.steps(planning.facts(lab.workspace()), [word], Options())
     return found
 
 

@@ -7,6 +7,7 @@ import yaml
 from headwater.ops import dbt, planning
 from headwater.ops.plugins import AddRequest
 from headwater.plan import build
+from headwater.plan.options import Options
 
 DUCKDB = "plugins:\n  loaders:\n    - name: target-duckdb\n      variant: headwater\n"
 POSTGRES = """
@@ -49,7 +50,7 @@ def test_the_profile_holds_variables_and_they_are_those_of_the_loader(lab, monke
     profile = lab.text("transform/profiles/postgres/profiles.yml")
     assert "password: '{{ env_var(''DBT_POSTGRES_PASSWORD'', '''') }}'" in profile
     assert "port: '{{ env_var(''DBT_POSTGRES_PORT'') | as_number }}'" in profile
-    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt:build"], build.Options())
+    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt:build"], Options())
     names = ("HOST", "PORT", "USER", "PASSWORD", "DBNAME", "SCHEMA")
     found = [step.block.env[f"DBT_POSTGRES_{name}"] for name in names]
     assert found == ["db", "5432", "me", "pg-secret", "w", "analytics"]
@@ -71,7 +72,7 @@ def test_the_profile_of_an_adapter_that_is_named_takes_from_a_loader_of_its_kind
     added, files = dbt.add(lab.workspace(), "dbt-snowflake", AddRequest())
     assert (added.name, added.kind) == ("dbt-snowflake", "utility")
     assert "transform/profiles/snowflake/profiles.yml" in files
-    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt-snowflake:build"], build.Options())
+    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt-snowflake:build"], Options())
     assert (
         step.block.env.items()
         >= {
@@ -135,14 +136,14 @@ def test_what_dbt_itself_is_told_goes_before_the_loader(lab):
     lab = lab(DUCKDB)
     add(lab)
     lab.write("headwater.yml", lab.text().replace("schema: analytics", "schema: analytics\n        path: other.duckdb"))
-    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt:build"], build.Options())
+    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt:build"], Options())
     assert step.block.env["DBT_DUCKDB_PATH"] == "other.duckdb"
 
 
 def test_a_command_on_duckdb_holds_the_file_of_its_loader(lab):
     lab = lab(DUCKDB)
     add(lab)
-    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt:build"], build.Options())
+    (step,) = build.steps(planning.facts(lab.workspace()), ["dbt:build"], Options())
     assert step.dbt.files == (str(lab.root / "warehouse.duckdb"),)
 
 
@@ -205,7 +206,7 @@ def test_a_loader_that_is_gone_is_named(lab):
     lab = lab(DUCKDB)
     add(lab)
     lab.write("headwater.yml", lab.text().replace("loader: target-duckdb", "loader: target-duckbd"))
-    refusal = lab.refusal(build.steps, planning.facts(lab.workspace()), ["dbt:build"], build.Options())
+    refusal = lab.refusal(build.steps, planning.facts(lab.workspace()), ["dbt:build"], Options())
     assert "`dbt` connects as the loader `target-duckbd`, which the project does not have" in refusal
     assert refusal.endswith("hint: did you mean `target-duckdb`?")
 

@@ -6,7 +6,10 @@ from headwater.model.plan import Build, ExtractLoad, Invoke
 from headwater.model.plugin import Command, Definition, Plugin, PluginKind
 from headwater.model.project import Environment, EnvironmentPlugin, Project
 from headwater.model.setting import Setting, SettingKind
-from headwater.plan.build import Facts, Options, extract, ready, steps, warehouses
+from headwater.plan.alone import warehouses
+from headwater.plan.build import extract, steps
+from headwater.plan.options import Options
+from headwater.plan.settled import Facts, ready
 
 K = PluginKind
 
