@@ -249,4 +249,5 @@ def _reading(entry: CatalogStream, part: Taken, state: State) -> Reading:
         takes=part.takes,
         state=StreamState(columns=state.streams.get(entry.name, StreamState()).columns),
         marks=True,
+        offered=catalog_entry.columns(entry),
     )
