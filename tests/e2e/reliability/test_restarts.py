@@ -72,6 +72,54 @@ def test_a_database_that_crashes_in_the_middle_of_a_load(
         figures("database restarted in mid-load", f"{method} × {warehouse.name}")
 
 
+LOGGED = """\
+default_environment: dev
+environments: [{name: dev}]
+plugins:
+  extractors:
+  - name: tap-postgres
+    variant: headwater
+    config: {filter_schemas: [public], default_replication_method: LOG_BASED}
+    select: ['*.*']
+  loaders:
+  - name: target-duckdb
+    variant: headwater
+    commit_bytes: 20000
+    config: {default_target_schema: lake, filepath: warehouse.duckdb}
+"""
+CHANGES = 4000
+
+
+def test_a_source_that_crashes_while_its_log_is_read(hw, postgres, chance, figures, restart):
+    postgres.sql("drop database if exists crashing with (force)")
+    postgres.sql("create database crashing")
+    postgres.sql("create table t (id int primary key, n int, note text)", "crashing")
+    hw.write("headwater.yml", LOGGED)
+    at = {"HOST": postgres.host, "PORT": postgres.port, "USER": postgres.user, "PASSWORD": postgres.password}
+    hw.environ |= {f"TAP_POSTGRES_{name}": str(value) for name, value in (at | {"DATABASE": "crashing"}).items()}
+    hw.ok("run", "tap-postgres", "target-duckdb")
+    for turn in range(times(2, 25)):
+        first = turn * CHANGES
+        # Each turn of the loop is a transaction of its own.
+        postgres.sql(
+            f"do $$ begin for i in {first + 1}..{first + CHANGES} loop insert into t values (i, 0, repeat('x', 200)); "
+            "update t set n = n + 1 where id in (i - 1, i - 7); delete from t where id = i - 9 and i % 5 = 0; "
+            "commit; end loop; end $$",
+            "crashing",
+        )
+        process = hw.start("run", "tap-postgres", "target-duckdb")
+        rest(chance.uniform(0.3, 1.5))
+        restart(postgres.port, signal.SIGQUIT)
+        # It may have ended before; or it tells that the source is gone. No third thing.
+        assert process.wait(120) in (0, 1, 3), hw.stderr
+        assert "Traceback" not in hw.stderr
+        hw.ok("run", "tap-postgres", "target-duckdb")
+        loaded = 'select id, n from lake."public-t" where _sdc_deleted_at is null order by id'
+        assert hw.query(loaded) == postgres.sql("select id, n from t order by id", "crashing")
+        figures("database restarted in mid-load", "log of the source × duckdb")
+    postgres.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = 'crashing'")
+
+
 def listener(port):
     """The process that listens at a port of this machine, the oldest if there are several."""
     wanted = f"0100007F:{port:04X}"
