@@ -251,15 +251,21 @@ SOURCES = {
 }
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_a_tap_of_others_into_duckdb(third_parties, request, tmp_path, name):
-    hw = third_parties
-    source = SOURCES[name](request, tmp_path)
+def filled(hw, name, request, folder):
+    """A source with its first rows, and its tap set up to read them."""
+    source = SOURCES[name](request, folder)
     source.add(PEOPLE)
     for setting, value in {**source.config, **source.extras}.items():
         text = value if isinstance(value, str) else json.dumps(value)
         where = ["--store", "dotenv"] if setting in ("password", "aws_secret_access_key") else []
         hw.ok("config", "set", name, setting, text, *where)
+    return source
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_tap_of_others_into_duckdb(third_parties, request, tmp_path, name):
+    hw = third_parties
+    source = filled(hw, name, request, tmp_path)
     hw.ok("config", "set", "target-duckdb", "filepath", f"{name}.duckdb")
     schema = name.replace("-", "_")
 
@@ -281,3 +287,14 @@ def test_a_tap_of_others_into_duckdb(third_parties, request, tmp_path, name):
     last = "select sum(rows_in) from _headwater.ledger group by run_id order by min(committed_at) desc limit 1"
     assert hw.query(last, f"{name}.duckdb") == [(source.again,)]
     assert source.bookmark in hw("state", "get", f"dev:{name}-to-target-duckdb").out
+
+
+@pytest.mark.parametrize(
+    ("name", "failed"),
+    [("tap-postgres-pw", []), ("tap-mysql-pw", []), ("tap-singer-jsonl", ["a second run sends nothing old"])],
+)
+def test_a_tap_of_others_is_held_to_the_contract(third_parties, request, tmp_path, name, failed):
+    hw = third_parties
+    filled(hw, name, request, tmp_path)
+    report = json.loads(hw("tap", "test", name, "--json").out)
+    assert [check["name"] for check in report["checks"] if check["outcome"] == "failed"] == failed
