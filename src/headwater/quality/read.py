@@ -43,6 +43,7 @@ MODEL_KEYS = (*SEED_KEYS, "materialized", "unique_key", "updated_at", "keep_dele
 _COLUMN_KEYS = ("name", "description", "type", "pii", "checks")
 _OPTIONS = ("name", "severity", "where")
 _SEVERITIES = ("error", "warn")
+_WORDS_OF_DBT = {"tests": "checks", "data_tests": "checks"}
 
 
 class _Kind(Struct, frozen=True):
@@ -254,7 +255,8 @@ class _Reader:
         return name
 
     def _refuse_key(self, at: tuple[Any, ...], known: tuple[str, ...]) -> NoReturn:
-        guess = did_you_mean(str(at[-1]), known)
+        word = _WORDS_OF_DBT.get(str(at[-1]))
+        guess = word if word in known else did_you_mean(str(at[-1]), known)
         hint = f"did you mean `{guess}`?" if guess else None
         raise InputError(
             "bad-check",

@@ -173,6 +173,7 @@ def test_what_is_written_wrong_is_refused_with_its_line(folder, text, written, l
     [
         ("models:\n  - name: a\n    tests: []\n", 3, "unknown key `tests`", None),
         ("models:\n  - name: a\n    check: []\n", 3, "unknown key `check`", "did you mean `checks`?"),
+        ("models:\n  - name: a\n    tests: []\n", 3, "unknown key `tests`", "did you mean `checks`?"),
         ("models:\n  - description: a\n", 2, "`name` is missing here", None),
         ("models:\n  - name: 7\n", 2, "`7` is no name: quote it", None),
         ("models:\n  - a\n", 2, "a mapping is expected here", None),
