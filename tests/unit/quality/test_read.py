@@ -171,7 +171,6 @@ def test_what_is_written_wrong_is_refused_with_its_line(folder, text, written, l
 @pytest.mark.parametrize(
     ("text", "line", "what", "hint"),
     [
-        ("models:\n  - name: a\n    tests: []\n", 3, "unknown key `tests`", None),
         ("models:\n  - name: a\n    check: []\n", 3, "unknown key `check`", "did you mean `checks`?"),
         ("models:\n  - name: a\n    tests: []\n", 3, "unknown key `tests`", "did you mean `checks`?"),
         ("models:\n  - description: a\n", 2, "`name` is missing here", None),
