@@ -15,7 +15,7 @@ from urllib.parse import unquote
 import pyarrow as pa
 from msgspec import Meta, Struct, field
 
-from headwater.base.errors import HeadwaterError, InputError
+from headwater.base.errors import HeadwaterError, InputError, RunFailedError
 from headwater.connect.contract import IDLE_SECONDS, Message, ReadRequest
 from headwater.connect.sources import queries
 from headwater.connect.sources.bookmarks import Bookmarks, Note, checkpointed
@@ -94,9 +94,11 @@ def _all(settings: Settings, bookmarks: Bookmarks, request: ReadRequest) -> Iter
         "streams": [_asked(entry, bookmarks, settings) for entry in entries.values()],
         "batch_bytes": request.batch_bytes,
     }
+    reading: str | None = None
     try:
         with closing(_frames(settings, asked, request)) as frames:
             for frame in frames:
+                reading = frame.about["stream"]
                 entry = entries[frame.about["stream"]]
                 if frame.what == "gone":
                     raise trouble.gone(entry.tap_stream_id)
@@ -112,6 +114,8 @@ def _all(settings: Settings, bookmarks: Bookmarks, request: ReadRequest) -> Iter
                     return
     except process.StoppedError:
         return
+    except RunFailedError as error:
+        raise trouble.of_stream(error, reading) from error
 
 
 def _selected(catalog: Catalog) -> list[CatalogStream]:

@@ -61,6 +61,18 @@ def failed(about: dict[str, Any], url: str) -> HeadwaterError:
     return RunFailedError("database-error", "cannot read the database", why=f"{said} ({kind})")
 
 
+def of_stream(error: RunFailedError, stream: str | None) -> RunFailedError:
+    """The same, said of the stream that was being read."""
+    if error.reference != "database-error" or stream is None:
+        return error
+    return RunFailedError(
+        error.reference,
+        f"cannot read stream `{stream}`",
+        why=error.why,
+        hint=f"to go on without it: headwater select {PLUGIN} '{stream}' '*' --exclude",
+    )
+
+
 def gone(stream: str) -> InputError:
     return InputError(
         "source-changed",

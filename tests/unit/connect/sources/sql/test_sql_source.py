@@ -250,9 +250,10 @@ def test_a_query_that_the_database_refuses_is_told(file):
     with closing(sqlite3.connect(file)) as connection:
         connection.execute("create view v as select json_extract(v, '$') as n from t")
         connection.commit()
-    with pytest.raises(RunFailedError, match="cannot read the database") as caught:
+    with pytest.raises(RunFailedError, match="cannot read stream `main-v`") as caught:
         messages(source.Settings(url=f"sqlite:///{file}"), "main-v")
     assert "malformed JSON" in str(caught.value.why)
+    assert caught.value.hint == "to go on without it: headwater select tap-sql 'main-v' '*' --exclude"
 
 
 def test_an_address_that_is_none_is_told():
