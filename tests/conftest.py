@@ -67,6 +67,12 @@ class Postgres(NamedTuple):
             cursor = connection.execute(statement)
             return cursor.fetchall() if cursor.description else []
 
+    def drop_slots(self, database: str) -> None:
+        """Those of a database, when whoever still reads from one has ended: a server takes a moment for that."""
+        slots = f"pg_replication_slots where database = '{database}'"
+        self.sql(f"select pg_terminate_backend(active_pid, 60000) from {slots} and active")
+        self.sql(f"select pg_drop_replication_slot(slot_name) from {slots}", database)
+
     @property
     def release(self) -> int:
         """18 for 18.1."""

@@ -44,8 +44,7 @@ def shop(postgres, project):
         at = {"HOST": postgres.host, "PORT": postgres.port, "USER": postgres.user, "PASSWORD": postgres.password}
         hw.environ |= {f"{plugin}_{name}": str(value) for name, value in (at | {"DATABASE": "log"}).items()}
     yield hw
-    postgres.sql("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where active")
-    postgres.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = 'log'", "log")
+    postgres.drop_slots("log")
 
 
 @pytest.mark.parametrize("loader", ["target-duckdb", "target-postgres"])

@@ -117,7 +117,7 @@ def test_a_source_that_crashes_while_its_log_is_read(hw, postgres, chance, figur
         loaded = 'select id, n from lake."public-t" where _sdc_deleted_at is null order by id'
         assert hw.query(loaded) == postgres.sql("select id, n from t order by id", "crashing")
         figures("database restarted in mid-load", "log of the source × duckdb")
-    postgres.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = 'crashing'")
+    postgres.drop_slots("crashing")
 
 
 def listener(port):

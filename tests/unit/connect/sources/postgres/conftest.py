@@ -21,6 +21,9 @@ class Shop:
     def sql(self, statement):
         return self.server.sql(statement, NAME)
 
+    def drop_slots(self):
+        self.server.drop_slots(NAME)
+
     def settings(self, **more):
         at = self.server
         given = {"host": at.host, "port": at.port, "user": at.user, "password": at.password, "database": NAME}

@@ -25,8 +25,7 @@ LOG = {"default_replication_method": "LOG_BASED"}
 def log(shop):
     """Reads from the log by a slot that goes with the test."""
     yield Log(shop)
-    shop.sql("select pg_terminate_backend(active_pid, 5000) from pg_replication_slots where active")
-    shop.sql("select pg_drop_replication_slot(slot_name) from pg_replication_slots where database = current_database()")
+    shop.drop_slots()
 
 
 class Log:
@@ -435,7 +434,7 @@ def test_a_slot_of_another_database_is_not_taken(log):
     log.sql("create table t (id int primary key)")
     log.shop.server.sql("select pg_create_logical_replication_slot('headwater', 'pgoutput')")
     error = refused(log)
-    log.shop.server.sql("select pg_drop_replication_slot('headwater')")
+    log.shop.server.drop_slots("postgres")
     assert (error.reference, error.why) == ("unfit-slot", "it is of database `postgres`")
 
 
@@ -446,7 +445,7 @@ def test_changes_that_are_gone_from_the_slot_are_an_error_and_no_gap(log):
     second = log.read(first).state
     log.read(second)
     assert refused(log, first).reference == "slot-ahead"
-    log.sql("select pg_drop_replication_slot('headwater')")
+    log.shop.drop_slots()
     error = refused(log, second)
     assert error.reference == "slot-lost"
     assert "headwater run --full-refresh" in error.hint

@@ -87,7 +87,7 @@ def test_a_database_is_read_by_way_of_another_host(shop, bastion, key):
         "with a password": {"private_key": str(bastion.folder / "locked"), "private_key_password": "key-canary"},
     }[key]
     assert shop.read(ssh_tunnel=bastion.tunnel(**more), default_replication_method="LOG_BASED").ids == [1]
-    shop.sql("select pg_drop_replication_slot('headwater')")
+    shop.drop_slots()
 
 
 def test_no_ssh_is_left_behind(shop, bastion):
