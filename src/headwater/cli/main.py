@@ -88,7 +88,7 @@ def _aborted() -> ExitCode:
     if sys.stdin.isatty():
         click.echo("aborted", err=True)
         return ExitCode.INTERRUPTED
-    click.echo("error: there is nobody to ask; give the answer as an option (--force or --yes)", err=True)
+    click.echo("error: there is nobody to ask; give the answer as an argument, or with --force or --yes", err=True)
     return ExitCode.INPUT
 
 
