@@ -9,32 +9,27 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import msgspec
 from msgspec import Struct, field
 
-from headwater.base.clock import monotonic
 from headwater.base.errors import InputError, RunFailedError
 from headwater.connect.contract import Checkpoint, Message, ReadRequest
 from headwater.connect.sources import catalog_entry, dlt_definition
-from headwater.connect.sources.columns import Columns
 from headwater.connect.sources.python import process
+from headwater.connect.sources.python.described import Described, described
 from headwater.connect.sources.reading import Reading, StreamState
 from headwater.connect.sources.source_state import decoded
 from headwater.connect.stages.select import Taken, table_keys, taken
 from headwater.model.catalog import Catalog, CatalogStream
 from headwater.model.plugin import DLT
-from headwater.sources.rows import MISSING
 
 __all__ = ["Settings", "discover", "read", "signature"]
 
-# So many rows of a resource are looked at to find its columns.
-_SAMPLE = 1000
-_SAMPLE_BYTES = 1 << 20
-_SAMPLE_SECONDS = 10.0  # for all resources together
 # Marks of a stream in the catalog that only this source knows.
 _ORDERED = "is-ordered"
 _MERGE_KEYS = "dlt-merge-keys"
@@ -65,17 +60,11 @@ class State(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
     dlt: dict[str, Any] = field(default_factory=dict)
 
 
-class _Found(Struct):
-    """A resource: what it says of itself, and the columns that were declared or seen."""
-
-    about: dict[str, Any]
-    columns: Columns
-
-
 def discover(settings: Settings) -> Catalog:
     """The resources in the source's order. Each is asked for its first 1,000 rows, for a few seconds altogether: a read
     may find more columns, and wider ones."""
-    return Catalog(streams=[_catalog_stream(name, found) for name, found in _described(settings).items()])
+    streams = described(partial(_frames, settings), root=settings.root)
+    return Catalog(streams=[_catalog_stream(name, found) for name, found in streams.items()])
 
 
 def signature(settings: Settings) -> str:
@@ -165,34 +154,7 @@ def _frames(settings: Settings, asked: dict[str, Any], request: ReadRequest) -> 
     )
 
 
-def _described(settings: Settings) -> dict[str, _Found]:
-    found: dict[str, _Found] = {}
-    asked = {"do": "describe", "sample": _SAMPLE, "batch_bytes": _SAMPLE_BYTES}
-    until = monotonic() + _SAMPLE_SECONDS
-    request = ReadRequest(
-        catalog=Catalog(),
-        state=None,
-        folder=Path(settings.root),
-        # What is slow shows its columns when it is read.
-        should_stop=lambda: bool(found) and monotonic() > until,
-    )
-    with suppress(process.StoppedError), closing(_frames(settings, asked, request)) as frames:
-        for frame in frames:
-            name = frame.about["stream"]
-            if frame.what == "stream":
-                found[name] = _Found(frame.about, Columns(name, {}))
-                until = monotonic() + _SAMPLE_SECONDS  # to start the process may have taken longer than that
-                if frame.about["declared"]:
-                    found[name].columns.declare(frame.schema())
-            elif frame.what == "rows":
-                batch = frame.batch()
-                found[name].columns.take(batch.drop_columns([MISSING]) if MISSING in batch.schema.names else batch)
-            if request.should_stop():
-                break
-    return found
-
-
-def _catalog_stream(name: str, found: _Found) -> CatalogStream:
+def _catalog_stream(name: str, found: Described) -> CatalogStream:
     about, schema = found.about, found.columns.schema
     disposition = about["disposition"]
     cursor = about["cursor"] if about["cursor"] in schema.names else None
