@@ -41,6 +41,8 @@ HELD = {
     "fail-points": "the same, at each named step of a load",
     "connection lost at COMMIT": "the run ends well by itself: every row once",
     "database restarted in mid-load": "the run ends well by itself within a minute: every row once",
+    "source that crashes": "the run ends well, or says that the source is gone; the next one completes: every row as "
+    "it stands there",
     "two starts within 50 ms": "exactly one runs, the other says who does",
     "zombie writer": "a run that stood still while another did its work writes nothing more and says so",
     "verdict table": "every way in which tap and target can end, each first, with the target's word and without: the "

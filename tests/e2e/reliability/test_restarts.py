@@ -116,7 +116,7 @@ def test_a_source_that_crashes_while_its_log_is_read(hw, postgres, chance, figur
         hw.ok("run", "tap-postgres", "target-duckdb")
         loaded = 'select id, n from lake."public-t" where _sdc_deleted_at is null order by id'
         assert hw.query(loaded) == postgres.sql("select id, n from t order by id", "crashing")
-        figures("database restarted in mid-load", "log of the source × duckdb")
+        figures("source that crashes", "log of PostgreSQL × duckdb")
     postgres.drop_slots("crashing")
 
 
