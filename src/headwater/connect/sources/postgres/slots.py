@@ -149,7 +149,9 @@ class Server:
                     why=f"it is of database `{database}`" if plugin == _PLUGIN else f"its output plugin is {plugin}",
                     hint="headwater config set tap-postgres replication_slot_name NAME",
                 )
-            if status == "lost" or reason or safe is None:
+            # Without a place it is being made, or it was to be made by a session that is just ending and takes it along.
+            is_lost = safe is None and pid is None
+            if status == "lost" or reason or is_lost:
                 raise lost(name, f"the server has dropped its log: {reason or 'max_slot_wal_keep_size was exceeded'}")
             if pid is None:
                 return safe, lag

@@ -5,7 +5,6 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 
-import duckdb
 import pyarrow as pa
 import pytest
 
@@ -93,7 +92,7 @@ def _by_stream(messages):
     found = {}
     for one in messages:
         if isinstance(one, Rows):
-            values = duckdb.from_arrow(one.batch).order("id").select("v").to_arrow_table()["v"].to_pylist()
+            values = one.batch.sort_by("id").column("v").to_pylist()
             found.setdefault(one.stream, []).extend(values)
     return found
 

@@ -394,6 +394,21 @@ def test_a_read_that_waits_for_transactions_of_others_can_be_stopped(log, slot):
     assert changes(log.read(state)) == [(1,)]
 
 
+def test_a_slot_that_somebody_is_just_making_is_no_lost_one(log):
+    log.sql("create table t (id int primary key); create table u (id int primary key); insert into t values (1)")
+    connect = log.shop.server.connect
+    with connect("source") as busy, connect("source") as maker:
+        busy.execute("begin; insert into u values (1)")  # which the maker waits for
+        make = "select pg_create_logical_replication_slot('headwater', 'pgoutput')"
+        making = threading.Thread(target=maker.execute, args=[make])
+        making.start()
+        while log.sql("select confirmed_flush_lsn from pg_replication_slots") != [(None,)]:
+            time.sleep(0.01)
+        threading.Timer(1.0, lambda: busy.execute("commit")).start()
+        assert changes(log.read(None, "public-t")) == [(1,)]
+        making.join()
+
+
 def test_a_server_that_writes_no_such_log_is_told_from_others(log, older_postgres, tmp_path):
     older_postgres.sql("drop database if exists source with (force)")
     older_postgres.sql("create database source")
