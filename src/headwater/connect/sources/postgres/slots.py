@@ -149,7 +149,7 @@ class Server:
                     why=f"it is of database `{database}`" if plugin == _PLUGIN else f"its output plugin is {plugin}",
                     hint="headwater config set tap-postgres replication_slot_name NAME",
                 )
-            # Without a place it is being made, or it was to be made by a session that is just ending and takes it along.
+            # Without a place it is being made, or a session that was to make it is just ending and takes it along.
             is_lost = safe is None and pid is None
             if status == "lost" or reason or is_lost:
                 raise lost(name, f"the server has dropped its log: {reason or 'max_slot_wal_keep_size was exceeded'}")
