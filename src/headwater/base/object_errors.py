@@ -18,6 +18,8 @@ class Hints(NamedTuple):
     access: str
 
 
+# Where a machine in a cloud asks for its role: the last place that is looked at.
+_NONE = re.compile(r"169\.254\.169\.254|metadata\.google\.internal")
 _EXPIRED = re.compile(r"expired", re.IGNORECASE)
 _NO_BUCKET = re.compile(r"NO_SUCH_BUCKET|NoSuchBucket|ContainerNotFound|bucket does not exist", re.IGNORECASE)
 _REFUSED = re.compile(
@@ -35,8 +37,15 @@ _UNREACHABLE = re.compile(
 
 def problem(address: str, text: str, hints: Hints, *, secrets: Sequence[str] = ()) -> EnvironmentProblemError:
     """The error for a library's own `text`, which is shown without the secrets and not at any length."""
-    said = " ".join(text.split())
+    said = " ".join(text.split()).partition(" Debug source:")[0]
     text = Redactor(secrets)(said)[:500]
+    if _NONE.search(said):
+        return EnvironmentProblemError(
+            "store-refused",
+            f"there are no credentials for `{address}`",
+            why="neither the settings nor the environment hold any, and this machine has no role",
+            hint=hints.access,
+        )
     if _EXPIRED.search(said):
         return EnvironmentProblemError(
             "credentials-expired",

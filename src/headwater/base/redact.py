@@ -11,8 +11,8 @@ from collections.abc import Iterable
 MASK = "(redacted)"
 
 
-# `user:password@` or `token@` in an address.
-CREDENTIALS = re.compile(r"(?<=://)[^/\s@]+(?=@)")
+# `user:password@` or `token@` in an address. A password may have an `@` of its own that nobody encoded.
+CREDENTIALS = re.compile(r"""(?<=://)[^/\s@]+(?:@[^/\s@"',]+)*(?=@)""")
 
 
 def without_credentials(text: str) -> str:

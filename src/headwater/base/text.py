@@ -21,6 +21,11 @@ def listed(words: Sequence[str], *, most: int = 12) -> str:
     return shown if len(words) <= most else f"{shown} and {len(words) - most} more"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 row`, `2,000 rows`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def byte_size(count: float) -> str:
     """`1536` → `1.5 KB`; decimal prefixes stop at TB, one digit below 10."""
     for unit in ("B", "KB", "MB", "GB"):
