@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 from msgspec import Struct
 
 from headwater.base.errors import InputError
-from headwater.base.text import did_you_mean
+from headwater.base.text import did_you_mean, listed
 from headwater.connect.contract import DestinationModule, SourceModule
 from headwater.connect.stages.definitions import FLATTENING, STREAM_MAPS
 from headwater.connect.stages.flattening import refuse_separator
@@ -50,11 +51,41 @@ def decode(
     try:
         return msgspec.convert(given, module.Settings)
     except msgspec.ValidationError as error:
+        if (found := _UNKNOWN.fullmatch(str(error))) is not None:
+            raise _unknown_part(module.Settings, name, field=found[1], place=found[2]) from error
         raise InputError(
             "wrong-setting-type",
             f"a setting of `{name}` has the wrong type: {str(error)[:1].lower()}{str(error)[1:]}",
             hint=f"headwater config list {name} --all",
         ) from error
+
+
+# What msgspec says of a member that an object within a setting does not have.
+_UNKNOWN = re.compile(r"Object contains unknown field `([^`]*)` - at `\$\.([^`]*)`")
+
+
+def _unknown_part(kind: Any, name: str, *, field: str, place: str) -> InputError:
+    """`place` leads to the object: `streams[0]`."""
+    for part in place.split("."):
+        members = {item.encode_name: item.type for item in msgspec.structs.fields(kind)}
+        kind = _struct_of(members.get(part.partition("[")[0]))
+        if kind is None:
+            break
+    known = [item.encode_name for item in msgspec.structs.fields(kind)] if kind is not None else []
+    guess = did_you_mean(field, known)
+    return InputError(
+        "unknown-setting",
+        f"`{place}` of `{name}` has no setting `{field}`",
+        why=f"it has {listed(known, most=40)}" if known else None,
+        hint=f"did you mean `{guess}`?" if guess else f"headwater config list {name} --all",
+    )
+
+
+def _struct_of(kind: Any) -> Any:
+    """The struct that stands in a type, as in `list[Struct]`."""
+    if isinstance(kind, type) and issubclass(kind, Struct):
+        return kind
+    return next((found for part in get_args(kind) if (found := _struct_of(part)) is not None), None)
 
 
 # The field of a connector whose settings only its user's own code knows.

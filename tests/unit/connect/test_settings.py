@@ -57,6 +57,14 @@ def test_a_separator_that_separates_nothing_is_taken(asks, tmp_path):
     settings("mapper", {"flattening_separator": ".", **asks}, tmp_path)
 
 
+def test_a_part_of_a_setting_that_nobody_knows_is_refused(tmp_path):
+    with pytest.raises(InputError) as caught:
+        settings("tap-files", {"streams": [{"name": "a", "path": "a.csv"}, {"name": "b", "delimitr": ";"}]}, tmp_path)
+    error = caught.value
+    assert (error.reference, error.what) == ("unknown-setting", "`streams[1]` of `tap-files` has no setting `delimitr`")
+    assert error.hint == "did you mean `delimiter`?"
+
+
 def test_a_setting_that_nobody_knows_is_refused(tmp_path):
     with pytest.raises(InputError) as caught:
         settings("target-postgres", {"flattening_seperator": "__"}, tmp_path)

@@ -24,5 +24,15 @@ def test_a_definition_says_what_its_module_takes(definition):
         assert {option.value for option in setting.options} == set(choices)
 
 
+def test_databases_tell_a_transformer_their_dialect_and_schema():
+    told = {one.name: one.extras for one in DEFINITIONS if one.extras}
+    assert {name: extras["dialect"] for name, extras in told.items()} == {
+        "target-duckdb": "duckdb",
+        "target-postgres": "postgres",
+        "target-mysql": "mysql",
+    }
+    assert told["target-postgres"]["target_schema"] == "$TARGET_POSTGRES_DEFAULT_TARGET_SCHEMA"
+
+
 def test_every_destination_has_a_definition():
     assert {one.native for one in DEFINITIONS} == set(registry.DESTINATIONS)
