@@ -31,13 +31,12 @@ from headwater.connect.contract import (
     Stage,
     StartOverError,
 )
-from headwater.connect.singer import batch, parse
 from headwater.connect.singer.batch_write import BatchWriter, configured
 from headwater.connect.singer.write import Writer
 from headwater.connect.stages.select import Select
 from headwater.model.event import Level, SourceChanged, StreamFigures
 from headwater.model.plan import ExtractLoad
-from headwater.run import account, legs, native
+from headwater.run import account, legs, native, parsing
 from headwater.run.chain import TICK, Chain, Start
 from headwater.run.discover import offered_catalog, selected_catalog
 from headwater.run.feed import Feeder
@@ -202,7 +201,7 @@ class _Source:
             )
             messages = native.read(step.extractor, root=Path(run.plan.root), request=request)
         else:
-            messages = _parsed(step, run, road[-1], last)
+            messages = parsing.messages(step, run, road[-1], last)
         # Reading goes on while the destination commits.
         self.messages = ahead(
             messages,
@@ -307,7 +306,7 @@ def _linked(
                     )
                     found = native.read(step.extractor, root=Path(run.plan.root), request=request)
                 else:
-                    found = _parsed(step, run, before, upstream)
+                    found = parsing.messages(step, run, before, upstream)
                 return legs.through(found, by, upstream)
 
             links.add(chain, Feeder(messages, chain, _writer(step, leg, Path(run.plan.root))))
@@ -327,43 +326,6 @@ def _writer(step: ExtractLoad, leg: Leg, root: Path) -> Writer | BatchWriter:
 
 def _chain(step: ExtractLoad, run: Run, starts: Sequence[Start], *, fed: bool = False) -> Chain:
     return Chain(starts, step=step.name, run=run, idle_seconds=step.idle_timeout_seconds, fed=fed)
-
-
-def _parsed(step: ExtractLoad, run: Run, leg: Leg, chain: Chain) -> Iterator[Message]:
-    """What the last program of a leg says."""
-    options = parse_options(step, leg, Path(run.plan.root))
-    return parse.messages(chain.chunks(lambda: None), options, lambda text: run.tell(step.name, Level.WARNING, text))
-
-
-def parse_options(step: ExtractLoad, leg: Leg, root: Path) -> parse.ParseOptions:
-    """How the output of a leg's programs is read, by the extractor's extras."""
-    known = {item.name for item in msgspec.structs.fields(parse.ParseOptions)} - {"open_batch", "batch_bytes"}
-    given = {name: value for name, value in step.extractor.extras.items() if name in known and value is not None}
-    try:
-        options = msgspec.convert(given, parse.ParseOptions, strict=False)
-    except msgspec.ValidationError as error:
-        raise InputError(
-            "wrong-setting-type",
-            f"an extra of `{step.extractor.name}` has the wrong type: {str(error)[:1].lower()}{str(error)[1:]}",
-            hint=f"headwater config list {step.extractor.name} --extras",
-        ) from error
-    depth = legs.flatten_depth(leg)
-    if depth is None or "flatten_depth" in given:
-        depth = options.flatten_depth
-    return msgspec.structs.replace(
-        options,
-        flatten_depth=depth,
-        # Singer has no message for a record that is set aside.
-        on_bad_record=options.on_bad_record if leg.is_last else "fail",
-        open_batch=batch.opener(_batch_roots(step, root)),
-    )
-
-
-def _batch_roots(step: ExtractLoad, root: Path) -> list[Path]:
-    """Where the tap may leave BATCH files: the folder its own settings name, and those the user trusts it with."""
-    storage = (step.extractor.config.get("batch_config") or {}).get("storage") or {}
-    named = [str(storage["root"]).removeprefix("file://")] if "root" in storage else []
-    return [root / path for path in (*named, *(step.extractor.extras.get("batch_roots") or ()))]
 
 
 def _request(

@@ -242,9 +242,13 @@ def test_a_listener_that_fails_ends_the_run_and_leaves_no_program(lab):
 
 
 def test_no_thread_stays_behind(lab):
+    before = threading.enumerate()  # other tests may have left some
     lab.run(THREE)
-    time.sleep(0.2)
-    assert [thread.name for thread in threading.enumerate() if "stderr" in thread.name or "wait" in thread.name] == []
+    began = [thread for thread in threading.enumerate() if thread not in before]
+    for thread in began:
+        if "stderr" in thread.name or "wait" in thread.name:
+            thread.join(10)
+            assert not thread.is_alive(), thread.name
 
 
 def test_a_target_that_prints_no_state_is_told_of_and_the_state_stays(lab):

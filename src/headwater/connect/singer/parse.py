@@ -11,13 +11,12 @@ from itertools import compress, count, groupby, repeat
 from operator import attrgetter, ne
 from typing import Any, Literal
 
-import msgspec
 from msgspec import Raw, Struct, field
 
 from headwater.base.errors import HeadwaterError, InputError, RunFailedError
 from headwater.base.text import did_you_mean
 from headwater.connect.contract import ActivateVersion, Checkpoint, Message, Rejected, Rows, Schema
-from headwater.connect.singer import lines, repair, schema, shape
+from headwater.connect.singer import envelope, lines, schema, shape
 from headwater.connect.singer.lines import Block, Decoded, Envelope, Marked
 from headwater.connect.singer.records import BadRecordsError, Builder
 from headwater.connect.singer.shape import Shape
@@ -121,7 +120,7 @@ class _Parser:
     def _control(self, kind: str, message: Envelope) -> Iterator[Message]:
         match kind:
             case "STATE":
-                self.states.append((len(self.pending), _state(message)))
+                self.states.append((len(self.pending), envelope.state(message)))
             case "SCHEMA":
                 yield from self._schema(message)
             case "ACTIVATE_VERSION":
@@ -134,16 +133,18 @@ class _Parser:
     # Schemas ---------------------------------------------------------------------------------------------------------
 
     def _schema(self, message: Envelope) -> Iterator[Message]:
-        name = _named(message)
+        name = envelope.named(message)
         text = b"\0".join(map(bytes, (message.schema, message.key_properties, message.bookmark_properties)))
         stream = self.streams.get(name)
         if stream is not None and hash(text) in stream.seen:
             return
-        stated = _json(message, message.schema)
+        stated = envelope.content(message, message.schema)
         if not isinstance(stated, dict):
             raise RunFailedError("bad-schema", f"the SCHEMA message of stream `{name}` has no schema")
-        keys = self._names(name, "key_properties", _json(message, message.key_properties))
-        cursor = self._names(name, "bookmark_properties", _json(message, message.bookmark_properties), wanted=False)
+        keys = self._names(name, "key_properties", envelope.content(message, message.key_properties))
+        cursor = self._names(
+            name, "bookmark_properties", envelope.content(message, message.bookmark_properties), wanted=False
+        )
         try:
             leaves = schema.leaves(stated, whole=keys, depth=self.options.flatten_depth)
         except RunFailedError as error:
@@ -156,7 +157,7 @@ class _Parser:
         yield from self._flush()
         stream = stream or self.streams.setdefault(name, _Stream(Builder(Shape(name))))
         stream.seen.add(hash(text))
-        stream.line = _line(message)
+        stream.line = envelope.line(message)
         shape.adopt(
             stream.builder.shape,
             leaves,
@@ -230,13 +231,15 @@ class _Parser:
         out: list[Message] = []
         owner = attrgetter("stream", "version")
         if len(set(map(owner, records))) > 1:
-            _all_named(records)
+            envelope.all_named(records)
             records = sorted(records, key=attrgetter("stream"))
         for (name, version), group in groupby(records, owner):
             members = list(group)
             marked = Marked in set(map(type, members))
             texts = list(map(attrgetter("record"), members))
-            out.extend(self._batch_of(_named(members[0]), texts, _version(version, str(name)), marked=marked))
+            out.extend(
+                self._batch_of(envelope.named(members[0]), texts, envelope.version(version, str(name)), marked=marked)
+            )
         return out
 
     def _batch_of(self, name: str, texts: list[Raw], version: int | None, *, marked: bool) -> Iterator[Message]:
@@ -257,7 +260,7 @@ class _Parser:
                 for row, reason in sorted(bad.reasons.items()):
                     yield Rejected(
                         stream=name,
-                        record=_original(texts[row], marked=marked),
+                        record=envelope.original(texts[row], marked=marked),
                         reason=reason,
                         schema=stream.line,
                         version=version,
@@ -286,7 +289,7 @@ class _Parser:
             return
 
     def _bad_record(self, name: str, record: Raw, reason: str, *, marked: bool) -> RunFailedError:
-        line = self._line_of(_original(record, marked=marked))
+        line = self._line_of(envelope.original(record, marked=marked))
         return RunFailedError(
             "bad-record",
             f"line {line} of the tap's output: a record of stream `{name}` cannot be loaded"
@@ -306,8 +309,8 @@ class _Parser:
     # Versions and batches --------------------------------------------------------------------------------------------
 
     def _activate(self, message: Envelope) -> Iterator[Message]:
-        name = _named(message)
-        version = _version(message.version, name)
+        name = envelope.named(message)
+        version = envelope.version(message.version, name)
         if name not in self.streams:
             self._tell_once(f"ACTIVATE_VERSION of stream `{name}` is ignored: the stream has no SCHEMA")
             return
@@ -318,7 +321,7 @@ class _Parser:
         yield ActivateVersion(stream=name, version=version)
 
     def _batch(self, message: Envelope) -> Iterator[Message]:
-        name = _named(message)
+        name = envelope.named(message)
         yield from self._flush()
         if self.options.open_batch is None:
             raise RunFailedError(
@@ -326,13 +329,13 @@ class _Parser:
                 f"stream `{name}` comes as BATCH files, and no folder is allowed to hold them",
                 hint="headwater config set TAP _batch_roots '[\"FOLDER\"]', or remove `batch_config` from the tap",
             )
-        encoding, manifest = _json(message, message.encoding), _json(message, message.manifest)
+        encoding, manifest = envelope.content(message, message.encoding), envelope.content(message, message.manifest)
         if not isinstance(manifest, list) or not isinstance(encoding, dict):
             raise RunFailedError("bad-message", f"the BATCH message of stream `{name}` has no manifest or encoding")
         for path in manifest:
             chunks = self.options.open_batch(str(path), encoding)
             for block in lines.blocks(chunks, size=self.options.batch_bytes, longest=self.options.max_message_bytes):
-                yield from self._batch_of(name, _records(block, str(path)), None, marked=False)
+                yield from self._batch_of(name, envelope.records(block, str(path)), None, marked=False)
 
     # Words -----------------------------------------------------------------------------------------------------------
 
@@ -357,59 +360,6 @@ def _fresh(stream: _Stream) -> Iterator[Schema]:
         yield stream.sent
 
 
-def _named(message: Envelope) -> str:
-    if message.stream is None:
-        raise RunFailedError("bad-message", f"a {message.type.upper()} message names no stream")
-    return message.stream
-
-
-def _all_named(records: Iterable[Envelope]) -> None:
-    for record in records:
-        _named(record)
-
-
-def _state(message: Envelope) -> bytes:
-    text = bytes(message.value)
-    if not text:
-        raise RunFailedError("bad-message", "a STATE message has no value")
-    return repair.unmarked(text) if isinstance(message, Marked) else text
-
-
-def _json(message: Envelope, text: Raw) -> Any:
-    if not bytes(text):
-        return None
-    try:
-        return msgspec.json.decode(repair.mended(bytes(text))[0] if isinstance(message, Marked) else text)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        of = f" of stream `{message.stream}`" if message.stream else ""
-        raise RunFailedError("bad-message", f"a {message.type} message{of} cannot be read", why=str(error)) from None
-
-
-def _line(message: Envelope) -> bytes:
-    """A SCHEMA message as a line of its own, with what is needed to read records by it."""
-    members = {
-        "schema": message.schema,
-        "key_properties": message.key_properties,
-        "bookmark_properties": message.bookmark_properties,
-    }
-    said = {name: Raw(_original(text, marked=isinstance(message, Marked))) for name, text in members.items() if text}
-    return msgspec.json.encode({"type": "SCHEMA", "stream": message.stream, **said})
-
-
-def _version(version: float | str | None, stream: str) -> int | None:
-    """`5`, `"5"` and `5.0` are the version 5."""
-    try:
-        if version is None or int(version) == float(version):
-            return None if version is None else int(version)
-    except (ValueError, OverflowError):
-        pass
-    raise RunFailedError("bad-message", f"the version of stream `{stream}` is not an integer")
-
-
-def _original(record: Raw, *, marked: bool) -> bytes:
-    return repair.unmarked(bytes(record)) if marked else bytes(record)
-
-
 def _too_many_columns(stream: str, count: int, most: int) -> InputError:
     return InputError(
         "too-many-columns",
@@ -428,10 +378,3 @@ def _check_keys(stream: str, keys: Sequence[str], properties: list[str]) -> None
                 f"stream `{stream}` has no property `{key}`, which is its key",
                 hint=f"did you mean `{guess}`?" if guess else "correct `table-key-properties` in the metadata",
             )
-
-
-def _records(block: Block, path: str) -> list[Raw]:
-    try:
-        return msgspec.json.Decoder(Raw).decode_lines(block.data)
-    except msgspec.DecodeError as error:
-        raise RunFailedError("bad-message", f"the BATCH file `{path}` is not JSON lines", why=str(error)) from None
