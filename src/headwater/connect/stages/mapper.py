@@ -7,7 +7,6 @@ from typing import Any
 
 from headwater.base.errors import InputError, Where
 from headwater.base.text import did_you_mean
-from headwater.connect.stages import maps, steps
 from headwater.connect.stages.definitions import MAP
 from headwater.connect.stages.flattening import refuse_separator
 from headwater.connect.stages.part import Site
@@ -27,8 +26,12 @@ def stages(
     site = Site(owner=owner, where=where)
     made = []
     if config.get("stream_maps"):
-        made.append(maps.routes(config["stream_maps"], config.get("stream_map_config"), site, tell))
+        from headwater.connect.stages import map_routes  # noqa: PLC0415 - it loads DuckDB: a third of a run's start
+
+        made.append(map_routes.routes(config["stream_maps"], config.get("stream_map_config"), site, tell))
     if config.get("stages"):
+        from headwater.connect.stages import steps  # noqa: PLC0415 - as above
+
         made.append(steps.routes(config["stages"], site))
     return tuple(Reshape(routes, owner=owner, on_bad_record=on_bad_record) for routes in made)
 

@@ -8,20 +8,18 @@ can reach stands in `python_words`.
 from __future__ import annotations
 
 import ast
-import operator
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
 from headwater.base.text import did_you_mean
 from headwater.connect.stages import python_words
+from headwater.connect.stages.python_operators import BINARY, COMPARE, MOST, UNARY, EvaluationError
 from headwater.connect.stages.python_words import ALL_METHODS, CHANGING, FUNCTIONS, MODULES, PADDING
 
 Names = Mapping[str, Any]
 Evaluate = Callable[[Names], Any]
 
-# A text, list or number may not become longer than this (characters, items, bits).
-MOST = 1_000_000
 _DEEPEST = 50
 _LONGEST = 10_000
 
@@ -32,10 +30,6 @@ class RefusedPythonError(Exception):
     def __init__(self, why: str, *, hint: str | None = None) -> None:
         super().__init__(why)
         self.hint = hint
-
-
-class EvaluationError(Exception):
-    """Why an expression has no value for a row."""
 
 
 def compiled(tree: ast.expr) -> Evaluate:
@@ -101,7 +95,7 @@ def _operand(value: Any, other: Any) -> Any:
 
 
 def _binary(node: ast.BinOp, depth: int) -> Evaluate:
-    act = _BINARY.get(type(node.op))
+    act = BINARY.get(type(node.op))
     if act is None:
         raise RefusedPythonError(f"the operator `{type(node.op).__name__}` is not supported")
     left, right = _compiled(node.left, depth), _compiled(node.right, depth)
@@ -114,7 +108,7 @@ def _binary(node: ast.BinOp, depth: int) -> Evaluate:
 
 
 def _unary(node: ast.UnaryOp, depth: int) -> Evaluate:
-    act = _UNARY[type(node.op)]
+    act = UNARY[type(node.op)]
     operand = _compiled(node.operand, depth)
     return lambda names: act(operand(names))
 
@@ -136,7 +130,7 @@ def _boolean(node: ast.BoolOp, depth: int) -> Evaluate:
 
 def _compare(node: ast.Compare, depth: int) -> Evaluate:
     first = _compiled(node.left, depth)
-    rest = [(_COMPARE[type(op)], _compiled(value, depth)) for op, value in zip(node.ops, node.comparators, strict=True)]
+    rest = [(COMPARE[type(op)], _compiled(value, depth)) for op, value in zip(node.ops, node.comparators, strict=True)]
 
     def run(names: Names) -> Any:
         left, result = first(names), True
@@ -359,70 +353,6 @@ def _comprehension(node: ast.ListComp | ast.GeneratorExp, depth: int) -> Evaluat
     return run
 
 
-# Operators that could run for long or make something huge -------------------------------------------------------------
-
-
-def _size(value: Any) -> int:
-    return value.bit_length() if isinstance(value, int) else len(value) if hasattr(value, "__len__") else 0
-
-
-def _add(one: Any, other: Any) -> Any:
-    if _size(one) + _size(other) > MOST:
-        raise EvaluationError("a value becomes too long")
-    return one + other
-
-
-def _multiply(one: Any, other: Any) -> Any:
-    for times, what in ((one, other), (other, one)):
-        if isinstance(times, int) and hasattr(what, "__len__") and times * len(what) > MOST:
-            raise EvaluationError("a value becomes too long")
-    if _size(one) + _size(other) > MOST:
-        raise EvaluationError("a number becomes too long")
-    return one * other
-
-
-def _power(base: Any, exponent: Any) -> Any:
-    if isinstance(base, int) and isinstance(exponent, int) and abs(exponent) * max(1, base.bit_length()) > 10_000:
-        raise EvaluationError("a number becomes too long")
-    return base**exponent
-
-
-def _modulo(one: Any, other: Any) -> Any:
-    if isinstance(one, str | bytes):
-        raise EvaluationError("texts are formatted by f-strings, not by `%`")
-    return one % other
-
-
-_BINARY: Mapping[type, Callable[[Any, Any], Any]] = {
-    ast.Add: _add,
-    ast.Sub: operator.sub,
-    ast.Mult: _multiply,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: _modulo,
-    ast.Pow: _power,
-    ast.BitAnd: operator.and_,
-    ast.BitOr: operator.or_,
-    ast.BitXor: operator.xor,
-}
-_UNARY: Mapping[type, Callable[[Any], Any]] = {
-    ast.Not: operator.not_,
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Invert: operator.invert,
-}
-_COMPARE: Mapping[type, Callable[[Any, Any], bool]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.In: lambda item, items: item in items,
-    ast.NotIn: lambda item, items: item not in items,
-    ast.Is: operator.is_,
-    ast.IsNot: operator.is_not,
-}
 _NODES: Mapping[type, Callable[[Any, int], Evaluate]] = {
     ast.Constant: _constant,
     ast.Name: _name,

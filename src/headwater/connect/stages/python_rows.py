@@ -22,7 +22,8 @@ from headwater.connect import types
 from headwater.connect.singer import values
 from headwater.connect.singer.schema import SEPARATOR, Family
 from headwater.connect.stages.part import Part, View
-from headwater.connect.stages.python import Evaluate, EvaluationError, RefusedPythonError
+from headwater.connect.stages.python import Evaluate, RefusedPythonError
+from headwater.connect.stages.python_operators import EvaluationError
 
 # Names of a resolved expression: a field's value, whether it was sent, and the whole record.
 FIELD, SENT, RECORD = "=", "?", "*"
