@@ -38,8 +38,9 @@ from headwater.connect.staging import InexactError, LongKeyError, Part, StagedSt
 MOST_ATTEMPTS = 8
 # Before anything was done: a server that is not there is told soon, one that has just ended the session is asked again.
 ATTEMPTS_AT_FIRST = 3
-# Little enough that a source, which reads on while rows are sent, need not wait for it.
-PORTION_BYTES = 32 << 20
+# Little enough that a server has not yet done with what is on its way when the next portion comes, and that a source,
+# which reads on while rows are sent, need not wait. Not so little that what each one costs would show.
+PORTION_BYTES = 8 << 20
 _Answer = TypeVar("_Answer")
 _Connection_contra = TypeVar("_Connection_contra", contravariant=True)
 

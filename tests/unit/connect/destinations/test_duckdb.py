@@ -15,6 +15,7 @@ from headwater.base.errors import EnvironmentProblemError, HeadwaterError, Input
 from headwater.connect import warehouse
 from headwater.connect.contract import OpenRequest, Rows, Schema
 from headwater.connect.destinations import duckdb as destination
+from headwater.connect.destinations.duckdb import rows as database_rows
 
 USERS = pa.schema([("id", pa.int64()), ("name", pa.string())])
 
@@ -56,6 +57,18 @@ def test_a_table_has_the_source_columns_and_the_time_of_loading(path):
         ("name", "VARCHAR"),
         ("__loaded_at", "TIMESTAMP WITH TIME ZONE"),
     ]
+
+
+def test_a_ctrl_c_while_the_database_asks_for_rows_is_one(path, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    session = opened(path)
+    monkeypatch.setattr(database_rows, "conformed", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        load(session, [A])
+    session.close()
+    assert ask(path, "select count(*) from duckdb_tables() where schema_name = 'shop'") == [(0,)]
 
 
 def test_the_file_can_be_read_by_duckdb_1_4(path):

@@ -185,14 +185,18 @@ def write_names(
     stream: str,
     keys: tuple[str, ...],
     columns: Mapping[str, tuple[str, str]],
+    are_first: bool = False,
 ) -> None:
-    """Keep what a stream's table, keys and columns (source name to name here and declared type) are called."""
-    connection.execute("delete from _headwater.tables where schema_name = ? and stream = ?", [schema, stream])
-    _insert(connection, "tables", [[schema, stream, table, list(keys)]])
-    connection.execute(
-        "delete from _headwater.columns where schema_name = ? and table_name = ? and source_name in (from unnest(?))",
-        [schema, table, list(columns)],
-    )
+    """Keep what a stream's table, keys and columns (source name to name here and declared type) are called. `are_first`
+    says that nothing is kept of the stream and the table yet."""
+    if not are_first:
+        connection.execute("delete from _headwater.tables where schema_name = ? and stream = ?", [schema, stream])
+        connection.execute(
+            "delete from _headwater.columns "
+            "where schema_name = ? and table_name = ? and source_name in (from unnest(?))",
+            [schema, table, list(columns)],
+        )
+    connection.execute("insert into _headwater.tables values (?, ?, ?, ?)", [schema, stream, table, list(keys)])
     called, declared = ([told[place] for told in columns.values()] for place in (0, 1))
     connection.execute(
         "insert into _headwater.columns "

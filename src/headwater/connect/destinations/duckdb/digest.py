@@ -13,7 +13,7 @@ from headwater.connect.destinations.deletes import standing
 from headwater.connect.destinations.duckdb import books
 from headwater.connect.destinations.duckdb.session import schema_name
 from headwater.connect.destinations.duckdb.sql_types import field_of
-from headwater.connect.digest import Column, Relation, Words
+from headwater.connect.digest import Brief, Column, Relation, Words
 from headwater.connect.names import quote
 
 if TYPE_CHECKING:
@@ -39,6 +39,17 @@ WORDS = Words(
     number="('0x' || substr({0}, 1, 15))::bigint",
     part="({0}) // {1}",
     integer="({0})::bigint",
+    brief=Brief(
+        forms={
+            "bool": "({0})::int",
+            "int64": "({0})",
+            "decimal": "regexp_replace(({0})::varchar, '\\.?0+$', '')",
+            # Microseconds since 2000, as PostgreSQL sends them.
+            "timestamp": "lower(hex((epoch_us({0}) - 946684800000000)::bit::blob))",
+        },
+        sized="strlen({0}), {0}",
+        marks="({1})",
+    ),
 )
 
 

@@ -207,7 +207,7 @@ class _Stream:
             fields += [pa.field(name, pa.list_(pa.string())) for name in (MISSING, ABSENT)]
         self.schema = pa.schema(fields)
         self.partial = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self._table = table
         self._batches = batches
         self._riders = riders
@@ -216,7 +216,7 @@ class _Stream:
         try:
             for batch in combined(self._batches):
                 yield self._conformed(batch)
-        except Exception as error:
+        except BaseException as error:  # a Ctrl-C too
             self.error = error
             raise
 

@@ -66,17 +66,21 @@ def snapshot(connection: duckdb.DuckDBPyConnection) -> Snapshot:
     )
 
 
-def live_columns(
-    connection: duckdb.DuckDBPyConnection, at: tuple[str, str] | None = None
-) -> dict[tuple[str, str], dict[str, LiveColumn]]:
-    """See `Snapshot.live`; of one table only, where one is given."""
-    which = "" if at is None else "and lower(schema_name) = ? and lower(table_name) = ?"
+def live_columns(connection: duckdb.DuckDBPyConnection) -> dict[tuple[str, str], dict[str, LiveColumn]]:
+    """See `Snapshot.live`."""
     live: dict[tuple[str, str], dict[str, LiveColumn]] = {}
     for schema, table, column, sql, nullable in connection.execute(
         "select schema_name, table_name, column_name, data_type, is_nullable from duckdb_columns() "
-        f"where database_name = current_database() and not internal {which} order by column_index",
-        list(at or ()),
+        "where database_name = current_database() and not internal order by column_index"
     ).fetchall():
         columns = live.setdefault((schema.lower(), table.lower()), {})
         columns[column.lower()] = LiveColumn(name=column, sql_type=sql, nullable=nullable)
     return live
+
+
+def live_columns_of(connection: duckdb.DuckDBPyConnection, table: str) -> dict[str, LiveColumn]:
+    """Those of one table, given as SQL: `duckdb_columns()` would go through all there are."""
+    return {
+        column.lower(): LiveColumn(name=column, sql_type=sql, nullable=nullable == "YES")
+        for column, sql, nullable, *_ in connection.execute(f"describe {table}").fetchall()
+    }

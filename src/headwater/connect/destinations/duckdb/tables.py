@@ -21,7 +21,7 @@ from headwater.connect.destinations import history
 from headwater.connect.destinations.bookkeeping import NamedColumn, Widening
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.duckdb import books
-from headwater.connect.destinations.duckdb.snapshot import LiveColumn, Snapshot, live_columns
+from headwater.connect.destinations.duckdb.snapshot import LiveColumn, Snapshot, live_columns_of
 from headwater.connect.destinations.duckdb.sql_types import conversion, field_of, sql_type
 from headwater.connect.destinations.history import VALID_FROM, VALID_TO
 from headwater.connect.members import merged_sources
@@ -53,8 +53,9 @@ class Column(Struct, frozen=True, kw_only=True):
 class Target(Struct, frozen=True, kw_only=True):
     """A stream's table and what must be done before rows fit in. `others` are columns that the table has and the
     stream hasn't; `keys` are names here, `merged` sources of columns that are merged member by member. `own` are
-    columns of ours that it lacks; `is_noted` says that the books know names and keys already. `starts_history` says
-    that its rows have to become versions first, `is_marked` that some may be marked as gone."""
+    columns of ours that it lacks; `is_noted` says that the books know names and keys already, `is_unknown` that they
+    know nothing of it. `starts_history` says that its rows have to become versions first, `is_marked` that some may be
+    marked as gone."""
 
     stream: str
     schema: str
@@ -71,6 +72,7 @@ class Target(Struct, frozen=True, kw_only=True):
     versioned: bool
     own: tuple[tuple[str, str], ...]
     is_noted: bool
+    is_unknown: bool
     starts_history: bool
     is_marked: bool
 
@@ -167,6 +169,7 @@ def target(
         versioned=versioned or VERSION in live,
         own=tuple(one for one in own if one[0] not in live),
         is_noted=known.items() >= noted.items() and held.keys.get((schema, table)) == key_names,
+        is_unknown=(schema, stream) not in held.streams and not known,
         starts_history=starts_history,
         is_marked=DELETED_AT in live,
     )
@@ -184,7 +187,15 @@ def reach(connection: duckdb.DuckDBPyConnection, table: Target, place: str | Non
             _alter(connection, table, at)
     if not table.is_noted:
         columns = {source: (one.name, one.declared) for source, one in table.noted.items()}
-        books.write_names(connection, table.schema, table.table, stream=table.stream, keys=table.keys, columns=columns)
+        books.write_names(
+            connection,
+            table.schema,
+            table.table,
+            stream=table.stream,
+            keys=table.keys,
+            columns=columns,
+            are_first=table.is_unknown,
+        )
     return _changes(table)
 
 
@@ -194,7 +205,7 @@ def renewed(connection: duckdb.DuckDBPyConnection, held: Snapshot, table: Target
     schema, name = table.schema, table.table
     return replace(
         held,
-        live=held.live | live_columns(connection, (schema.lower(), name.lower())),
+        live=held.live | {(schema.lower(), name.lower()): live_columns_of(connection, table.sql)},
         streams=held.streams | {(schema, table.stream): name},
         columns=held.columns | {(schema, name): held.columns.get((schema, name), {}) | table.noted},
         keys=held.keys | {(schema, name): table.keys},

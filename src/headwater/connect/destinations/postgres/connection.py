@@ -182,7 +182,15 @@ def is_passing(connection: Connection, error: psycopg.Error) -> bool:
     """Whether the same transaction may well succeed later."""
     state = error.sqlstate or ""
     return (
-        state in _PASSING_STATES or (state.startswith("08") and state != "08P01") or (connection.broken and not state)
+        state in _PASSING_STATES or (state.startswith("08") and state != "08P01") or (is_lost(connection) and not state)
+    )
+
+
+def is_lost(connection: Connection) -> bool:
+    """Whether nothing more can be asked over it. A session that the server ends in the middle of several queries at
+    once may leave libpq in pipeline mode, "busy" for ever, with a connection that doesn't count as broken."""
+    return connection.broken or (
+        not connection.closed and connection.info.pipeline_status != psycopg.pq.PipelineStatus.OFF
     )
 
 
@@ -219,6 +227,9 @@ def cannot_connect(address: Address, error: psycopg.Error) -> HeadwaterError:
             why=text,
             hint=f"headwater config set {address.plugin} host <name>",
         )
+    if "server does not support ssl" in lower:
+        hint = f"have the server speak TLS, or do without: headwater config set {address.plugin} ssl_enable false"
+        return EnvironmentProblemError("tls-refused", what, why=text, hint=hint)
     if _says(lower, ("certificate", "ssl ", "tls")):
         return EnvironmentProblemError(
             "tls-refused", what, why=text, hint="check the settings `ssl_mode` and `ssl_certificate_authority`"

@@ -20,7 +20,7 @@ from headwater.connect.destinations.postgres.connection import Connection, canno
 from headwater.connect.destinations.postgres.session import schema_name
 from headwater.connect.destinations.postgres.settings import Settings
 from headwater.connect.destinations.postgres.sql_types import field_of
-from headwater.connect.digest import Alike, Column, Relation, Words
+from headwater.connect.digest import Alike, Brief, Column, Relation, Words
 from headwater.connect.names import quote
 
 _TEXT = '({0})::text collate "C"'  # a collation of one's own may take texts for equal that differ
@@ -43,6 +43,18 @@ _ALIKE = Alike(
     text=_TEXT,
 )
 _FIRST_WITH_HASHES = 140_000
+# Half of what the canonical texts cost: nothing is cast to text that `concat_ws` can write itself.
+_BRIEF = Brief(
+    forms={
+        "bool": "({0})::int",
+        "int64": "({0})",
+        "decimal": "trim_scale({0})",
+        "timestamp": "encode(timestamptz_send({0}), 'hex')",
+    },
+    sized="octet_length({0}), {0}",
+    marks="case when row({0}) is not null then 0 else {1} end",  # one look where there are none
+)
+_FIRST_WITH_BRIEF = 130_000
 
 WORDS = Words(
     forms={
@@ -64,6 +76,7 @@ WORDS = Words(
     part="({0}) / {1}",
     integer="({0})::bigint",
     alike=_ALIKE,
+    brief=_BRIEF,
 )
 _TEXTS = frozenset(("text", "character varying"))
 _LIVE = (
@@ -91,9 +104,15 @@ class Snapshot:
 
     def __init__(self, connection: Connection, at: Address) -> None:
         self._connection, self._at = connection, at
-        has_hashes = connection.info.server_version >= _FIRST_WITH_HASHES
-        self.words = WORDS if has_hashes else replace(WORDS, alike=None)
+        version = connection.info.server_version
+        self.words = replace(
+            WORDS,
+            alike=_ALIKE if version >= _FIRST_WITH_HASHES else None,
+            brief=_BRIEF if version >= _FIRST_WITH_BRIEF else None,
+        )
         self.ask("begin transaction isolation level repeatable read read only")
+        # It takes each row for a part of its own: it would sort them on the disk, or count them without helpers.
+        self.ask("select set_config('enable_sort', 'off', true), set_config('parallel_tuple_cost', '0', true)")
 
     def ask(self, query: str) -> list[tuple[Any, ...]]:
         with self.told():

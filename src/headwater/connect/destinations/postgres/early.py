@@ -75,8 +75,8 @@ def start(
 
 
 def send(connection: Connection, one: Begun, part: StreamPart) -> None:
-    """Send what waits."""
-    one.sent.send(connection, part.stream.spool.between(one.count, part.count))
+    """Send what waits. The COPY stays open: see `rows.Sent.feed`."""
+    one.sent.feed(connection, part.stream.spool.between(one.count, part.count))
     one.count = part.count
 
 

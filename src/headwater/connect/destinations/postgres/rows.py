@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from msgspec import Struct, field
 
-from headwater.base.errors import RunFailedError
+from headwater.base.errors import HeadwaterError, RunFailedError
 from headwater.connect import encoded, names, types
 from headwater.connect.contract import StartOverError
 from headwater.connect.destinations.deletes import DELETED_AT
@@ -254,6 +254,41 @@ def _is_empty(connection: Connection, at: str) -> bool:
     return row is not None and not row[0]
 
 
+class _Copy:
+    """A binary COPY into a table, from its beginning to `end` or `leave`."""
+
+    def __init__(self, connection: Connection, statement: str) -> None:
+        self._cursor = connection.cursor()
+        self._context = self._cursor.copy(statement.encode())
+        self._sink = self._context.__enter__()
+        self.write(copy_format.HEADER)
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """When it raises, the COPY has been left."""
+        try:
+            self._sink.write(piece)
+        except BaseException:
+            self.leave()
+            raise
+
+    def end(self) -> int:
+        """How many rows the server took. Raises psycopg.Error."""
+        self.write(copy_format.TRAILER)
+        self._context.__exit__(None, None, None)
+        return self._cursor.rowcount
+
+    def leave(self) -> None:
+        """Have the server forget it; safe to call twice. Raises nothing: where the connection is lost or was given up,
+        there is nothing to forget."""
+        left = _LeftError()
+        with contextlib.suppress(psycopg.Error, HeadwaterError, _LeftError):
+            self._context.__exit__(_LeftError, left, None)
+
+
+class _LeftError(Exception):
+    """What psycopg is told to break a COPY off."""
+
+
 class Sent:
     """Rows on their way into `into` by COPY: the table's columns in its types, whatever the stream's schema was when
     they were staged. Those that go aside first, for an upsert, carry their order of arrival and which of their columns
@@ -270,6 +305,7 @@ class Sent:
         self.partial: set[str] = set()
         self.is_partial = False
         self.repaired: dict[str, int] = {}
+        self._copy: _Copy | None = None
         self.moments: list[str] = []
         self.columns = [(column.name, column.sql_type) for column in table.columns]
         if table.is_versioned:
@@ -286,21 +322,40 @@ class Sent:
 
     def send(self, connection: Connection, batches: Iterable[pa.RecordBatch]) -> Taken:
         """Send more. What was taken in all; InexactError and others as in `load`."""
-        listed = ", ".join(names.quote(name) for name, _ in self.columns)
-        with connection.cursor() as cursor:
-            with cursor.copy(f"copy {self.into} ({listed}) from stdin (format binary)".encode()) as sink:
-                for piece in ahead(self._pieces(batches)):
-                    sink.write(piece)
-            self._rows += cursor.rowcount
+        self.feed(connection, batches)
+        return self.end()
+
+    def feed(self, connection: Connection, batches: Iterable[pa.RecordBatch]) -> None:
+        """Send more, and leave the COPY open, so that the server has no pause: until `end` or `leave`, nothing else
+        can be asked over the connection. When it raises, what `send` raises, the COPY has been left."""
+        if self._copy is None:
+            listed = ", ".join(names.quote(name) for name, _ in self.columns)
+            self._copy = _Copy(connection, f"copy {self.into} ({listed}) from stdin (format binary)")
+        try:
+            for piece in ahead(self._pieces(batches)):
+                self._copy.write(piece)
+        except BaseException:
+            self.leave()
+            raise
+
+    def end(self) -> Taken:
+        """What was taken in all. Raises psycopg.Error."""
+        if self._copy is not None:
+            copy, self._copy = self._copy, None
+            self._rows += copy.end()
         return Taken(rows=self._rows, repaired=self.repaired)
 
-    def _pieces(self, batches: Iterable[pa.RecordBatch]) -> Iterator[bytes | memoryview]:
-        yield copy_format.HEADER
+    def leave(self) -> None:
+        """Break the COPY off, if one is open; the transaction has failed then. Raises nothing."""
+        if self._copy is not None:
+            copy, self._copy = self._copy, None
+            copy.leave()
+
+    def _pieces(self, batches: Iterable[pa.RecordBatch]) -> Iterator[memoryview]:
         for batch in combined(batches):
             rows = max(1, batch.num_rows * _PIECE_BYTES // max(batch.nbytes, _PIECE_BYTES))
             for start in range(0, batch.num_rows, rows):
                 yield self._encoded(batch.slice(start, rows))
-        yield copy_format.TRAILER
 
     def is_unique(self) -> bool:
         """Whether no key came twice; False also when PostgreSQL might see it otherwise, or when they are long."""

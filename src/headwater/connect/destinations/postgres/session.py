@@ -37,6 +37,7 @@ from headwater.connect.destinations.postgres.connection import (
     end,
     hold_pipeline,
     in_the_way,
+    is_lost,
     is_passing,
     lock_number,
     trouble,
@@ -77,6 +78,7 @@ class PostgresWriter:
         self._early: dict[str, early.Begun | None] | None = None
         self._begun_at = now()
         self._waits = False
+        self._copying: rows.Sent | None = None  # whose COPY is open, and has the connection for itself
         self._backend: Backend | None = None
         self._connection: Connection | None = None
 
@@ -138,12 +140,15 @@ class PostgresWriter:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+        self._leave_copy()  # now that nobody waits for an answer: the server may hang
 
     def _connected(self) -> Connection:
         """The session at the server, renewed when it was lost: then the former one is ended first, so that it is
         settled what it committed, and so that it gives the pipeline free."""
         if self._connection is not None and not self._connection.closed:
-            return self._connection
+            if not is_lost(self._connection):
+                return self._connection
+            self._connection.close()
         if self._early is not None:
             self._leave_early()
         request = self._request
@@ -167,9 +172,25 @@ class PostgresWriter:
         self._connection = connection
         return connection
 
+    def _free(self) -> Connection:
+        """The session, with no COPY open: anything can be asked over it."""
+        connection = self._connected()
+        self._end_copy()
+        return connection
+
+    def _end_copy(self) -> None:
+        if self._copying is not None:
+            copying, self._copying = self._copying, None
+            copying.end()
+
+    def _leave_copy(self) -> None:
+        if self._copying is not None:
+            self._copying.leave()
+            self._copying = None
+
     def _steadily(self, work: Callable[[Connection], _Answer], *, doing: str, most: int = MOST_ATTEMPTS) -> _Answer:
         try:
-            return steadily(lambda: work(self._connected()), self._passes, most=most)
+            return steadily(lambda: work(self._free()), self._passes, most=most)
         except psycopg.Error as error:
             others = None
             if error.sqlstate == "55P03" and self._connection is not None:
@@ -211,11 +232,15 @@ class PostgresWriter:
         assert self._early is not None
         stream = part.stream
         if stream.name not in self._early and part.count:
+            self._end_copy()
             incoming = self._incoming(part, self._begun_at)
             target = self._target(connection, stream)
             self._early[stream.name] = early.start(connection, stream, target, incoming, len(self._early))
         begun = self._early.get(stream.name)
-        if begun is not None:
+        if begun is not None and part.count > begun.count:
+            if self._copying is not begun.sent:
+                self._end_copy()
+            self._copying = begun.sent
             early.send(connection, begun, part)
 
     def _early_streams(self) -> dict[str, early.Begun]:
@@ -225,11 +250,13 @@ class PostgresWriter:
         """Take back what was sent; the rest of the rows waits for the commit."""
         self._fresh.difference_update(one.target.sql for one in self._early_streams().values())
         self._early, self._waits = None, True
+        self._leave_copy()
         if self._connection is not None:
             _roll_back(self._connection)
 
     def _write(self, connection: Connection, commit: Commit, begun: dict[str, early.Begun]) -> Receipt:
         with _transaction(connection, is_begun=bool(begun)):
+            self._end_copy()
             books.make(connection)
             receipt = already_durable(books, connection, commit)
             if receipt is None:

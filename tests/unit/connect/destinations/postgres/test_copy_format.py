@@ -20,6 +20,37 @@ def test_a_row_is_a_count_of_fields_and_each_field_a_length_and_bytes():
     assert copy_format.rows(columns).to_pybytes() == b"".join((*first, *second))
 
 
+def test_neighbours_of_any_size_stand_side_by_side():
+    columns = [
+        (pa.array([dt.date(2000, 1, 2), dt.date(1999, 12, 31)]), "date"),
+        (pa.array([1, -2]), "bigint"),
+        (pa.array([3, 4]), "bigint"),
+        (pa.array([True, None]), "boolean"),
+        (pa.array([1.5, -0.0]), "double precision"),
+        (pa.nulls(2, pa.string()), "text"),
+        (pa.array([None, dt.date(2000, 1, 1)]), "date"),
+        (pa.array([None, Decimal("-1.25")], pa.decimal128(5, 2)), "numeric(5, 2)"),
+    ]
+    null, eight = b"\xff" * 4, (8).to_bytes(4, "big")
+    first = (
+        b"\x00\x08\x00\x00\x00\x04\x00\x00\x00\x01" + eight + bytes(7) + b"\x01" + eight + bytes(7) + b"\x03",
+        b"\x00\x00\x00\x01\x01" + eight + b"\x3f\xf8" + bytes(6) + null * 3,
+    )
+    second = (
+        b"\x00\x08\x00\x00\x00\x04" + null + eight + b"\xff" * 7 + b"\xfe" + eight + bytes(7) + b"\x04",
+        null + eight + b"\x80" + bytes(7) + null + b"\x00\x00\x00\x04" + bytes(4),
+        b"\x00\x00\x00\x10\x00\x04\x00\x02\x40\x00\x00\x02" + bytes(4) + b"\x00\x01\x09\xc4",
+    )
+    assert copy_format.rows(columns).to_pybytes() == b"".join((*first, *second))
+    assert copy_format.rows([(values.slice(1), sql) for values, sql in columns]).to_pybytes() == b"".join(second)
+    assert copy_format.rows([(values.slice(0, 1), sql) for values, sql in columns]).to_pybytes() == b"".join(first)
+
+
+def test_rows_of_nothing_but_nulls_are_as_many_as_came():
+    columns = [(pa.nulls(2, pa.int64()), "bigint"), (pa.nulls(2, pa.string()), "jsonb")]
+    assert copy_format.rows(columns).to_pybytes() == (b"\x00\x02" + b"\xff" * 8) * 2
+
+
 def returned(shop, values, data_type):
     sql = sql_type(pa.field("", data_type))
     array = pa.array([values[0], *values], data_type)[1:]  # a slice, as batches are cut

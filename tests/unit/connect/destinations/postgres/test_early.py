@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import time
+
 import pyarrow as pa
 import pytest
 
@@ -29,8 +32,24 @@ def is_open(shop):
     """Whether a load's transaction is open, and whether it has written yet."""
     return shop.sql(
         "select backend_xid is not null from pg_stat_activity "
-        "where application_name like 'headwater%' and state = 'idle in transaction'"
+        "where application_name like 'headwater%' and xact_start is not null"
     )
+
+
+def copies(shop):
+    """The COPY statements that are under way."""
+    return [
+        query
+        for (query,) in shop.sql("select query from pg_stat_activity where query like 'copy %' and state = 'active'")
+    ]
+
+
+def settle(shop):
+    """Wait until the server has noticed that nobody loads."""
+    until = time.monotonic() + 30
+    while copies(shop):
+        assert time.monotonic() < until
+        time.sleep(0.02)
 
 
 def test_rows_of_a_new_table_are_sent_and_seen_only_after_the_commit(shop):
@@ -43,6 +62,62 @@ def test_rows_of_a_new_table_are_sent_and_seen_only_after_the_commit(shop):
     assert receipt.streams["users"].rows_out == 2
     assert stored(shop) == [(1, "a"), (2, "b")]
     assert is_open(shop) == []
+
+
+def test_one_copy_goes_on_from_portion_to_portion(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    begun = shop.sql("select query_start from pg_stat_activity where query like 'copy %' and state = 'active'")
+    shop.send(session, [B])
+    shop.send(session, [C])
+    assert shop.sql("select query_start from pg_stat_activity where query like 'copy %' and state = 'active'") == begun
+    session.commit(b"1", final=True)
+    assert (len(begun), copies(shop), stored(shop)) == (1, [], [(1, "a"), (2, "b"), (3, "c")])
+
+
+def test_streams_take_turns(shop):
+    session = shop.open()
+    for number in range(1, 4):
+        for stream in ("users", "guests"):
+            shop.send(session, [{"id": number, "name": stream}], stream=stream)
+            assert [stream in query for query in copies(shop)] == [True]
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(number, "users") for number in range(1, 4)]
+    assert shop.sql("select id, name from shop.guests order by 1") == [(number, "guests") for number in range(1, 4)]
+
+
+def test_what_the_server_refuses_of_an_open_copy_is_told_at_the_commit(shop):
+    shop.load([A])
+    shop.sql("delete from shop.users; alter table shop.users add check (id < 3)")
+    session = shop.open("run-2")
+    shop.send(session, [B])
+    shop.send(session, [C])
+    assert len(copies(shop)) == 1
+    with pytest.raises(RunFailedError) as caught:
+        session.commit(b"1", final=True)
+    assert caught.value.reference == "value-rejected"
+    session.close()
+    settle(shop)
+    assert stored(shop) == []
+
+
+def test_a_session_that_ends_in_the_middle_leaves_nothing(shop, recwarn):
+    session = shop.open()
+    shop.send(session, [A])
+    assert len(copies(shop)) == 1
+    session.close()
+    gc.collect()
+    settle(shop)
+    assert (shop.sql("select to_regclass('shop.users')"), list(recwarn)) == ([(None,)], [])
+
+
+def test_a_server_that_ends_the_session_in_the_middle_gets_all_rows_again(shop):
+    session = shop.open()
+    shop.send(session, [A])
+    shop.sql("select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy %' and state = 'active'")
+    shop.send(session, [B])
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(1, "a"), (2, "b")]
 
 
 def test_nobody_waits_for_rows_that_are_sent_ahead(shop):

@@ -15,7 +15,7 @@ import pytest
 from headwater.base.errors import EnvironmentProblemError, HeadwaterError, RunFailedError
 from headwater.connect.contract import Rejected, StreamReceipt
 from headwater.connect.destinations import bookkeeping
-from headwater.connect.destinations.postgres import Settings, books, connection
+from headwater.connect.destinations.postgres import Settings, books, connection, tables
 from headwater.connect.destinations.postgres.address import address
 
 A, B = {"id": 1, "name": "a"}, {"id": 2, "name": "b"}
@@ -98,6 +98,23 @@ def test_a_session_that_an_administrator_ends_goes_on_and_loads_exactly_once(sho
     shop.send(session, [B], keys=())
     session.commit(b"2")
     assert shop.sql("select id from shop.users order by id") == [(1,), (2,)]
+
+
+def test_a_session_that_ends_amid_several_queries_at_once_is_renewed(shop, monkeypatch):
+    look, cuts = tables.look, []
+
+    def cut_once(connection, *place):
+        if not cuts:
+            cuts.append(connection.info.backend_pid)
+            connection.pgconn.enter_pipeline_mode()  # as libpq is left when the server's last words come in between
+            raise psycopg.OperationalError("cannot exit pipeline mode while busy")
+        return look(connection, *place)
+
+    monkeypatch.setattr(tables, "look", cut_once)
+    shop.load([A], state=b"1")
+    assert len(cuts) == 1
+    assert shop.sql("select id from shop.users") == [(1,)]
+    assert not shop.sql(f"select pid from pg_stat_activity where pid = {cuts[0]}")
 
 
 def test_a_second_run_is_refused_and_told_who_runs(shop, monkeypatch):
