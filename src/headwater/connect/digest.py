@@ -2,8 +2,9 @@
 
 Each value has one canonical text (docs/guides/verify.md has the table). A row is its columns' texts joined by `|`, in
 the source's order: null is `~`, a text stands behind its length in bytes, so no two rows have the same. Its digest is
-the MD5 of that; 60 bits of it, summed, stand for many rows. Where both ends are the same database, its own hash of the
-values may stand for many rows instead: what is named as a difference has another MD5 all the same.
+the MD5 of that; 60 bits of it, summed, stand for many rows. What only says of many rows whether they differ may be
+cheaper: where both ends are the same database, its own hash of the values; where both know brief texts, the MD5 of
+these. What is named as a difference has another MD5 of its canonical texts all the same.
 
 A row's position says where to look for it: the key itself where that is one integer, so that an index finds a range,
 else 60 bits of the MD5 of its key, which spreads rows evenly whatever the key is, and needs no order of texts.
@@ -19,10 +20,11 @@ from typing import Any, Protocol
 
 from msgspec import Struct
 
-from headwater.model.catalog import Catalog
+from headwater.connect.contract import ReadRequest
 
 HASHED = (0, (1 << 60) - 1)
 _MOST_ARGUMENTS = 50
+_MARKED = 30  # nulls in a 32-bit number
 _SHOWN = 200
 
 
@@ -36,11 +38,22 @@ class Alike(Struct, frozen=True, kw_only=True):
     text: str
 
 
+class Brief(Struct, frozen=True, kw_only=True):
+    """Texts that cost less to make than the canonical ones and tell values of one kind apart as well: the same in every
+    database that has them. `forms` has SQL that `concat_ws` takes for the value `{0}`, by its kind, where it is not
+    the canonical one; `sized` is a text and its length, as two; `marks` is a number that is another for each choice
+    of nulls among the columns whose values are `{0}` and whose terms are `{1}`."""
+
+    forms: Mapping[str, str]
+    sized: str
+    marks: str
+
+
 class Words(Struct, frozen=True, kw_only=True):
     """How a database says it. `forms` has SQL for the canonical text of the value `{0}`, by the column's kind, and as
     `digits` for that of a decimal that is held as text; `sized` for a text behind its length; `number` for 60 bits of
     the hex text `{0}` as an integer, `part` for `{0}` divided by `{1}`, `integer` for 64 bits that hold `{0}`; `start`
-    for the first `{1}` characters of `{0}`. `alike` is for two ends of the same words."""
+    for the first `{1}` characters of `{0}`. `alike` is for two ends of the same words, `brief` for two that have it."""
 
     forms: Mapping[str, str]
     sized: str
@@ -49,6 +62,7 @@ class Words(Struct, frozen=True, kw_only=True):
     integer: str = "({0})"
     start: str = "left({0}, {1})"
     alike: Alike | None = None
+    brief: Brief | None = None
 
 
 class Column(Struct, frozen=True, kw_only=True):
@@ -103,7 +117,9 @@ class Tables(Protocol):
 
 
 class SourceDigests(Protocol):
-    def open(self, settings: Any, *, catalog: Catalog, state: bytes | None, folder: Path) -> Tables: ...
+    def open(self, settings: Any, request: ReadRequest) -> Tables:
+        """What stands behind the request's state is no part of what is compared."""
+        ...
 
 
 class DestinationDigests(Protocol):
@@ -201,9 +217,10 @@ class SqlSide:
         *,
         indexed: bool,
         alike: Alike | None = None,
+        brief: Brief | None = None,
     ) -> None:
-        """`indexed` says that the key is one integer, which is the position then. `alike` makes the checksums of parts,
-        on both sides."""
+        """`indexed` says that the key is one integer, which is the position then. `alike` or else `brief` makes the
+        checksums of parts, on both sides."""
         self._ask, self._words, self._relation = ask, words, relation
         self._items = items
         row = f"md5({self._joined(items)})"
@@ -218,6 +235,8 @@ class SqlSide:
         self._checksum = words.number.format(row)
         if alike is not None:
             self._checksum = alike.row.format(", ".join(self._value(item, alike) for item in items))
+        elif brief is not None:
+            self._checksum = words.number.format(f"md5({self._abridged(items, brief)})")
 
     def bounds(self) -> Bounds:
         if self._is_hashed:
@@ -298,11 +317,28 @@ class SqlSide:
             return alike.values[item.column.kind].format(item.column.sql)
         return alike.text.format(self._text(item))
 
+    def _abridged(self, items: Sequence[Item], brief: Brief) -> str:
+        """As `_joined`, from brief texts. Nulls are left out, so which they are comes first."""
+        pieces = []
+        for start in range(0, len(items), _MARKED):
+            some = [item.column.sql for item in items[start : start + _MARKED]]
+            terms = [f"({sql} is null)::int * {1 << number}" for number, sql in enumerate(some)]
+            pieces.append(brief.marks.format(", ".join(some), " + ".join(terms)))
+        for item in items:
+            form = brief.forms.get(item.column.kind) if item.is_typed and not item.is_text else None
+            text = self._text(item) if form is None else form.format(item.column.sql)
+            pieces.append(brief.sized.format(text) if item.is_text else text)
+        return self._concatenated(pieces)
+
     def _joined(self, items: Sequence[Item]) -> str:
         pieces = []
         for item in items:
             text = self._text(item)
             pieces.append(f"coalesce({self._words.sized.format(text) if item.is_text else text}, '~')")
+        return self._concatenated(pieces)
+
+    @staticmethod
+    def _concatenated(pieces: list[str]) -> str:
         while len(pieces) > _MOST_ARGUMENTS:  # PostgreSQL takes 100
             first, pieces = pieces[:_MOST_ARGUMENTS], pieces[_MOST_ARGUMENTS:]
             pieces.insert(0, f"concat_ws('|', {', '.join(first)})")

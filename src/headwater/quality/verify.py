@@ -15,6 +15,7 @@ from headwater.base.clock import monotonic
 from headwater.base.errors import InputError, RunFailedError
 from headwater.base.text import did_you_mean
 from headwater.connect import registry
+from headwater.connect.contract import ReadRequest
 from headwater.connect.digest import Relation, SqlSide, Tables
 from headwater.connect.stages.select import taken
 from headwater.model.catalog import Catalog
@@ -111,9 +112,13 @@ def _verify(
     )
     verdicts: list[Verdict] = []
     with closing(loaded):
-        source = native.source_tables(
-            step.extractor, root=root, catalog=catalog, state=loaded.checkpoint(), folder=folder / "extractor"
+        request = ReadRequest(
+            catalog=catalog,
+            state=loaded.checkpoint(),
+            folder=folder / "extractor",
+            should_stop=run.cancel.is_set,
         )
+        source = native.source_tables(step.extractor, request, root=root)
         with closing(source), _interrupted(run.cancel, source, loaded):
             for entry in catalog.streams:
                 run.cancel.check()
@@ -227,12 +232,15 @@ def _stream(stream: str, id_: str, source: Tables, loaded: Tables, wanted: Wante
 def _compared(
     pairing: Pairing, here: tuple[Tables, Relation], there: tuple[Tables, Relation], wanted: Wanted, run: Run
 ) -> Compared:
-    alike = here[0].words.alike if here[0].words == there[0].words else None
+    words = (here[0].words, there[0].words)
+    alike = words[0].alike if words[0] == words[1] else None
+    is_brief = all(one.brief is not None for one in words)
 
     def side(end: tuple[Tables, Relation], items: Sequence[Any], *, indexed: bool) -> SqlSide:
         tables, relation = end
         keys = [items[number] for number in pairing.keys]
-        return SqlSide(tables.ask, tables.words, relation, items, keys, indexed=indexed, alike=alike)
+        brief = tables.words.brief if is_brief else None
+        return SqlSide(tables.ask, tables.words, relation, items, keys, indexed=indexed, alike=alike, brief=brief)
 
     for indexed in (True, False) if pairing.is_indexed else (False,):
         try:

@@ -7,7 +7,9 @@ from contextlib import closing
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from headwater.connect.contract import ReadRequest
 from headwater.connect.sources import sqlite as source
 from headwater.connect.sources.sqlite import digest
 
@@ -25,7 +27,8 @@ def settings(tmp_path):
 def compared(settings, folder, bookmark):
     """The ids that are compared, those that came later, and what is said of it."""
     state = msgspec.json.encode({"bookmarks": {"main-t": bookmark}})
-    with closing(digest.open(settings, catalog=source.discover(settings), state=state, folder=folder)) as tables:
+    request = ReadRequest(catalog=source.discover(settings), state=state, folder=folder)
+    with closing(digest.open(settings, request)) as tables:
         found = tables.relation("main-t")
         parts = [
             [row[0] for row in tables.ask(f"select id from {found.sql} where {part} order by id")] if part else None
@@ -55,3 +58,20 @@ def test_without_a_bookmark_all_rows_are_compared(settings, tmp_path, bookmark):
     where, later, remark = compared(settings, tmp_path / "scratch", bookmark)
     assert (where, later) == (None, None)
     assert remark == "a table is compared as it is now: what has changed since the last run differs"
+
+
+def test_a_comparison_that_is_to_end_does_not_read_all_rows_first(settings, tmp_path):
+    with closing(sqlite3.connect(settings.database)) as connection:
+        connection.executemany("insert into t values (?, null)", ((number,) for number in range(10, 50_000)))
+        connection.commit()
+    request = ReadRequest(
+        catalog=source.discover(settings),
+        state=None,
+        folder=tmp_path / "scratch",
+        batch_bytes=1 << 10,
+    )
+    answers = iter((False, True))
+    request = replace(request, should_stop=lambda: next(answers, True))
+    with closing(digest.open(settings, request)) as tables:
+        ((count,),) = tables.ask('select count(*) from "main-t"')
+    assert count < 25_000

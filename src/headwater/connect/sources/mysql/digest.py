@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from headwater.connect import types
-from headwater.connect.contract import IDLE_SECONDS
+from headwater.connect.contract import IDLE_SECONDS, ReadRequest
 from headwater.connect.destinations.mysql.called import quote
 from headwater.connect.destinations.mysql.digest import WORDS
 from headwater.connect.destinations.mysql.settings import Settings as Address
@@ -28,15 +27,13 @@ from headwater.model.catalog import Catalog
 _INTERRUPT_SECONDS = 15.0
 
 
-def open(  # noqa: A001 - the contract's word
-    settings: Settings, *, catalog: Catalog, state: bytes | None, folder: Path
-) -> MySQLSource:
+def open(settings: Settings, request: ReadRequest) -> MySQLSource:  # noqa: A001 - the contract's word
     """Raises EnvironmentProblemError as a read does, and InputError for what the catalog asks for and the database does
     not have."""
-    address = address_of(settings, folder)
+    address = address_of(settings, request.folder)
     session = opened(address, settings, application="headwater: verify", idle_seconds=IDLE_SECONDS)
     try:
-        return MySQLSource(session, address, settings, catalog, Bookmarks(state))
+        return MySQLSource(session, address, settings, request.catalog, Bookmarks(request.state))
     except BaseException:
         session.close()
         raise

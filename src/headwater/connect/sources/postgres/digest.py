@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from pathlib import Path
 
 import psycopg
 
 from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import types
-from headwater.connect.contract import IDLE_SECONDS
+from headwater.connect.contract import IDLE_SECONDS, ReadRequest
 from headwater.connect.destinations.postgres.address import Address
 from headwater.connect.destinations.postgres.connection import Connection, cannot_connect, connect, literal
 from headwater.connect.destinations.postgres.digest import Snapshot
@@ -29,19 +28,17 @@ _DATES = "{0} between '0001-01-01' and '9999-12-31'"
 _INSTANTS = "{0} between '0001-01-01 00:00:00' and '9999-12-31 23:59:59.999999'"
 
 
-def open(  # noqa: A001 - the contract's word
-    settings: Settings, *, catalog: Catalog, state: bytes | None, folder: Path
-) -> PostgresSource:
+def open(settings: Settings, request: ReadRequest) -> PostgresSource:  # noqa: A001 - the contract's word
     """Raises EnvironmentProblemError as a read does, and InputError for what the catalog asks for and the database does
     not have."""
     with contextlib.ExitStack() as opened:
-        at = opened.enter_context(reached(settings, folder))
+        at = opened.enter_context(reached(settings, request.folder))
         try:
             connection = connect(at, application="headwater verify", idle_seconds=IDLE_SECONDS)
         except psycopg.OperationalError as error:
             raise cannot_connect(at, error) from error
         opened.callback(connection.close)
-        found = PostgresSource(connection, at, settings, catalog, Bookmarks(state))
+        found = PostgresSource(connection, at, settings, request.catalog, Bookmarks(request.state))
         found.way = opened.pop_all()
         return found
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from msgspec.structs import replace
 
 from headwater.connect.contract import ReadRequest
 from headwater.connect.sources.rows_digest import ReadRows, of_database
 from headwater.connect.sources.sqlite import Settings, read
-from headwater.model.catalog import Catalog
 
 
-def open(  # noqa: A001 - the contract's word
-    settings: Settings, *, catalog: Catalog, state: bytes | None, folder: Path
-) -> ReadRows:
+def open(settings: Settings, request: ReadRequest) -> ReadRows:  # noqa: A001 - the contract's word
     """Reads all selected streams. Raises as a read does, and EnvironmentProblemError (`no-scratch-space`)."""
-    return of_database(read(settings, ReadRequest(catalog=catalog, state=None, folder=folder)), state, folder)
+    return of_database(read(settings, replace(request, state=None)), request.state, request.folder)
