@@ -119,7 +119,7 @@ class Auth:
         raise RunFailedError(
             "no-token",
             f"the server of the tokens gave none: status {reply.status}",
-            why=said(reply.body),
+            why=said(reply),
             hint="check the client id, the secret and the scope in `auth`",
         )
 
@@ -140,19 +140,21 @@ def post(caller: Caller | None, url: str, *, headers: Mapping[str, str], body: b
         raise RunFailedError("no-token", f"the server of the tokens does not answer: {error}") from error
 
 
-def said(body: bytes) -> str | None:
+def said(reply: Reply) -> str | None:
     """What a server says of its error, where it says so in one of the usual ways; at most 300 characters."""
     try:
-        found = msgspec.json.decode(body)
+        found = msgspec.json.decode(reply.body)
     except (msgspec.MsgspecError, RecursionError, ValueError):
-        return None
+        if not reply.headers.get("content-type", "").startswith("text/plain"):
+            return None
+        found = reply.body[:1000].decode(errors="replace")
     for _ in range(3):
         if isinstance(found, list):
             found = found[0] if found else None
         if isinstance(found, dict):
             names = ("error_description", "message", "detail", "title", "error", "errors", "reason")
             found = next((found[name] for name in names if found.get(name)), None)
-    return " ".join(found.split())[:300] if isinstance(found, str) else None
+    return " ".join(found.split())[:300] or None if isinstance(found, str) else None
 
 
 def _with_values(given: spec.Auth, names: Mapping[str, Any]) -> spec.Auth:

@@ -173,7 +173,7 @@ class Calls:
             404: "check `path`, or name 404 under `empty_statuses` if it means that there is nothing",
             429: "ask less often: `limits: {requests: 1, per: second}`",
         }
-        text = auth.said(reply.body)
+        text = auth.said(reply)
         return RunFailedError(
             "http-status",
             self.redact(f"`{call.place}` was answered with status {reply.status}"),

@@ -128,7 +128,7 @@ def _asked(server: Server, name: str, unit: Unit, step: Step) -> tuple[Answer | 
         return None, []
     page = found[-1] if found else _kept(call, reply)
     if stream.graphql is not None:
-        _refuse_errors(calls, call, page)
+        _refuse_errors(calls, call, page, name)
     try:
         return page, answer.records(page, stream.records, stream.key_field)
     except NoSuchPathError as error:
@@ -148,14 +148,17 @@ def _kept(call: Call, reply: Any) -> Answer:
         raise RunFailedError("bad-answer", f"the kept answer to `{call.place}` can't be used: {error}") from error
 
 
-def _refuse_errors(calls: Calls, call: Call, page: Answer) -> None:
+def _refuse_errors(calls: Calls, call: Call, page: Answer, name: str) -> None:
     """GraphQL answers with status 200 whatever happens."""
     errors = answer.value(page, "errors")
     if errors:
         first = errors[0] if isinstance(errors, list) else errors
         text = first.get("message") if isinstance(first, dict) else first
         raise RunFailedError(
-            "graphql-error", f"the query sent to `{call.place}` was refused", why=calls.redact(str(text)[:300])
+            "graphql-error",
+            f"the query sent to `{call.place}` was refused",
+            why=calls.redact(str(text)[:300]),
+            hint=f"correct `graphql` of stream `{name}`",
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar, get_args, get_origin
 
 import msgspec
 from msgspec import Struct
@@ -85,7 +85,21 @@ def _converted(given: dict[Any, Any], form: type[_Form], document: yaml.Document
         if unknown is not None:
             _refuse_unknown(unknown[1], given, form, document, (*at, *within))
         where = ".".join(map(str, (*at, *within))) or "the file"
-        raise _bad(f"{what[:1].lower()}{what[1:]} in `{where}`", document, (*at, *within)) from error
+        words = _words(form, within) if what.startswith("Invalid") else []
+        hint = f"it is one of {listed(words)}" if words else None
+        raise _bad(f"{what[:1].lower()}{what[1:]} in `{where}`", document, (*at, *within), hint=hint) from error
+
+
+def _words(form: Any, steps: tuple[Any, ...]) -> list[str]:
+    """What may stand there, where it is one of a few words."""
+    kinds = [form]
+    for step in steps:
+        structs = [kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Struct)]
+        if tags := [str(kind.__struct_config__.tag) for kind in structs if kind.__struct_config__.tag_field == step]:
+            return tags
+        found = [item.type for kind in structs for item in msgspec.structs.fields(kind) if item.encode_name == step]
+        kinds = [part for kind in found for part in (kind, *get_args(kind))]
+    return [str(word) for kind in kinds if get_origin(kind) is Literal for word in get_args(kind)]
 
 
 def _refuse_unknown(

@@ -118,6 +118,7 @@ streams:
     with pytest.raises(HeadwaterError) as caught:
         source.read()
     assert (caught.value.reference, caught.value.why) == ("graphql-error", "Field 'x' does not exist")
+    assert caught.value.hint == "correct `graphql` of stream `orders`"
 
 
 WINDOWED = """

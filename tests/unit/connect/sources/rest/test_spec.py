@@ -94,7 +94,16 @@ streams:
             "pth: /orders",
             "sources/shop.yml:5: there is nothing called `pth` here; did you mean `path`?",
         ),
-        ("type: bearer", "type: bear", "sources/shop.yml:2: invalid value 'bear' in `auth.type`; None"),
+        (
+            "type: bearer",
+            "type: bear",
+            "sources/shop.yml:2: invalid value 'bear' in `auth.type`; it is one of `none`, `basic`, ",
+        ),
+        (
+            "auth:",
+            "limits: {per: week}\nauth:",
+            "sources/shop.yml:2: invalid enum value 'week' in `limits.per`; it is one of `second`",
+        ),
         ("token: ", "tokn: ", "sources/shop.yml:2: "),
         ("{{ start }}", "{{ strt }}", "sources/shop.yml:6: nothing here is called `strt`: did you mean `start`?"),
         ("{{ start }}", "{{ parent.id }}", "sources/shop.yml:6: nothing here is called `parent`"),
