@@ -63,6 +63,12 @@ def test_what_is_loaded_is_what_is_there_however_runs_end(shop, postgres, loader
     shop.ok("verify", "tap-postgres", loader)
 
 
+def test_to_try_a_stream_of_the_log_leaves_no_place_in_it(shop, postgres):
+    shop.ok("config", "test", "tap-postgres")
+    assert postgres.sql("select slot_name from pg_replication_slots where database = 'log'") == []
+    assert postgres.sql("select pubname from pg_publication", "log") == []
+
+
 def change(postgres, chance):
     for _ in range(10):
         number = chance.randrange(ROWS)

@@ -91,11 +91,12 @@ def _offered(name: str, function: Callable[..., Any]) -> Offered:
 
 
 def _row(annotation: Any) -> Any:
-    """What `Iterator[Order]`, `Iterator[Order | Bookmark]` or `list[Order]` says of a row; None when nothing."""
+    """What `Iterator[Order]`, `Iterator[Order | Bookmark]`, `list[Order]` or plain `Order` says of a row; None when
+    nothing."""
+    if _members(annotation) is not None:
+        return annotation
     for inner in typing.get_args(annotation)[:1]:
         for candidate in typing.get_args(inner) if _is_union(inner) else (inner,):
-            if _members(candidate) is not None:
-                return candidate
             if (found := _row(candidate)) is not None:
                 return found
     return None

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import duckdb
 import pyarrow as pa
 import pytest
@@ -108,8 +111,18 @@ OTHERS = {
     "nested": ['("(1,x)","{1,2}")'],
     "two_parts": ["[a,b)"],
 }
-SCALARS = NUMBERS | TEXTS | MOMENTS | OTHERS
+# PostGIS is a package of its own, which CI always installs.
+HAS_SHAPES = "CI" in os.environ or any(Path("/usr/share/postgresql").glob("*/extension/postgis.control"))
+SHAPES = {
+    "geometry": ["POINT(1.5 -2)", "SRID=4326;POLYGON((0 0,1 0,1 1,0 0))", "GEOMETRYCOLLECTION EMPTY"],
+    "geometry(PointZ,4326)": ["SRID=4326;POINT Z (1 2 3)"],
+    "geography": ["POINT(13.4 52.5)", "LINESTRING(0 0,179 89)"],
+    "box2d": ["BOX(0 0,1 2)"],
+}
+SCALARS = NUMBERS | TEXTS | MOMENTS | OTHERS | (SHAPES if HAS_SHAPES else {})
 MADE = (
+    # In a schema of its own, else its table of reference systems would be a stream.
+    *(("create schema gis", "create extension postgis schema gis") if HAS_SHAPES else ()),
     "create extension hstore",
     "create extension citext",
     "create extension ltree",
@@ -165,7 +178,7 @@ def columns():
     found = []
     for kind, values in SCALARS.items():
         found += [(f"plain {kind}", kind, values), (f"domain {kind}", quoted(f"of {kind}"), values)]
-        if kind not in ("money", "regclass", "nested", "xid8"):
+        if kind not in ("money", "regclass", "nested", "xid8", *SHAPES):  # shapes within arrays are GeoJSON
             found.append((f"array {kind}", f"{kind}[]", [f"array {kind}"]))
     found += [(f"array of edges {kind}", kind, values) for kind, values in ARRAYS.items()]
     found += [(f"spelling {kind}", kind, SCALARS["int2"][:1]) for kind in SPELLINGS]
@@ -188,6 +201,7 @@ def server(older_postgres):
     """The system's, which comes with extensions and XML."""
     older_postgres.sql(f"drop database if exists {NAME} with (force)")
     older_postgres.sql(f"create database {NAME}")
+    older_postgres.sql(f"alter database {NAME} set search_path = public, gis")
     with older_postgres.connect(NAME) as connection:
         for statement in MADE:
             connection.execute(statement)

@@ -68,6 +68,7 @@ COLUMNS = {
         "def orders() -> Iterator[Order]: ...",
         "def orders() -> Iterator[Order | Bookmark]: ...",
         "def orders() -> Iterator[list[Order]]: ...",
+        "def orders() -> Order: ...",
         "@stream(schema=Order)\ndef orders(): ...",
     ],
 )

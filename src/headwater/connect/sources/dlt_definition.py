@@ -85,6 +85,12 @@ def is_of_project(root: Path, source: str) -> bool:
     return _file(module, [root / FOLDER, root]) is not None
 
 
+def is_absent(root: Path, source: str, packages: Sequence[Path]) -> bool:
+    """Whether it is a source that dlt would have to bring and that neither the project nor dlt has."""
+    module = reference(source.removeprefix(DLT)).rpartition(".")[0]
+    return module.startswith("dlt.sources.") and _file(module, [root / FOLDER, root, *packages]) is None
+
+
 def sources(root: Path, module: str) -> list[str] | None:
     """The functions of a module of the project that are marked as dlt sources; None when there is no such module."""
     if (file := _file(module, [root / FOLDER, root])) is None:

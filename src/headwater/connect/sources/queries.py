@@ -11,10 +11,9 @@ from msgspec.structs import replace
 
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean
-from headwater.connect.singer.schema import json_schema
-from headwater.connect.sources.tables import replication_key
+from headwater.connect.sources import tables
 from headwater.connect.stages.select import table_keys, taken
-from headwater.model.catalog import Catalog, CatalogStream, Metadata
+from headwater.model.catalog import Catalog, CatalogStream
 
 Method = Literal["FULL_TABLE", "INCREMENTAL"]
 Nulls = Literal["once", "always", "never"]
@@ -124,7 +123,7 @@ def of_stream(entry: CatalogStream, table: Table, bookmark: Mapping[str, Any], *
             why=f"`{tap}` asks its database for rows, in full or by a replication key",
             hint=f"headwater config set {tap} _metadata.{table.stream}.replication-method INCREMENTAL",
         )
-    by = replication_key(tap, table.stream, table.columns, cursor) if method == "INCREMENTAL" else None
+    by = tables.replication_key(tap, table.stream, table.columns, cursor) if method == "INCREMENTAL" else None
     wanted = tuple(one for one in table.columns if selection.takes(one.name) or one.name in (*keys, by))
     for key in keys:
         if all(one.name != key for one in table.columns):
@@ -171,36 +170,15 @@ def _table(entry: CatalogStream, known: Mapping[str, Table]) -> Table:
 
 def catalog(found: Iterable[Table], *, method: Method, replication_keys: Mapping[str, str]) -> Catalog:
     """`method` is how streams are read that `replication_keys` does not name."""
-    return Catalog(streams=[_entry(table, method, replication_keys.get(table.stream)) for table in found])
-
-
-def _entry(table: Table, method: Method, cursor: str | None) -> CatalogStream:
-    top: dict[str, Any] = {
-        "inclusion": "available",
-        "selected-by-default": True,
-        "schema-name": table.schema,
-        "is-view": table.is_view,
-        "view-key-properties" if table.is_view else "table-key-properties": list(table.keys),
-        "valid-replication-keys": [one.name for one in table.columns if one.is_ordered],
-        "replication-method": "INCREMENTAL" if cursor else method,
-    }
-    if cursor:
-        top["replication-key"] = cursor
-    entries = [Metadata(breadcrumb=[], metadata=top)]
-    for one in table.columns:
-        about = {
-            "inclusion": "automatic" if one.name in (*table.keys, cursor) else "available",
-            "sql-datatype": one.type,
-        }
-        entries.append(Metadata(breadcrumb=["properties", one.name], metadata=about))
-    return CatalogStream(
-        tap_stream_id=table.stream,
-        stream=table.stream,
-        table_name=table.name,
-        is_view=table.is_view,
-        schema=json_schema(pa.schema([one.field for one in table.columns])),
-        metadata=entries,
-        key_properties=list(table.keys),
-        replication_key=cursor,
-        replication_method=top["replication-method"],
+    return Catalog(
+        streams=[
+            tables.entry(
+                table,
+                (one.field for one in table.columns),
+                (one.type for one in table.columns),
+                method=method,
+                cursor=replication_keys.get(table.stream),
+            )
+            for table in found
+        ]
     )

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
+
+import pyarrow as pa
 
 from headwater.base.errors import InputError
 from headwater.base.text import did_you_mean, listed
+from headwater.connect.singer.schema import json_schema
+from headwater.model.catalog import CatalogStream, Metadata
 
 
 class Ordered(Protocol):
@@ -32,6 +36,19 @@ class Placed(Protocol):
     def stream(self) -> str: ...
 
 
+class Known(Placed, Protocol):
+    """A table with what its database says of it."""
+
+    @property
+    def is_view(self) -> bool: ...
+
+    @property
+    def keys(self) -> tuple[str, ...]: ...
+
+    @property
+    def columns(self) -> Sequence[Ordered]: ...
+
+
 AnyTable = TypeVar("AnyTable", bound=Placed)
 
 
@@ -49,6 +66,48 @@ def by_stream(found: Iterable[AnyTable], *, place: str, hint: Callable[[AnyTable
                 hint=hint(table),
             )
     return list(streams.values())
+
+
+def entry(
+    table: Known,
+    fields: Iterable[pa.Field],
+    sql_types: Iterable[str],
+    *,
+    method: str,
+    cursor: str | None,
+    database: str | None = None,
+) -> CatalogStream:
+    """The catalog entry of a table, whose columns become `fields`. `method` is how streams are read that have no
+    `cursor`, which is the replication key."""
+    method = "INCREMENTAL" if cursor else method
+    top: dict[str, Any] = {
+        "inclusion": "available",
+        "selected-by-default": True,
+        "schema-name": table.schema,
+        **({} if database is None else {"database-name": database}),
+        "is-view": table.is_view,
+        "view-key-properties" if table.is_view else "table-key-properties": list(table.keys),
+        "valid-replication-keys": [one.name for one in table.columns if one.is_ordered],
+        "replication-method": method,
+    }
+    if cursor:
+        top["replication-key"] = cursor
+    marks = [Metadata(breadcrumb=[], metadata=top)]
+    for one, sql_type in zip(table.columns, sql_types, strict=True):
+        inclusion = "automatic" if one.name in (*table.keys, cursor) else "available"
+        about = {"inclusion": inclusion, "sql-datatype": sql_type}
+        marks.append(Metadata(breadcrumb=["properties", one.name], metadata=about))
+    return CatalogStream(
+        tap_stream_id=table.stream,
+        stream=table.stream,
+        table_name=table.name,
+        is_view=table.is_view,
+        schema=json_schema(pa.schema(list(fields))),
+        metadata=marks,
+        key_properties=list(table.keys),
+        replication_key=cursor,
+        replication_method=method,
+    )
 
 
 def replication_key(tap: str, stream: str, columns: Sequence[Ordered], wanted: str | None) -> str:

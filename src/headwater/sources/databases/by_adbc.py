@@ -23,6 +23,8 @@ from headwater.sources.databases.tables import (
 from headwater.sources.rows import JSON_FIELD, Pace, gathered
 
 _BACKTICKS = frozenset(("bigquery", "databricks"))
+# In whose texts a backslash hides what follows it, a quote too.
+_BACKSLASHES = frozenset(("bigquery", "databricks", "snowflake"))
 # Whose tables have no types to go by: their first rows have.
 _BY_ROWS = frozenset(("sqlite",))
 _SAMPLE = 1000
@@ -71,7 +73,12 @@ class Database:
         chosen = ", ".join(self._asked(one) for one in ask.columns)
         name = f"t.{self._quoted(ask.cursor.name)}" if ask.cursor else ""
         pace = Pace(batch_bytes)
-        for rest in conditions(ask, name, _literal):
+
+        def after(value: Any) -> str:
+            assert ask.cursor is not None
+            return literal(value, ask.cursor.kind, has_backslashes=self._driver in _BACKSLASHES)
+
+        for rest in conditions(ask, name, after):
             with self._connection.cursor() as cursor:
                 cursor.execute(f"select {chosen} from {self._place(table.schema, table.name)} as t{rest}")
                 with cursor.fetch_record_batch() as reader:
@@ -153,9 +160,14 @@ def _plain(found: Any) -> Any:
     return type(found).from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _literal(value: Any) -> str:
+def literal(value: Any, kind: pa.DataType, *, has_backslashes: bool) -> str:
+    """A bookmark as SQL. One of a column with a zone says its own: without it the session's would be meant."""
     if isinstance(value, dt.datetime):
-        return f"'{value.replace(tzinfo=None).isoformat(sep=' ')}'"
-    if isinstance(value, dt.date | str):
-        return "'" + str(value).replace("'", "''") + "'"
-    return str(value)
+        shown = value if pa.types.is_timestamp(kind) and kind.tz else value.replace(tzinfo=None)
+        return f"'{shown.isoformat(sep=' ')}'"
+    if not isinstance(value, dt.date | str):
+        return str(value)
+    text = str(value)
+    if has_backslashes:
+        return "'" + text.replace("\\", r"\\").replace("'", r"\'") + "'"
+    return "'" + text.replace("'", "''") + "'"

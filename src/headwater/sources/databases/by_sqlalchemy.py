@@ -73,9 +73,9 @@ class Database:
             for name in sorted({*self._inspector.get_table_names(schema=schema), *views}):
                 try:
                     found = self.table(schema, name, is_view=name in views)
-                except (UnknownTableError, exc.UnreflectableTableError, exc.DBAPIError):
-                    # A view may name what is gone.
-                    if name not in views:
+                except (UnknownTableError, exc.UnreflectableTableError, exc.DBAPIError) as error:
+                    # A view may name what is gone; but one is not gone because the connection is.
+                    if name not in views or getattr(error, "connection_invalidated", False):
                         raise
                     self._connection.rollback()
                 else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.base.errors import InputError
-from headwater.connect.sources.dlt_definition import definition, is_of_project, reference, sources
+from headwater.connect.sources.dlt_definition import definition, is_absent, is_of_project, reference, sources
 from headwater.connect.stages.definitions import STREAM_MAPS
 
 CODE = '''\
@@ -107,3 +107,13 @@ def test_a_name_that_the_text_does_not_show_may_be_there(root):
 def test_the_functions_that_are_marked_as_sources_are_found(root):
     assert sources(root, "shop") == ["shop"]
     assert sources(root, "nowhere") is None
+
+
+def test_a_word_that_names_no_source_of_dlt_is_known_when_dlt_is_there(root, tmp_path):
+    brought = tmp_path / "site-packages"
+    (brought / "dlt" / "sources" / "rest_api").mkdir(parents=True)
+    (brought / "dlt" / "sources" / "rest_api" / "__init__.py").write_text("def rest_api(): ...\n")
+    assert not is_absent(root, "dlt:rest_api", [brought])
+    assert is_absent(root, "dlt:nothing", [brought])
+    # A module of a package may be anywhere that Python looks.
+    assert not is_absent(root, "dlt:acme.shop", [brought])

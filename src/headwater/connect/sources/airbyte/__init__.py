@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Struct, field
 
 from headwater.base.errors import RunFailedError
+from headwater.base.process import wiped_when_killed
 from headwater.base.scratch import scratch
 from headwater.connect.contract import IDLE_SECONDS, Checkpoint, Message, ReadRequest, Schema
 from headwater.connect.singer import lines, parse
@@ -94,7 +95,7 @@ def read(settings: Settings, request: ReadRequest) -> Iterator[Message]:
     if told is not None:
         files["state"] = told
     # Settings hold secrets: what is written of them is wiped in any case.
-    with scratch() as folder:
+    with scratch() as folder, wiped_when_killed(folder):
         out = program.chunks(
             settings.program,
             "read",
@@ -128,7 +129,7 @@ def _asked(connector: program.Program, command: str, files: dict[str, Any]) -> R
     """Run a command that answers with one message, and hear all that it says."""
     said: list[str] = []
     reader = Reader(connector.name, State(), said.append, full=frozenset())
-    with scratch() as folder:
+    with scratch() as folder, wiped_when_killed(folder):
         out = program.chunks(
             connector, command, files, folder=folder, reader=reader, idle_seconds=IDLE_SECONDS, on_line=said.append
         )

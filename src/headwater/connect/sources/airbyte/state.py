@@ -18,11 +18,15 @@ class State(Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True
     legacy: Any = None
 
     def take(self, message: dict[str, Any], *, skip: Collection[str]) -> bool:
-        """Take over a STATE message, but for the streams of `skip`. False when it said nothing of others."""
+        """Take over a STATE message, but for the streams of `skip`. False when it said nothing of others. What a
+        connector said before it learned of streams holds until it speaks of one: told again, it would stand still."""
         match message.get("type") or "LEGACY":
             case "STREAM":
-                return self._take_stream(message.get("stream") or {}, skip)
+                is_new = self._take_stream(message.get("stream") or {}, skip)
+                self.legacy = None if is_new else self.legacy
+                return is_new
             case "GLOBAL":
+                self.legacy = None
                 said = message.get("global") or {}
                 self.shared = said.get("shared_state")
                 for stream in said.get("stream_states") or ():

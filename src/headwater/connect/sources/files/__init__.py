@@ -112,8 +112,11 @@ def _selected(found: list[StreamFiles], request: ReadRequest, state: State) -> I
     entries = {entry.name: entry for entry in request.catalog.streams}
     for stream in found:
         entry = entries.get(stream.name)
-        selection = taken(entry) if entry else None
-        if entry is None or selection is None:
+        if entry is None:
+            at = f" at {where}" if stream.files and (where := stream.files[0].dialect.records) else ""
+            request.on_line(f"stream {stream.name} is not in the catalog, as none is whose files show no column{at}")
+            continue
+        if (selection := taken(entry)) is None:
             continue
         keys = table_keys(entry)
         keyed = stream if keys is None else msgspec.structs.replace(stream, keys=tuple(keys))

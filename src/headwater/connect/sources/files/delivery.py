@@ -306,5 +306,5 @@ def require_keys(stream: StreamFiles, looks: dict[str, Look]) -> None:
             raise InputError(
                 "unknown-column",
                 f"the key `{key}` is not a column of `{stream.name}`",
-                hint=f"did you mean `{near}`" if near else f"the columns are {listed(list(looks))}",
+                hint=f"did you mean `{near}`?" if near else f"the columns are {listed(list(looks))}",
             )

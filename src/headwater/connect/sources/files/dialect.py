@@ -83,7 +83,7 @@ def format_of(given: str | None, name: str, key: str) -> str:
         return FORMATS[word]
     if given:
         near = did_you_mean(word, FORMATS)
-        hint = f"did you mean `{near}`" if near else f"it is one of {listed(_KINDS)}"
+        hint = f"did you mean `{near}`?" if near else f"it is one of {listed(_KINDS)}"
         raise InputError("unknown-format", f"`{given}` is not a file format", hint=hint)
     raise InputError(
         "unknown-format",

@@ -138,7 +138,7 @@ def _chosen(file: DataFile, book: python_calamine.CalamineWorkbook) -> python_ca
         "unknown-sheet",
         f"`{file.label}` has no sheet `{wanted}`",
         where=Where(file.shown),
-        hint=f"did you mean `{near}`" if near else f"its sheets are {listed(names)}",
+        hint=f"did you mean `{near}`?" if near else f"its sheets are {listed(names)}",
     )
 
 

@@ -82,7 +82,7 @@ def streams(settings: Settings, places: Places, *, sets_aside: bool = False) -> 
     for name in keys:
         if name not in found:
             near = did_you_mean(name, found)
-            hint = f"did you mean `{near}`" if near else f"the streams are {listed(sorted(found))}"
+            hint = f"did you mean `{near}`?" if near else f"the streams are {listed(sorted(found))}"
             raise InputError("unknown-stream", f"`keys` names the stream `{name}`, which does not exist", hint=hint)
     return [
         StreamFiles(

@@ -84,12 +84,14 @@ def wrong_byte(file: DataFile, why: str = "") -> RunFailedError:
     """The error for the first byte that the file's encoding has no letter for, with its line and column. Reads the
     file from its start."""
     line, column, found = _first_wrong_byte(file)
+    is_marked = (line, column) == (1, 1) and found in (0xFE, 0xFF)
+    may_be = " to `utf-16`" if is_marked else ", for example to `latin-1` or `cp1252`"
     return RunFailedError(
         "wrong-encoding",
         f"`{file.label}` is not {file.dialect.encoding}",
         where=Where(file.shown, line),
         why=f"byte 0x{found:02x} at column {column}" if line else why,
-        hint="set `encoding`, for example to `latin-1` or `cp1252`",
+        hint=f"set `encoding`{may_be}",
     )
 
 

@@ -12,7 +12,7 @@ import contextlib
 import os
 import shutil
 from collections.abc import Callable, Generator, Sequence
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from msgspec import Struct
 
@@ -77,19 +77,37 @@ def reading(settings: Settings) -> dict[str, str]:
 
 def fetching(settings: Settings) -> dict[str, str]:
     """The environment for work with another machine: the user's own configuration holds, and nobody is asked for
-    anything. The token goes to the host of the address only, and stands in no argument."""
+    anything. The token, or the password in the address, goes to the host of the address only, and stands in no
+    argument."""
     env = {**_bare(settings), "GIT_ALLOW_PROTOCOL": ":".join(PROTOCOLS)}
     env.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes")
-    if settings.token:
-        address = urlsplit(settings.repository)
-        login = base64.b64encode(f"{settings.username}:{settings.token}".encode()).decode()
-        host = f"{address.scheme}://{address.netloc.rpartition('@')[2]}/"
+    if login := _login(settings):
+        place = urlsplit(address(settings))
+        shown = base64.b64encode(":".join(login).encode()).decode()
         env |= {
             "GIT_CONFIG_COUNT": "1",
-            "GIT_CONFIG_KEY_0": f"http.{host}.extraHeader",
-            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {login}",
+            "GIT_CONFIG_KEY_0": f"http.{place.scheme}://{place.netloc}/.extraHeader",
+            "GIT_CONFIG_VALUE_0": f"Authorization: Basic {shown}",
         }
     return env
+
+
+def address(settings: Settings) -> str:
+    """The address as an argument, which everybody on the machine can read: without the login that `fetching` has."""
+    if _login(settings) is None:
+        return settings.repository
+    place = urlsplit(settings.repository)
+    return place._replace(netloc=place.netloc.rpartition("@")[2]).geturl()
+
+
+def _login(settings: Settings) -> tuple[str, str] | None:
+    """User and password for https."""
+    if not settings.repository.lower().startswith("https://"):
+        return None
+    if settings.token:
+        return settings.username, settings.token
+    place = urlsplit(settings.repository)
+    return (unquote(place.username or ""), unquote(place.password)) if place.password else None
 
 
 def _bare(settings: Settings) -> dict[str, str]:
@@ -126,7 +144,7 @@ def output(
         )
     overruled = [part for one in (*_OVERRULED, *config) for part in ("-c", one)]
     argv = [program, "--no-pager", f"--git-dir={git_dir}", *overruled, *arguments]
-    redactor = Redactor(tuple(filter(None, (*settings.secrets, settings.token))))
+    redactor = Redactor((*settings.secrets, settings.token or "", *(_login(settings) or ())[1:]))
 
     def redact(text: str) -> str:
         return without_credentials(redactor(text))

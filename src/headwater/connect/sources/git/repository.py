@@ -6,6 +6,7 @@ import hashlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from msgspec import Struct
 
@@ -24,6 +25,8 @@ _THEIR_HEAD = "refs/headwater/HEAD"
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _SSH_PLACE = re.compile(r"[^/:]+:(?!:)")
 _SHORTEST_NAME = len("refs/heads/")
+# `cat-file` answers each line before it reads the next: both go into pipes of 64 KiB, or each waits for the other.
+_ASKED = 500
 
 
 class Repository(Struct, frozen=True, kw_only=True):
@@ -54,7 +57,10 @@ class Repository(Struct, frozen=True, kw_only=True):
 
     def shallow(self) -> list[str]:
         """The commits whose parents it does not have."""
-        file = Path(self.git_dir, "shallow")
+        # A work tree beside the first one shares what lies there.
+        shared = Path(self.git_dir, "commondir")
+        folder = Path(self.git_dir, shared.read_text("utf-8").strip()) if shared.is_file() else Path(self.git_dir)
+        file = folder / "shallow"
         return sorted(file.read_text("ascii").split()) if file.is_file() else []
 
 
@@ -67,7 +73,8 @@ def check(settings: Settings) -> None:
     """Raises InputError (`bad-repository`, `unknown-ref`) for what could never be meant."""
     where = settings.repository
     scheme = _SCHEME.match(where)
-    if where.startswith("-") or "::" in where or "\n" in where or (scheme and scheme[1].lower() not in PROTOCOLS):
+    is_odd = where.startswith("-") or "::" in where or "\n" in where
+    if is_odd or (scheme and (scheme[1].lower() not in PROTOCOLS or not _has_place(where))):
         raise InputError(
             "bad-repository",
             f"`{without_credentials(where)}` is no repository that can be read",
@@ -75,6 +82,14 @@ def check(settings: Settings) -> None:
         )
     if settings.ref.startswith("-") or "\n" in settings.ref:
         raise InputError("unknown-ref", f"`{settings.ref}` can't be the name of a branch, a tag or a commit")
+
+
+def _has_place(address: str) -> bool:
+    try:
+        urlsplit(address)
+    except ValueError:
+        return False
+    return True
 
 
 def reachable(settings: Settings) -> None:
@@ -127,7 +142,7 @@ def _clone(settings: Settings, waiting: Waiting) -> Repository:
 def _offered(found: Repository) -> dict[str, str]:
     """The refs of the other machine's repository with their commits; `HEAD` with its branch, if it stands on one."""
     refs: dict[str, str] = {}
-    for line in _away(found, "ls-remote", "--quiet", "--symref", "--end-of-options", found.settings.repository):
+    for line in _away(found, "ls-remote", "--quiet", "--symref", "--end-of-options", program.address(found.settings)):
         what, _, name = line.partition("\t")
         refs.setdefault(name, what.removeprefix("ref: "))
     return refs
@@ -138,7 +153,7 @@ def _fetch(found: Repository) -> None:
     head = [f"+HEAD:{_THEIR_HEAD}"] if "HEAD" in refs else []
     flags = ("--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
     wanted = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*", *head)
-    _away(found, "fetch", *flags, "--end-of-options", found.settings.repository, *wanted)
+    _away(found, "fetch", *flags, "--end-of-options", program.address(found.settings), *wanted)
     branch = refs.get("HEAD", "")
     if branch.startswith("refs/heads/"):
         found.lines("symbolic-ref", "HEAD", branch)
@@ -189,9 +204,10 @@ def tips(found: Repository) -> list[str]:
 
 def present(found: Repository, commits: Sequence[str]) -> list[str]:
     """Those of the commits that the repository still has."""
-    if not commits:
-        return []
-    said = found.lines("cat-file", "--batch-check=%(objectname) %(objecttype)", given=commits)
+    said: list[str] = []
+    for start in range(0, len(commits), _ASKED):
+        some = commits[start : start + _ASKED]
+        said += found.lines("cat-file", "--batch-check=%(objectname) %(objecttype)", given=some)
     return [line.split()[0] for line in said if line.endswith(" commit")]
 
 

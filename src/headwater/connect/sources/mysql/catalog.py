@@ -10,17 +10,15 @@ from operator import itemgetter
 from typing import Any
 
 import msgspec
-import pyarrow as pa
 from msgspec import Struct
 
 from headwater.connect.destinations.mysql.called import PREFIX
-from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources.mysql import columns
 from headwater.connect.sources.mysql.columns import Source
 from headwater.connect.sources.mysql.session import Session
 from headwater.connect.sources.mysql.settings import Settings
-from headwater.connect.sources.tables import by_stream
-from headwater.model.catalog import Catalog, CatalogStream, Metadata
+from headwater.connect.sources.tables import by_stream, entry
+from headwater.model.catalog import Catalog, CatalogStream
 
 _OWN = ("information_schema", "mysql", "performance_schema", "sys")
 _KINDS = ("BASE TABLE", "SYSTEM VERSIONED", "VIEW")
@@ -151,36 +149,11 @@ def _source(row: tuple[Any, ...], *, is_view: bool, is_json: bool) -> Source:
 
 
 def _stream(table: Table, settings: Settings) -> CatalogStream:
-    cursor = settings.replication_keys.get(table.stream)
-    method = "INCREMENTAL" if cursor else settings.default_replication_method
-    top: dict[str, Any] = {
-        "inclusion": "available",
-        "selected-by-default": True,
-        "schema-name": table.schema,
-        "database-name": table.schema,
-        "is-view": table.is_view,
-        "view-key-properties" if table.is_view else "table-key-properties": list(table.keys),
-        "valid-replication-keys": [one.name for one in table.columns if one.is_ordered],
-        "replication-method": method,
-    }
-    if cursor:
-        top["replication-key"] = cursor
-    entries = [Metadata(breadcrumb=[], metadata=top)]
-    for one in table.columns:
-        about = {
-            "inclusion": "automatic" if one.name in (*table.keys, cursor) else "available",
-            "sql-datatype": one.full,
-        }
-        entries.append(Metadata(breadcrumb=["properties", one.name], metadata=about))
-    made = [columns.column(one, tinyint1_is_bool=settings.tinyint1_is_bool) for one in table.columns]
-    return CatalogStream(
-        tap_stream_id=table.stream,
-        stream=table.stream,
-        table_name=table.name,
-        is_view=table.is_view,
-        schema=json_schema(pa.schema([one.field for one in made])),
-        metadata=entries,
-        key_properties=list(table.keys),
-        replication_key=cursor,
-        replication_method=method,
+    return entry(
+        table,
+        (columns.column(one, tinyint1_is_bool=settings.tinyint1_is_bool).field for one in table.columns),
+        (one.full for one in table.columns),
+        method=settings.default_replication_method,
+        cursor=settings.replication_keys.get(table.stream),
+        database=table.schema,
     )

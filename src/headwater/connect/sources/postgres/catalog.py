@@ -5,20 +5,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from itertools import groupby
-from typing import Any
 
 import msgspec
-import pyarrow as pa
 from msgspec import Struct
 from msgspec.structs import replace
 
 from headwater.connect.destinations.postgres.connection import Connection
-from headwater.connect.singer.schema import json_schema
 from headwater.connect.sources.postgres import columns
 from headwater.connect.sources.postgres.columns import Source
 from headwater.connect.sources.postgres.settings import Settings
-from headwater.connect.sources.tables import by_stream
-from headwater.model.catalog import Catalog, CatalogStream, Metadata
+from headwater.connect.sources.tables import by_stream, entry
+from headwater.model.catalog import Catalog, CatalogStream
 
 _IS_VIEW = {"v": True, "m": True}
 _RELATIONS = """
@@ -127,36 +124,11 @@ def source(name: str, base: str, kind: str, is_array: bool, modifier: int, not_n
 
 
 def _stream(table: Table, settings: Settings) -> CatalogStream:
-    cursor = settings.replication_keys.get(table.stream)
-    method = "INCREMENTAL" if cursor else settings.default_replication_method
-    ordered = [one.name for one in table.columns if one.is_ordered]
-    top: dict[str, Any] = {
-        "inclusion": "available",
-        "selected-by-default": True,
-        "schema-name": table.schema,
-        "database-name": settings.database,
-        "is-view": table.is_view,
-        "view-key-properties" if table.is_view else "table-key-properties": list(table.keys),
-        "valid-replication-keys": ordered,
-        "replication-method": method,
-    }
-    if cursor:
-        top["replication-key"] = cursor
-    entries = [Metadata(breadcrumb=[], metadata=top)]
-    for one in table.columns:
-        about = {
-            "inclusion": "automatic" if one.name in (*table.keys, cursor) else "available",
-            "sql-datatype": one.base,
-        }
-        entries.append(Metadata(breadcrumb=["properties", one.name], metadata=about))
-    return CatalogStream(
-        tap_stream_id=table.stream,
-        stream=table.stream,
-        table_name=table.name,
-        is_view=table.is_view,
-        schema=json_schema(pa.schema([columns.column(one).field for one in table.columns])),
-        metadata=entries,
-        key_properties=list(table.keys),
-        replication_key=cursor,
-        replication_method=method,
+    return entry(
+        table,
+        (columns.column(one).field for one in table.columns),
+        (one.base for one in table.columns),
+        method=settings.default_replication_method,
+        cursor=settings.replication_keys.get(table.stream),
+        database=settings.database,
     )

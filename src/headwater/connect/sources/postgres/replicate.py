@@ -94,7 +94,7 @@ class Replication:
         self._request = request
         self._orders = Orders(connection, address)
         self._server = slots.Server(self._orders, tell=request.on_line, should_stop=request.should_stop)
-        name = settings.replication_slot_name
+        name = slots.checked(settings.replication_slot_name)
         held = {stream: position(bookmark) for stream, bookmark in bookmarks.all().items()}
         known = {stream: at for stream, at in held.items() if at is not None}
         self._slot = self._server.slot(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
@@ -17,6 +18,7 @@ from headwater.connect.sources.postgres.orders import Orders
 from headwater.connect.sources.postgres.published import Logged
 
 _PLUGIN = "pgoutput"
+_NAME = re.compile(r"[a-z0-9_]{1,63}")
 _LEAST_VERSION = 130_000
 # How long a session that has died may still hold the slot.
 _PATIENCE_SECONDS = 10.0
@@ -196,6 +198,18 @@ def lost(name: str, why: str) -> EnvironmentProblemError:
         hint=f"select pg_drop_replication_slot({literal(name)}) if it is there, then headwater run --full-refresh …, "
         "which makes another and copies the tables anew",
     )
+
+
+def checked(name: str) -> str:
+    """The name, if a slot may be called so."""
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            "bad-slot-name",
+            f"a replication slot can't be called `{name}`",
+            why="its name has lower-case letters, digits and `_`, and at most 63 of them",
+            hint="headwater config set tap-postgres replication_slot_name NAME",
+        )
+    return name
 
 
 def behind(stream: str, name: str) -> RunFailedError:

@@ -62,17 +62,23 @@ def frames(
     failed: Callable[[dict[str, Any]], HeadwaterError] | None = None,
 ) -> Generator[Frame, None, None]:
     """Start the code with a request and give its frames, up to the end that it says; it is gone when this is closed.
-    `failed` makes an error of what the process says of one, where that is no code of the user's.
+    `failed` makes an error of what the process says of one, where that is no code of the user's. Neither its errors nor
+    its lines show one of the `secrets`.
 
     Raises RunFailedError with the place in the user's file (`source-failed`), `source-ended-early`,
     `no-sign-of-life`, InputError for what can't be meant as it stands (`bad-source`); StoppedError.
     """
+    redact = Redactor(secrets)
+
+    def say(text: str) -> None:
+        on_line(redact(text))
+
     python = str(Path(venv) / "bin" / "python") if venv else sys.executable
     argv = [python, "-u", str(_PACKAGE / "sources" / "child.py"), str(_PACKAGE), str(_ARROW)]
     inlet, ours = pipe()
     outlet, theirs = pipe()
     try:
-        child = Child(argv, name=source, env=env, cwd=root, stdin=inlet, stdout=theirs, on_line=on_line)
+        child = Child(argv, name=source, env=env, cwd=root, stdin=inlet, stdout=theirs, on_line=say)
     except BaseException:
         for descriptor in (ours, outlet):
             os.close(descriptor)
@@ -84,7 +90,7 @@ def frames(
         with contextlib.suppress(BrokenPipeError), os.fdopen(ours, "wb") as file:
             file.write(msgspec.json.encode(request))
         tell = failed or partial(_failed, name=child.name, root=root)
-        yield from _read(_Pipe(outlet, child, should_stop, idle_seconds), child, Redactor(secrets), tell)
+        yield from _read(_Pipe(outlet, child, should_stop, idle_seconds), child, redact, tell)
     finally:
         os.close(outlet)
         child.terminate(_GRACE_SECONDS)

@@ -33,7 +33,16 @@ __all__ = ["Settings", "discover", "read", "signature"]
 PLUGIN = trouble.PLUGIN
 # Where the child would look for modules first: nowhere.
 _NO_FILE = "/nonexistent/source"
-_SECRETS = re.compile(r"://[^:/@]*:([^@]*)@|(?:pwd|password)=\{?([^;}]+)", re.IGNORECASE)
+# Where a password may stand, and where it may end: whatever holds too much is not found in a text, and hides nothing.
+_SECRETS = tuple(
+    re.compile(start + end, re.IGNORECASE)
+    for start, ends in (
+        (r"^adbc:\w+:[^:/@]*:", (r"([^@]*)@", r"(.*)@")),
+        (r"://[^:/@]*:", (r"([^@]*)@", r"(.*)@")),
+        (r"(?:pwd|password)=\{?", (r"([^;}]+)", r"([^;}&\s]+)")),
+    )
+    for end in ends
+)
 _Distance = Annotated[int, Meta(ge=0)]
 
 
@@ -180,18 +189,16 @@ def _frames(
         root=settings.root,
         venv=settings.venv,
         env=settings.env,
-        secrets=(*settings.secrets, settings.url, *_passwords(settings.url)),
+        secrets=(*settings.secrets, settings.url, *passwords(settings.url)),
         failed=failed,
         **waiting,
     )
 
 
-def _passwords(url: str) -> Iterator[str]:
-    """As they stand in an address, and as they are meant: errors of drivers may show either."""
-    for match in _SECRETS.finditer(url):
-        found = match[1] or match[2]
-        if found:
-            yield from {found, unquote(found)}
+def passwords(url: str) -> Iterator[str]:
+    """Those of an address, as they stand there and as they are meant: errors of drivers may show either."""
+    for found in dict.fromkeys(found for pattern in _SECRETS for found in pattern.findall(url) if found):
+        yield from {found, unquote(found)}
 
 
 def _table(frame: process.Frame) -> Table:

@@ -81,10 +81,10 @@ def gone(stream: str) -> InputError:
     )
 
 
-def _package_missing(about: dict[str, Any], url: str, said: str) -> RunFailedError:
-    package = wanted_package(url) or about["module"] or ""
-    packages = package if url.startswith(("adbc:", "odbc:")) else f"sqlalchemy {package}".strip()
-    return RunFailedError(
+def _package_missing(about: dict[str, Any], url: str, said: str) -> EnvironmentProblemError:
+    package = wanted_package(url) or about["module"] or "PACKAGE"
+    packages = package if url.startswith(("adbc:", "odbc:")) else f"sqlalchemy {package}"
+    return EnvironmentProblemError(
         "driver-missing",
         f"this database needs a package that `{PLUGIN}` does not have",
         why=said,

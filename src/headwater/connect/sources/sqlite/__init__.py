@@ -65,7 +65,9 @@ def discover(settings: Settings) -> Catalog:
 def signature(settings: Settings) -> str:
     """A digest of the statements that made the tables, and the settings."""
     with opened(settings.file, patience=settings.busy_timeout_seconds) as connection:
-        made = connection.execute("select type, name, sql from main.sqlite_master order by type, name").fetchall()
+        # As bytes: a statement of an old program may be no UTF-8.
+        statements = "select type, name, cast(sql as blob) from main.sqlite_master order by type, name"
+        made = connection.execute(statements).fetchall()
     return hashlib.sha256(msgspec.json.encode((settings, made))).hexdigest()
 
 

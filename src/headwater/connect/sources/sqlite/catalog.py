@@ -13,6 +13,8 @@ from headwater.connect.sources.sqlite.columns import column, is_declared
 _SCHEMA = "main"
 _SAMPLE = 1000  # rows of a table whose declarations say nothing
 _GENERATED = (0, 2, 3)  # columns that are not hidden in a virtual table
+# As `pragma table_xinfo`, but for the defaults: they may be no UTF-8.
+_LISTED = """select cid, name, type, "notnull", null, pk, hidden from pragma_table_xinfo(?, 'main')"""
 
 Rows = list[tuple[Any, ...]]
 
@@ -34,7 +36,7 @@ def _names(connection: sqlite3.Connection) -> Iterator[tuple[str, bool]]:
 
 def _table(connection: sqlite3.Connection, name: str, *, is_view: bool) -> Table | None:
     try:
-        listed: Rows = connection.execute(f"pragma main.table_xinfo({quote(name)})").fetchall()
+        listed: Rows = connection.execute(_LISTED, (name,)).fetchall()
     except sqlite3.OperationalError:
         if is_view:
             return None

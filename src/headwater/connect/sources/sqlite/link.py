@@ -53,7 +53,7 @@ def opened(
             connection.set_progress_handler(should_stop, _STEPS)
             yield connection
     except sqlite3.Error as error:
-        if error.sqlite_errorname == "SQLITE_INTERRUPT":
+        if _name(error) == "SQLITE_INTERRUPT":
             raise StoppedError from None
         raise _trouble(path, error) from error
 
@@ -70,7 +70,7 @@ def _begin(
         try:
             connection.execute("select count(*) from main.sqlite_master").fetchall()
         except sqlite3.OperationalError as error:
-            if error.sqlite_errorname not in _BUSY or monotonic() >= until:
+            if _name(error) not in _BUSY or monotonic() >= until:
                 raise
         else:
             return
@@ -86,8 +86,13 @@ _BUSY = frozenset(("SQLITE_BUSY", "SQLITE_LOCKED", "SQLITE_BUSY_RECOVERY", "SQLI
 _NOT_READABLE = ("SQLITE_CANTOPEN", "SQLITE_READONLY", "SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_IOERR", "SQLITE_PERM")
 
 
+def _name(error: sqlite3.Error) -> str:
+    """What SQLite calls it; an error of Python's own module has no name."""
+    return getattr(error, "sqlite_errorname", type(error).__name__)
+
+
 def _trouble(path: Path, error: sqlite3.Error) -> HeadwaterError:
-    name, said = error.sqlite_errorname, str(error)
+    name, said = _name(error), str(error)
     if name in _BUSY:
         return EnvironmentProblemError(
             "database-busy",

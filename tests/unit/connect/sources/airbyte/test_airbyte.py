@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import msgspec
@@ -186,6 +191,16 @@ def test_a_state_of_the_first_protocol_is_one_object(lab):
     assert lab.given("state") == {"a": {"at": 1}}
 
 
+def test_a_connector_that_learned_of_streams_is_not_told_its_old_state_for_ever(lab):
+    incremental = stream("a", supported_sync_modes=["incremental"], source_defined_cursor=True)
+    newer = {"type": "STREAM", "stream": {"stream_descriptor": {"name": "a"}, "stream_state": {"at": 2}}}
+    lab.answer("read", lines({"type": "STATE", "state": newer}))
+    last = lab.read(catalog_of(incremental), b'{"legacy": {"a": {"at": 1}}}')[-1]
+    assert lab.given("state") == {"a": {"at": 1}}
+    lab.read(catalog_of(incremental), last.state)
+    assert lab.given("state") == [newer]
+
+
 def test_half_a_key_is_none():
     nested = stream("a", source_defined_primary_key=[["id"], ["owner", "id"]])
     assert catalog_of(nested).streams[0].key_properties == []
@@ -261,3 +276,32 @@ def test_it_ends_when_told_to(lab):
 def test_a_catalog_with_two_streams_of_one_name_is_refused():
     with pytest.raises(RunFailedError, match="two streams `a`, in different namespaces"):
         catalog_of(stream("a"), stream("a", namespace="b"))
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from headwater.connect.contract import ReadRequest
+from headwater.connect.sources import airbyte
+folder = Path(sys.argv[1])
+settings = airbyte.Settings(
+    source="airbyte:airbyte-source-faker", root=sys.argv[1], venv=f"{folder}/venv", env={"PATH": "/usr/bin:/bin"}
+)
+die = lambda _text: os.kill(os.getpid(), signal.SIGKILL)
+list(airbyte.read(settings, ReadRequest(catalog=airbyte.discover(settings), state=None, folder=folder, on_line=die)))
+"""
+
+
+def test_of_a_run_that_is_killed_no_settings_are_left(lab):
+    program = lab.folder / "venv/bin/source-faker"
+    program.write_text(program.read_text().replace("shift\n", 'shift; test "$command" = read && echo here >&2\n', 1))
+    place = lab.folder / "tmp"
+    place.mkdir()
+    env = {**os.environ, "TMPDIR": str(place)}
+    killed = subprocess.run([sys.executable, "-c", KILLED, str(lab.folder)], check=False, env=env)
+    assert killed.returncode == -signal.SIGKILL
+    for _ in range(1200):  # its guard wipes them as soon as it is gone
+        if not list(place.iterdir()):
+            break
+        time.sleep(0.05)
+    assert list(place.iterdir()) == []

@@ -208,10 +208,14 @@ def test_a_load_waits_until_the_read_is_done(file):
     made(file, "create table t as select n from range(100_000) r(n)")
     settings = source.Settings(path=str(file))
     request = ReadRequest(catalog=source.discover(settings), state=None, folder=file.parent, batch_bytes=1000)
-    waited, is_written = [], threading.Event()
+    waited, waits, is_written = [], threading.Event(), threading.Event()
+
+    def wait(who):
+        waited.append(who)
+        waits.set()
 
     def load():
-        with warehouse.writing(file, who="a load", on_wait=waited.append) as connection:
+        with warehouse.writing(file, who="a load", on_wait=wait) as connection:
             connection.execute("delete from t")
         is_written.set()
 
@@ -219,10 +223,12 @@ def test_a_load_waits_until_the_read_is_done(file):
         first = [next(reading) for _ in range(3)]
         loader = threading.Thread(target=load)
         loader.start()
+        assert waits.wait(60)
+        assert not is_written.is_set()
         assert len(rows(first)) + len(rows(reading)) == 100_000
     loader.join()
     assert is_written.is_set()
-    assert all("reading for tap-duckdb" in who for who in waited)
+    assert [who.partition(" (")[0] for who in waited] == ["reading for tap-duckdb"]
 
 
 def test_a_file_in_a_folder_that_is_only_read_needs_no_lease(file, monkeypatch):

@@ -199,8 +199,8 @@ def test_the_keys_of_the_catalog_outrank_the_settings(root: Path) -> None:
             "`keys` names the stream `b`, which does not exist",
             "the streams are `a`",
         ),
-        ({"path": "*.csv", "keys": {"a": ["idd"]}}, "the key `idd` is not a column of `a`", "did you mean `id`"),
-        ({"path": "*.csv", "format": "cvs"}, "`cvs` is not a file format", "did you mean `csv`"),
+        ({"path": "*.csv", "keys": {"a": ["idd"]}}, "the key `idd` is not a column of `a`", "did you mean `id`?"),
+        ({"path": "*.csv", "format": "cvs"}, "`cvs` is not a file format", "did you mean `csv`?"),
         ({"path": "*.csv", "delimiter": "||"}, "`delimiter` is `||`; it must be one ASCII character", None),
         (
             {"path": "*.csv", "encoding": "utf-9"},

@@ -14,7 +14,7 @@ from headwater.base.errors import HeadwaterError
 from headwater.connect.contract import ReadRequest, Rejected, Rows, Schema
 from headwater.connect.sources import files
 from headwater.connect.sources.files import json_arrays, xml
-from headwater.connect.sources.files.settings import Position
+from headwater.connect.sources.files.settings import Position, StreamSettings
 
 
 class Found(NamedTuple):
@@ -303,3 +303,19 @@ def test_what_was_set_aside_is_told_once_however_often_a_read_is_cut(tmp_path: P
                 state = message.state
     assert rows == [n for n in range(1000) if n % 50]
     assert told == [str(n) for n in range(0, 1000, 50)]
+
+
+def test_a_stream_whose_files_show_no_column_is_told(tmp_path: Path) -> None:
+    (tmp_path / "t.xml").write_text("<r><i><n>1</n></i></r>")
+    both = [StreamSettings(name=name, path="t.xml", records=f"r/{name}") for name in ("i", "j")]
+    given = files.Settings(root=str(tmp_path), streams=both)
+    lines: list[str] = []
+    request = ReadRequest(catalog=files.discover(given), state=None, folder=tmp_path, on_line=lines.append)
+    assert {one.stream for one in files.read(given, request) if isinstance(one, Rows)} == {"i"}
+    assert lines == ["stream j is not in the catalog, as none is whose files show no column at r/j"]
+
+
+def test_a_file_that_begins_as_utf_16_does_is_said_to_be_that(tmp_path: Path) -> None:
+    with pytest.raises(HeadwaterError) as caught:
+        read(tmp_path, "t.csv", "a,b\n1,é\n".encode("utf-16"))
+    assert caught.value.hint == "set `encoding` to `utf-16`"

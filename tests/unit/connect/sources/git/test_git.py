@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -264,6 +265,9 @@ def test_a_shallow_clone_guesses_nothing_and_is_read_anew_once_it_is_whole(repo:
     first = _read(settings)
     assert _shown(first["commits"], "subject", "files_changed") == [("two", None), ("three", 1)]
     assert _shown(first["files"], "path") == [("three",)]
+    repo.git("-C", str(tmp_path / "shallow"), "worktree", "add", "--quiet", str(tmp_path / "beside"))
+    beside = _read(Settings(repository="beside", root=str(tmp_path)))
+    assert _shown(beside["commits"], "subject", "files_changed") == [("two", None), ("three", 1)]
     repo.git("-C", str(tmp_path / "shallow"), "fetch", "--quiet", "--unshallow")
     again = _read(settings, first.state)
     assert _shown(again["commits"], "subject", "files_changed") == [("one", 1), ("two", 1), ("three", 1)]
@@ -325,7 +329,15 @@ def test_a_repository_that_is_not_there_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "where", ["--upload-pack=touch x", "-x", "ext::sh -c 'touch x'", "http://example.com/x", "git://example.com/x"]
+    "where",
+    [
+        "--upload-pack=touch x",
+        "-x",
+        "ext::sh -c 'touch x'",
+        "http://example.com/x",
+        "git://example.com/x",
+        "https://[example.com/x",
+    ],
 )
 def test_what_is_no_address_is_refused(tmp_path: Path, where: str) -> None:
     with pytest.raises(HeadwaterError, match="is no repository that can be read"):
@@ -386,3 +398,26 @@ def test_a_token_stands_in_no_argument_and_goes_to_its_host_only(tmp_path: Path)
     assert env["GIT_ALLOW_PROTOCOL"] == "file:https:ssh"
     assert git.program.reading(settings)["GIT_ALLOW_PROTOCOL"] == "none"
     assert "GIT_CONFIG_VALUE_0" not in git.program.reading(settings)
+
+
+def test_a_password_in_the_address_stands_in_no_argument_either(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "git"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/said\nenv >> {tmp_path}/env\n')
+    program.chmod(0o700)
+    where = "https://ann:hunter%4022@code.example:8443/x?y"
+    settings = Settings(repository=where, root=str(tmp_path), env={"PATH": f"{program.parent}:/bin"})
+    git.discover(settings)
+    said = (tmp_path / "said").read_text()
+    assert said.endswith("--end-of-options https://code.example:8443/x?y\n")
+    assert "hunter" not in said
+    env = (tmp_path / "env").read_text()
+    assert "GIT_CONFIG_KEY_0=http.https://code.example:8443/.extraHeader\n" in env
+    login = base64.b64encode(b"ann:hunter@22").decode()
+    assert f"GIT_CONFIG_VALUE_0=Authorization: Basic {login}\n" in env
+
+
+def test_any_number_of_bookmarked_commits_is_asked_for(repo: Repo, settings: Settings) -> None:
+    sha = repo.commit("one")
+    found = repository.opened(settings, git.program.Waiting())
+    assert repository.present(found, [*(f"{number:040x}" for number in range(60_000)), sha]) == [sha]

@@ -518,3 +518,14 @@ def test_the_lag_is_said_before_and_after(log):
     list(source.read(log.shop.settings(**LOG), request))
     assert re.fullmatch(r"slot headwater is .* of log behind", said[0])
     assert said[1].startswith("read 1,000 changes; ")
+
+
+def test_a_name_that_no_slot_may_have_is_refused_before_anything_is_made(log):
+    log.sql("create table t (id int primary key)")
+    with pytest.raises(HeadwaterError) as caught:
+        log.read(replication_slot_name="Bad Slot")
+    assert (caught.value.reference, caught.value.what) == (
+        "bad-slot-name",
+        "a replication slot can't be called `Bad Slot`",
+    )
+    assert log.sql("select count(*) from pg_publication where pubname = 'Bad Slot'") == [(0,)]

@@ -120,3 +120,12 @@ def test_a_server_without_certificates_is_not_spoken_to_in_the_clear(shop):
     with pytest.raises(EnvironmentProblemError) as caught:
         shop.catalog(ssl_enable=True, ssl_mode="require")
     assert caught.value.reference == "tls-refused"
+
+
+def test_a_server_that_speaks_no_tls_is_told_from_one_whose_certificate_is_wrong(shop):
+    with pytest.raises(EnvironmentProblemError, match="cannot connect to PostgreSQL") as caught:
+        shop.catalog(ssl_enable=True)
+    assert caught.value.reference == "tls-refused"
+    assert caught.value.hint == (
+        "have the server speak TLS, or do without: headwater config set tap-postgres ssl_enable false"
+    )

@@ -10,13 +10,18 @@ from decimal import Decimal
 from pathlib import Path
 
 import msgspec
+import pyarrow as pa
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from headwater.base.errors import EnvironmentProblemError, InputError, RunFailedError
+from headwater.base.redact import Redactor
 from headwater.connect.contract import Checkpoint, ReadRequest, Rows, Schema
 from headwater.connect.sources import sql as source
 from headwater.connect.sources.sql.trouble import wanted_package
 from headwater.model.catalog import Catalog
+from headwater.sources.databases import by_sqlalchemy
+from headwater.sources.databases.by_adbc import literal
 
 MOMENT = datetime(2024, 1, 1, 10, 0, 0, 123456, UTC)
 COMMON = {
@@ -153,6 +158,34 @@ def test_rows_are_read_on_from_the_bookmark_with_all_that_share_it(server):
     assert sorted(row["id"] for row in rows(messages(back, "public-t", state=state(first)))) == [2, 3, 4, 5, 6, 7]
 
 
+@pytest.mark.parametrize("road", ["postgresql+psycopg://", "adbc:postgresql:postgresql://"])
+def test_a_bookmark_of_moments_holds_in_whatever_zone_the_server_is(server, road):
+    run, at = server
+    run("alter database anysql set timezone = 'America/New_York'")
+    run("create table t (id int primary key, since timestamptz)")
+    run("insert into t values (1, '2024-01-01 10:00Z'), (2, '2024-01-01 12:00Z')")
+    settings = source.Settings(url=f"{road}{at}", replication_keys={"public-t": "since"})
+    first = messages(settings, "public-t")
+    run("insert into t values (3, '2024-01-01 13:00Z')")
+    assert [row["id"] for row in rows(messages(settings, "public-t", state=state(first)))] == [2, 3]
+
+
+@pytest.mark.parametrize(
+    ("value", "kind", "has_backslashes", "sql"),
+    [
+        (MOMENT, pa.timestamp("us", "UTC"), False, "'2024-01-01 10:00:00.123456+00:00'"),
+        (MOMENT, pa.timestamp("us"), False, "'2024-01-01 10:00:00.123456'"),
+        (date(2024, 2, 29), pa.date32(), False, "'2024-02-29'"),
+        (Decimal("1.50"), pa.decimal128(10, 2), False, "1.50"),
+        (r"it's \ here", pa.string(), False, r"'it''s \ here'"),
+        (r"it's \ here", pa.string(), True, r"'it\'s \\ here'"),
+        (r"\' or 1 = 1 --", pa.string(), True, r"'\\\' or 1 = 1 --'"),
+    ],
+)
+def test_a_bookmark_is_written_as_the_database_of_an_adbc_driver_reads_it(value, kind, has_backslashes, sql):
+    assert literal(value, kind, has_backslashes=has_backslashes) == sql
+
+
 def test_views_are_read_and_only_wanted_schemas_are_discovered(server):
     run, at = server
     for statement in (
@@ -174,6 +207,19 @@ def test_views_are_read_and_only_wanted_schemas_are_discovered(server):
     assert rows(messages(settings, "public-v", "public-mv")) == [{"n": 2}, {"n": 1}]
     only = source.discover(source.Settings(url=f"postgresql+psycopg://{at}", filter_schemas=["other"]))
     assert [one.stream for one in only.streams] == ['other-Odd "name']
+
+
+def test_a_connection_that_is_lost_hides_no_view(server):
+    run, at = server
+    for name in "abc":
+        run(f"create view {name} as select 1 as n")
+    with by_sqlalchemy.opened(f"postgresql+psycopg://{at}", {"connect_args": {}, "isolation_level": None}) as database:
+        found = database.tables(["public"])
+        assert next(found).name == "a"
+        others = "pg_stat_activity where pid <> pg_backend_pid() and datname = 'anysql'"
+        run(f"select pg_terminate_backend(pid, 60000) from {others}")  # which waits for their end
+        with pytest.raises(OperationalError, match="terminating connection"):
+            list(found)
 
 
 @pytest.fixture
@@ -209,6 +255,25 @@ def test_a_server_that_is_not_there_is_told_without_the_password(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://me@host/shop?password=hunter22&sslmode=require",
+        "adbc:postgresql:host=there password=hunter22 dbname=shop",
+        "adbc:snowflake:me:hunter22@account/shop",
+        "adbc:postgresql:postgresql://me:hunter22@there/shop",
+        "odbc:DRIVER=x;UID=me;PWD={hunter22};Database=shop",
+    ],
+)
+def test_a_password_is_known_wherever_it_stands_in_an_address(url):
+    assert Redactor(source.passwords(url))("is hunter22 right?") == "is (redacted) right?"
+
+
+def test_of_a_password_that_holds_an_at_sign_no_half_is_shown():
+    secret = Redactor(source.passwords("mysql://me:hun@ter22@there/shop"))
+    assert secret("no login with hun@ter22 at there") == "no login with (redacted) at there"
+
+
+@pytest.mark.parametrize(
     ("url", "package"),
     [
         ("snowflake://me@account/shop", "sqlalchemy snowflake-sqlalchemy"),
@@ -217,7 +282,7 @@ def test_a_server_that_is_not_there_is_told_without_the_password(tmp_path):
     ],
 )
 def test_the_package_that_is_missing_is_named(url, package):
-    with pytest.raises(RunFailedError, match="needs a package that `tap-sql` does not have") as caught:
+    with pytest.raises(EnvironmentProblemError, match="needs a package that `tap-sql` does not have") as caught:
         source.discover(source.Settings(url=url))
     assert caught.value.hint == f"name it in the project file, below `name: tap-sql`:  pip_url: {package}"
 

@@ -274,3 +274,26 @@ def test_large_rows_do_not_come_by_the_thousand(file):
     made(file, *(("insert into t values (?, ?)", (n, b"x" * (10 if n < 1000 else 100_000))) for n in range(1100)))
     sizes = [one.batch.nbytes for one in messages(file, batch_bytes=100_000) if isinstance(one, Rows)]
     assert max(sizes) < 7_000_000
+
+
+def written(file, text):
+    """The table `t` as a program wrote it that knew nothing of UTF-8: `?` in its statement is such a letter."""
+    made(file, text, "insert into t values (1)")
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute("pragma writable_schema = 1")
+        odd = "cast(replace(cast({0} as blob), x'3f', x'e9') as text)"
+        connection.execute(f"update sqlite_master set {', '.join(f'{c} = {odd.format(c)}' for c in ('name', 'sql'))}")
+        connection.commit()
+
+
+def test_a_default_that_is_no_utf8_hides_no_table(file):
+    written(file, "create table t (n int default 'caf?')")
+    assert rows(messages(file)) == [{"n": 1}]
+    assert source.signature(source.Settings(database=str(file)))
+
+
+def test_a_type_that_is_no_utf8_is_told(file):
+    written(file, 'create table t (n "caf?")')
+    with pytest.raises(RunFailedError, match="cannot read `") as caught:
+        source.discover(source.Settings(database=str(file)))
+    assert "Could not decode to UTF-8" in str(caught.value.why)
