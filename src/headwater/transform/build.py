@@ -66,11 +66,11 @@ def build(
     built, or when its table is gone; `full_refresh` takes all as such. Each is one transaction: readers see the old
     table or the new one. When nothing is out of date nothing is written.
 
-    The checks of a loaded table are asked before it is read, those of a model when it was built, or has not passed them
-    since. A model that fails keeps its old table; what reads it, or a table that fails a check, is left as it is; all
-    others are built. Then RunFailedError (`model-failed`, `checks-failed`) is raised. InputError (`unknown-table`) is
-    raised before anything is built. A cancelled run raises its reason; models that were being built keep their old
-    tables.
+    The checks of a loaded table are asked before it is read, those of a model when it was built; both also when they
+    have not been passed since. A model that fails keeps its old table; what reads it, or a table that fails a check, is
+    left as it is; all others are built. Then RunFailedError (`model-failed`, `checks-failed`) is raised. InputError
+    (`unknown-table`) is raised before anything is built. A cancelled run raises its reason; models that were being
+    built keep their old tables.
     """
     warehouse = target.warehouse
     with (warehouse.reading if warehouse.exists() else warehouse.writing)(target.schema) as session:
@@ -153,7 +153,7 @@ class _Pass:
         waits: dict[_Key, set[_Key]] = {}
         for model in self._models.values():
             places = {graph.place_of(source, self._target.warehouse.main) for source in model.sources}
-            gated = {place for place in places if self._early.get(place)} if model.name in self._out_of_date else set()
+            gated = {place for place in places if self._early.get(place)} if self._is_work(model.name) else set()
             asked |= {place: set() for place in gated}
             waits[model.name] = {*model.parents, *gated}
         return {**asked, **waits}
@@ -172,9 +172,17 @@ class _Pass:
             self._inbox.put(_Done(key=key, trouble=error))
 
     def _is_work(self, name: str) -> bool:
-        passed = of_gates.code(self._gates.get(self._place(name), ()))
+        wanted = self._to_pass(name)
         before = self._built.get(name)
-        return name in self._out_of_date or bool(passed and (before is None or before.checked != passed))
+        return name in self._out_of_date or bool(wanted and (before is None or before.checked != wanted))
+
+    def _to_pass(self, name: str) -> str:
+        """Identifies what a model has to pass: its own checks, and those of loaded tables that are asked before it is
+        built. The age of what was loaded is asked only then."""
+        main = self._target.warehouse.main
+        places = dict.fromkeys(graph.place_of(source, main) for source in self._models[name].sources)
+        before = [gate for place in places for gate in self._early.get(place, ()) if not gate.ages]
+        return of_gates.code([*self._gates.get(self._place(name), ()), *before])
 
     def _begun(self, key: _Key) -> Callable[[], _Done] | None:
         """What is to be done of a model or table whose needs are settled; None when there is nothing to do."""
@@ -260,8 +268,9 @@ class _Pass:
         place = self._place(key) if isinstance(key, str) else key
         gates = self._early.get(place, [])
         errors = [error for gate in gates if (error := gate.ask(session, self._inbox.put)) is not None]
-        if built is not None and gates and not errors and len(gates) == len(self._gates[place]):
-            note_checked(session, self._target.schema, str(key), of_gates.code(gates))
+        is_whole = len(gates) == len(self._gates.get(place, ()))
+        if built is not None and is_whole and not errors and (passed := self._to_pass(str(key))):
+            note_checked(session, self._target.schema, str(key), passed)
         return _together(errors)
 
     def _settle(self, done: _Done) -> None:
@@ -296,7 +305,7 @@ class _Pass:
             with self._target.warehouse.writing(self._target.schema) as session:
                 errors = [error for gate in late if (error := gate.ask(session, self._emit)) is not None]
                 if not errors and place in names and place not in missing:
-                    note_checked(session, self._target.schema, names[place], of_gates.code(every))
+                    note_checked(session, self._target.schema, names[place], self._to_pass(names[place]))
             if (problem := _together(errors)) is not None:
                 self._failed[names.get(place, place)] = problem
 
@@ -324,7 +333,8 @@ def _together(errors: Sequence[HeadwaterError]) -> HeadwaterError | None:
     if len(errors) < 2:
         return errors[0] if errors else None
     first, *others = errors
-    why = "\n".join([first.why or "", *(f"{other.what}: {other.why} ({other.where})" for other in others)])
+    said = [f"{': '.join(filter(None, (other.what, other.why)))} ({other.where})" for other in others]
+    why = "\n".join(filter(None, [first.why, *said]))
     return type(first)(first.reference, first.what, where=first.where, why=why, hint=first.hint)
 
 
@@ -332,8 +342,10 @@ def _first(failed: Mapping[_Key, HeadwaterError], behind: Mapping[str, _Key]) ->
     """The first failure, with what else went wrong in its `why`."""
     first, *others = failed
     error = failed[first]
-    lines = [error.why or ""]
-    lines += [f"`{_said(name)}` failed too: {failed[name].where}: {failed[name].why}" for name in others]
+    lines = [error.why] if error.why else []
+    for name in others:
+        other = failed[name]
+        lines.append(f"`{_said(name)}` failed too: {other.where}: {other.why or other.what}")
     if behind:
         lines.append(f"not built, because they need it: {', '.join(behind)}")
     return type(error)(error.reference, error.what, where=error.where, why="\n".join(lines), hint=error.hint)

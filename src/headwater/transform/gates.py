@@ -16,13 +16,15 @@ Place = tuple[str, str]  # schema and name, in small letters
 
 class Gate(Struct, frozen=True):
     """A check of one table. `needs` are the tables that it looks at, its own among them; `code` changes when the check
-    does. `ask` answers with what is wrong when the run has to know: a warning is only told."""
+    does, and for one that `ages` with each run. `ask` answers with what is wrong when the run has to know: a warning is
+    only told."""
 
     name: str
     place: Place
     needs: frozenset[Place]
     code: str
     ask: Callable[[Session, Emit], HeadwaterError | None]
+    ages: bool = False
 
 
 def by_place(gates: Iterable[Gate]) -> dict[Place, list[Gate]]:

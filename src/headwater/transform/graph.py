@@ -12,6 +12,7 @@ from headwater.connect.warehouses import Session
 from headwater.model.event import Lineage, LineageNode
 from headwater.transform.built import Built, inputs, recorded, version
 from headwater.transform.gates import Gate, Place
+from headwater.transform.increments import THIS
 from headwater.transform.models import Model
 from headwater.transform.references import Reference
 
@@ -105,9 +106,12 @@ def _check_source(
     guess = same_name[0] if same_name else None
     if guess is None and (not source.schema or source.schema.casefold() in {place for place, _ in present}):
         guess = did_you_mean(source.words, [*names, *loaded])
+    hint = f"did you mean `{guess}`?" if guess else "load it first, or correct the name"
+    if source.words == THIS and model.materialized != "incremental":
+        hint = f"`{THIS}` is the table of an incremental model: say `materialized: incremental` of `{model.name}`"
     raise InputError(
         "unknown-table",
         f"`{source.words}` is neither a model nor a table in the warehouse",
         where=Where(model.file, source.line),
-        hint=f"did you mean `{guess}`?" if guess else "load it first, or correct the name",
+        hint=hint,
     )

@@ -28,7 +28,8 @@ def inputs(text: str, file: str) -> dict[str, tuple[str, int]]:
     except (SyntaxError, ValueError) as error:
         line = error.lineno or 1 if isinstance(error, SyntaxError) else 1
         said = error.msg if isinstance(error, SyntaxError) else str(error)
-        raise InputError("bad-model", f"`{file}` is not Python: {said}", where=Where(file, line)) from error
+        hint = "correct this line or the one above it"
+        raise InputError("bad-model", f"`{file}` is not Python: {said}", where=Where(file, line), hint=hint) from error
     found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == _FUNCTION]
     if not found:
         _refuse(file, 1, "has no function `model`", "def model(orders): … returns an Arrow table or a data frame")

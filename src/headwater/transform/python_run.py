@@ -100,5 +100,5 @@ def _run(request: Mapping[str, object], file: Path, place: Place, cancel: Cancel
                     where=where,
                     hint="name it at the top of the file: `# dependencies = […]`",
                 ) from error
-            why, hint = error.why, error.hint
-            raise RunFailedError(error.reference, error.what, where=where, why=why, hint=hint) from error
+            hint = error.hint or "put it right and run it again; what was built before is still there"
+            raise RunFailedError(error.reference, error.what, where=where, why=error.why, hint=hint) from error

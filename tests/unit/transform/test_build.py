@@ -132,6 +132,10 @@ def test_a_mended_model_builds_what_waited_for_it(warehouse):
         ("select *\nfrom orders", "did you mean `shop.orders`?"),
         ("select *\nfrom custmers", "did you mean `customers`?"),
         ("select *\nfrom zzz", "load it first, or correct the name"),
+        (
+            "select *\nfrom this",
+            "`this` is the table of an incremental model: say `materialized: incremental` of `wrong`",
+        ),
     ],
 )
 def test_an_unknown_table_stops_before_anything_is_built(warehouse, sql, hint):

@@ -16,6 +16,7 @@ from headwater.model.event import LineageNode
 
 _TYPES = ("model", "seed", "snapshot", "test", "unit_test", "source", "exposure")
 _TARGET = "target"
+_RESULTS = "run_results.json"
 
 
 class Result(Struct, frozen=True, kw_only=True):
@@ -32,10 +33,12 @@ class Result(Struct, frozen=True, kw_only=True):
 
 
 class Places(Struct, frozen=True, kw_only=True):
-    """The folder of a dbt project, and the one that dbt writes its files to."""
+    """The folder of a dbt project, the one that dbt writes its files to, and the one with its profiles, as far as that
+    is said."""
 
     project: Path
     target: Path
+    profiles: Path | None = None
 
 
 class _Needs(Struct):
@@ -75,16 +78,23 @@ def places(argv: Sequence[str], env: dict[str, str], cwd: str) -> Places:
     """Where a command of dbt works: its flags, its variables, what its project file says."""
     project = Path(cwd, _option(argv, "--project-dir") or env.get("DBT_PROJECT_DIR") or "")
     target = _option(argv, "--target-path") or env.get("DBT_TARGET_PATH") or _said(project)
-    return Places(project=project, target=project / target)
+    profiles = _option(argv, "--profiles-dir") or env.get("DBT_PROFILES_DIR")
+    return Places(project=project, target=project / target, profiles=Path(cwd, profiles) if profiles else None)
 
 
-def results(places: Places, since: float) -> list[Result]:
-    """The nodes of the last command; none when its file is older than `since` (seconds of the epoch) or unreadable."""
-    file = places.target / "run_results.json"
+def stamp(places: Places) -> tuple[int, ...] | None:
+    """Changes when a command writes results; None when there are none."""
     try:
-        if file.stat().st_mtime < since:
-            return []
-        found = msgspec.json.decode(file.read_bytes(), type=_Results)
+        found = (places.target / _RESULTS).stat()
+    except OSError:
+        return None
+    return (found.st_ino, found.st_mtime_ns, found.st_size)
+
+
+def results(places: Places) -> list[Result]:
+    """The nodes of the last command that wrote results; none when they can't be read."""
+    try:
+        found = msgspec.json.decode((places.target / _RESULTS).read_bytes(), type=_Results)
     except (OSError, msgspec.MsgspecError):
         return []
     return [

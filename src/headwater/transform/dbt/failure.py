@@ -10,7 +10,7 @@ from pathlib import Path
 from headwater.base.errors import HeadwaterError, InputError, RunFailedError, Where
 from headwater.model.event import LineageNode
 from headwater.model.plan import Invoke
-from headwater.transform.dbt.artifacts import Result
+from headwater.transform.dbt.artifacts import Places, Result
 
 _FAILED = ("error", "fail", "runtime error", "partial success")
 _NOT_A_MODEL = {"test": "test", "unit_test": "unit test", "source": "source", "seed": "seed", "snapshot": "snapshot"}
@@ -51,13 +51,15 @@ def of_nodes(
     )
 
 
-def of_project(step: Invoke, said: str, code: int, project: Path) -> HeadwaterError:
+def of_project(step: Invoke, said: str, code: int, found: Places) -> HeadwaterError:
     """What dbt said before it built anything, or instead: InputError when it is the project's fault."""
     name, root = step.block.name, Path(step.cwd)
-    where = _first_file(said, project, root)
+    where = _first_file(said, found.project, root)
     for pattern, problem in _WRONG:
-        if found := pattern.search(said):
-            return problem(name, found, where, said)
+        if match := pattern.search(said):
+            if where is None and problem in (_profile, _no_adapter):
+                where = _profiles(found, root)
+            return problem(name, match, where, said)
     if re.search(r"Compilation Error|Parsing Error|Runtime Error|dbt_project\.yml", said):
         return InputError(
             "dbt-project",
@@ -123,6 +125,15 @@ def _shown(file: Path, root: Path) -> str:
     return str(file.relative_to(root) if file.is_relative_to(root) else file)
 
 
+def _profiles(found: Places, root: Path) -> Where | None:
+    """The file with the profiles, or the place where it has to be."""
+    folders = (folder for folder in (found.profiles, found.project) if folder is not None)
+    file = next((folder / "profiles.yml" for folder in folders if (folder / "profiles.yml").is_file()), None)
+    if file is None and found.profiles is not None:
+        file = found.profiles / "profiles.yml"
+    return Where(_shown(file, root)) if file is not None else None
+
+
 def _no_adapter(name: str, found: re.Match[str], where: Where | None, said: str) -> HeadwaterError:
     adapter = found[1]
     return InputError(
@@ -150,8 +161,8 @@ def _profile(name: str, _found: re.Match[str], where: Where | None, said: str) -
         "dbt cannot use its profile",
         where=where,
         why=said,
-        hint=f"headwater invoke {name} debug; settings that the profile's variables come from: "
-        f"headwater config list {name}",
+        hint="name a profile and a target of this file (`profile:` in dbt_project.yml); headwater add dbt writes one "
+        f"that is missing; settings that the profile's variables come from: headwater config list {name}",
     )
 
 
@@ -175,11 +186,15 @@ def _cycle(_name: str, _found: re.Match[str], where: Where | None, said: str) ->
     )
 
 
+_NO_PROFILE = (
+    r"Could not find profile named|profiles\.yml|Env var required but not provided|Invalid value for '--profiles-dir'"
+    r"|does not have a target named|Credentials in profile"
+)
 # What dbt says, and what to raise for it: the first that fits.
 _WRONG = (
     (re.compile(r"Could not find adapter type (\w+)"), _no_adapter),
-    (re.compile(r"No dbt_project\.yml found|Invalid value for '--pro(ject|files)-dir'"), _no_project),
-    (re.compile(r"Could not find profile named|profiles\.yml|Env var required but not provided"), _profile),
+    (re.compile(r"No dbt_project\.yml found|Invalid value for '--project-dir'"), _no_project),
+    (re.compile(_NO_PROFILE), _profile),
     (re.compile(r"depends on a (node|source) named"), _missing),
     (re.compile(r"[Ff]ound a cycle"), _cycle),
 )

@@ -86,8 +86,13 @@ def name_of(text: str, function: str) -> tuple[str, ...]:
 
 
 def _marked(text: str) -> str:
-    lines = [f"{line.rstrip()} {MARK}" if line.strip() else "" for line in text.strip("\n").split("\n")]
+    lines = [marked(line.rstrip()) for line in text.strip("\n").split("\n")]
     return "\n".join(lines).strip("\n")
+
+
+def marked(line: str) -> str:
+    """A line that counts only when rows are added; once, for an export of ours comes with the mark."""
+    return f"{line} {MARK}" if line and not line.endswith(MARK) else line
 
 
 def _value(said: str, words: Words, found: Plain, line: int) -> str:

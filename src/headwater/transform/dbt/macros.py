@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 from jinja2 import StrictUndefined, TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 
-from headwater.transform.dbt.jinja import MARK, Plain, UnreadableError, Words
+from headwater.transform.dbt.jinja import Plain, UnreadableError, Words, marked
 from headwater.transform.increments import THIS
 
 _MACRO = re.compile(r"\{%-?\s*macro\s+(\w+)\s*\(.*?\{%-?\s*endmacro\s*-?%\}", re.DOTALL)
@@ -159,7 +159,7 @@ def _marked(whole: str, new: str) -> str:
         if left and left[0] == line:
             lines.append(left.pop(0))
         else:
-            lines.append(f"{line} {MARK}" if line else "")
+            lines.append(marked(line))
     if any(left):
         raise UnreadableError("`is_incremental()` takes lines away, too", 1)
     return "\n".join(lines) + "\n"

@@ -13,14 +13,21 @@ from headwater.model.plan import Invoke
 from headwater.run.lines import redactor
 from headwater.transform.dbt.artifacts import Result, row_count
 
-# Variables that make dbt write JSON lines with everything in them; a command's own flags are stronger.
-VARIABLES = {"DBT_LOG_FORMAT": "json", "DBT_LOG_LEVEL": "debug", "DBT_USE_COLORS": "false"}
+# Variables that make dbt tell us JSON lines with everything in them, and write its log file as ever; a command's own
+# flags are stronger.
+VARIABLES = {
+    "DBT_LOG_FORMAT": "json",
+    "DBT_LOG_FORMAT_FILE": "debug",
+    "DBT_LOG_LEVEL": "debug",
+    "DBT_USE_COLORS": "false",
+}
 
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _LEVELS = {"info": Level.INFO, "warn": Level.WARNING, "warning": Level.WARNING, "error": Level.ERROR}
 # Lines about single nodes, which are events of ours; and the line of the error that ended dbt.
 _OF_NODES = re.compile(r"Log\w+(Result|Line|Error)|SkippingDetails|RunResult\w*")
-_ENDED = ("MainEncounteredError", "MainStackTrace", "DepsUnexpectedError")
+_TRACE = "MainStackTrace"
+_ENDED = ("MainEncounteredError", _TRACE, "DepsUnexpectedError")
 _SHOWN = 8 << 10
 _KEPT = 40
 _OUTCOMES = {
@@ -63,7 +70,7 @@ class Report:
             self.ended = self.ended or self._clean(str((found.get("data") or {}).get("exc") or text))
         if level in _LEVELS and text.strip() and not _OF_NODES.fullmatch(name):
             for part in text.splitlines():
-                self._show(_LEVELS[level], part)
+                self._show(Level.DEBUG if name == _TRACE else _LEVELS[level], part)
 
     def tell(self, result: Result | None) -> None:
         """The event of a node that has come to its end; a second time it is not told."""

@@ -68,11 +68,12 @@ class Commands:
 
     def _one(self, step: Invoke, run: Run, argv: tuple[str, ...], found: artifacts.Places, *, more: bool) -> None:
         report = Report(step, run.emit)
-        started = clock.now().timestamp()
+        before = artifacts.stamp(found)
         code = self._run(step, run, argv, report, more=more)
         run.cancel.check()
-        for result in artifacts.results(found, started - 1.0):  # file systems round times
-            report.tell(result)
+        if artifacts.stamp(found) != before:  # else they are those of an earlier command
+            for result in artifacts.results(found):
+                report.tell(result)
         nodes = artifacts.lineage(found) if report.results else ()
         if nodes and nodes != self._told:
             self._told = nodes
@@ -82,7 +83,7 @@ class Commands:
         problem = failure.of_nodes(step, report.results, nodes, found.project)
         if problem is not None:
             raise problem
-        raise failure.of_project(step, report.ended or "\n".join(report.tail[-12:]), code, found.project)
+        raise failure.of_project(step, report.ended or "\n".join(report.tail[-12:]), code, found)
 
     def _run(self, step: Invoke, run: Run, argv: tuple[str, ...], report: Report, *, more: bool) -> int:
         # Meltano's extension reads dbt's output itself and expects it as dbt writes it for people.
@@ -125,7 +126,8 @@ class Commands:
             if command is not None:
                 return command
             self.close()
-        return Child(argv, name=step.block.name, env=env, cwd=step.cwd, stdout=output, on_line=report.take)
+        words = warm.alone(argv) if warm.can_be_warm(step.block, argv[0]) else argv
+        return Child(words, name=step.block.name, env=env, cwd=step.cwd, stdout=output, on_line=report.take)
 
     def _ready(self, step: Invoke, *, more: bool) -> warm.Worker | None:
         """The worker for this step; a new one only when another command will need it too."""

@@ -70,7 +70,7 @@ class Lab:
             venv=str(self.venv),
             secrets=("hunter22",),
         )
-        known = Dbt(adapter=None, **more)
+        known = Dbt(**{"adapter": None} | more)
         name = f"dbt:{words[0]}"
         return Invoke(name=name, block=block, command=words[0], argv=(program, *words), cwd=str(self.root), dbt=known)
 

@@ -17,6 +17,10 @@ WORDS = Words(table=str, source=lambda source, table: f"{source}.{table}", varia
             "select 1\n  where a > (select b from this) -- incremental\norder by 1\n",
         ),
         (
+            "select 1\n{% if is_incremental() %}\nwhere a -- incremental\n{% endif %}\n",
+            "select 1\nwhere a -- incremental\n",
+        ),
+        (
             "select 1 where a {% if is_incremental() %} and b {% endif %} or c",
             "select 1 where a\n and b -- incremental\n or c\n",
         ),

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from headwater.base.lease import lease
-from headwater.model.event import Checked, Lineage, ModelBuilt, Outcome, StepFinished
+from headwater.model.event import Checked, Level, Lineage, ModelBuilt, Outcome, PluginLine, StepFinished
 
 ON_LINUX = pytest.mark.skipif(sys.platform != "linux", reason="forks are safe on Linux only")
 
@@ -98,6 +98,19 @@ def test_results_of_an_earlier_command_are_not_told_again(lab):
     assert lab.of(ModelBuilt) == []
 
 
+def test_results_of_the_command_just_before_are_not_told_again(lab):
+    lab.dbt(
+        """
+if "run" in sys.argv:
+    os.makedirs("transform/target", exist_ok=True)
+    made = {"unique_id": "model.s.x", "status": "success"}
+    open("transform/target/run_results.json", "w").write(json.dumps({"results": [made]}))
+"""
+    )
+    assert lab.run(lab.step("run"), lab.step("debug")) is Outcome.SUCCESS
+    assert [(event.step, event.model) for event in lab.of(ModelBuilt)] == [("dbt:run", "x")]
+
+
 @pytest.mark.parametrize(
     ("said", "reference", "where"),
     [
@@ -114,6 +127,7 @@ def test_results_of_an_earlier_command_are_not_told_again(lab):
             "transform/models/x.sql:2",
         ),
         ("Runtime Error\n  Could not find profile named 'shop'", "dbt-profile", None),
+        ("Runtime Error\n  The profile 'shop' does not have a target named 'prod'.", "dbt-profile", None),
         ("Runtime Error\n  No dbt_project.yml found at expected path", "no-dbt-project", "transform/dbt_project.yml"),
     ],
 )
@@ -124,6 +138,33 @@ def test_a_project_that_dbt_cannot_read_is_the_users_to_mend(lab, said, referenc
     assert (lab.problem.reference, lab.problem.where, lab.problem.exit_code) == (reference, where, 2)
     assert lab.problem.hint
     assert lab.problem.why == said
+
+
+@pytest.mark.parametrize(
+    ("said", "reference"),
+    [
+        ("Runtime Error\n  Could not find profile named 'shop'", "dbt-profile"),
+        ("Error: Invalid value for '--profiles-dir': Path 'p/duckdb' does not exist.", "dbt-profile"),
+        (
+            'Runtime Error\n  Credentials in profile "s", target "t" invalid: Could not find adapter type snowflake!',
+            "dbt-adapter-missing",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_profile_is_mended_in_its_file(lab, said, reference):
+    lab.dbt(f"say('MainEncounteredError', 'error', 'Encountered an error', exc={said!r})\nreturn 2")
+    lab.run(lab.step("build", env={"DBT_PROFILES_DIR": "profiles/duckdb"}))
+    assert (lab.problem.reference, lab.problem.where) == (reference, "profiles/duckdb/profiles.yml")
+
+
+def test_where_in_its_code_dbt_was_is_for_those_who_debug(lab):
+    lab.dbt("say('MainEncounteredError', 'error', 'oh')\nsay('MainStackTrace', 'error', 'Traceback\\n  x')\nreturn 1")
+    lab.run(lab.step("build"))
+    assert [(event.level, event.text) for event in lab.of(PluginLine)] == [
+        (Level.ERROR, "oh"),
+        (Level.DEBUG, "Traceback"),
+        (Level.DEBUG, "  x"),
+    ]
 
 
 def test_another_failure_shows_the_last_lines(lab):
@@ -220,6 +261,22 @@ def test_a_worker_that_cannot_load_dbt_is_left_for_a_plain_process(lab):
 
 
 @ON_LINUX
+def test_a_program_beside_a_python_without_dbt_runs_as_it_is(lab):
+    lab.dbt("say('Note', msg='never')")
+    program = lab.venv / "bin" / "dbt"
+    program.write_text("#!/bin/sh\necho plain $*\nexit 3\n")
+    (lab.root / "lib" / "dbt" / "cli" / "main.py").unlink()
+    assert lab.run(lab.step("build")) is Outcome.FAILED
+    assert lab.lines == ["plain build"]
+
+
+def test_what_dbt_writes_as_json_reads_as_ever(lab):
+    value = {"b": [1, 2.5, None, "ü"], "a": {}}
+    lab.dbt(f"import io; f = io.StringIO(); json.dump({value!r}, f, sort_keys=True); say('Note', msg=f.getvalue())")
+    assert lab.run(lab.step("build")) is Outcome.SUCCESS
+    assert lab.lines == [json.dumps(value, sort_keys=True)]
+
+
 def test_a_cancelled_command_gets_an_interrupt_and_its_worker_goes(lab):
     lab.dbt(
         """
@@ -240,3 +297,16 @@ except KeyboardInterrupt:
     threading.Thread(target=stop, daemon=True).start()
     assert lab.run(lab.step("run"), lab.step("test")) is Outcome.CANCELLED
     assert lab.lines[0].startswith("cancelled")
+
+
+@ON_LINUX
+def test_a_worker_that_is_stopped_while_it_warms_up_leaves_no_folder(lab, monkeypatch):
+    place = lab.root / "tmp"
+    place.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(place))
+    lab.dbt("return 1")
+    lab.write("lib/dbt/adapters/duckdb.py", "")
+    lab.write("lib/dbt/cli/main.py", (lab.root / "lib/dbt/cli/main.py").read_text().replace("pass", "time.sleep(60)"))
+    steps = [lab.step(word, adapter="duckdb", env={"TMPDIR": str(place)}) for word in ("run", "test")]
+    assert lab.run(*steps) is Outcome.FAILED
+    assert list(place.iterdir()) == []
