@@ -100,7 +100,7 @@ def test_contracts_of_soda_are_verified_in_duckdb_and_stop_what_comes_after(chec
         "of it\n"
     )
     log = hw.ok("logs", "show", "last").out
-    assert "check tap_files.orders.note.missing: 1 failing rows, 1 of 3 values are missing; must be 0" in log
+    assert "check tap_files.orders.note.missing: 1 failing row, 1 of 3 values are missing; must be 0" in log
     assert "soda:verify................................................. failure" in hw("test", "soda", timeout=300).out
 
     hw.write("soda/contracts/strict.yml", f"dataset: warehouse/tap_files/orders\n{STRICT.replace('amount', 'sum')}")

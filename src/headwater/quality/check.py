@@ -29,17 +29,24 @@ def run_checks(
 ) -> None:
     """Run all checks, also behind one that fails; `past` is what those of `OF_HISTORY` compare with.
 
-    Raises InputError (`unknown-table`, `unknown-column`) before the first one runs, `bad-check` for a query that
-    the warehouse refuses, and at the end RunFailedError (`checks-failed`) when a check of severity `error` failed.
+    Raises InputError (`unknown-table`, `unknown-column`) before the first one runs, and at the end `bad-check` for a
+    query that the warehouse refuses, else RunFailedError (`checks-failed`) when a check of severity `error` failed.
     """
     columns = known_columns(session)
     for check in checks:
         check_names(check, columns)
     failed: list[tuple[Check, str]] = []
+    unasked: list[InputError] = []
     for check in checks:
-        wrong = ask(session, check, step=step, emit=emit, cancel=cancel, past=past)
+        try:
+            wrong = ask(session, check, step=step, emit=emit, cancel=cancel, past=past)
+        except InputError as error:
+            unasked.append(error)
+            continue
         if wrong and check.severity == "error":
             failed.append((check, wrong))
+    if unasked:
+        raise _not_asked(unasked, failed)
     if failed:
         raise _failed(failed, len(checks))
 
@@ -48,13 +55,23 @@ def ask(
     session: Session, check: Check, *, step: str, emit: Emit, cancel: Cancel, past: Past | None = None
 ) -> str | None:
     """What is wrong, None for a check that passes; told as an event, with some of the rows. Raises InputError
-    (`bad-check`)."""
+    (`bad-check`), which is told too."""
     cancel.check()
     started = monotonic()
     try:
         found, rows = _asked(session, check, past or Past())
     except SqlError as error:
         cancel.check()
+        emit(
+            Checked(
+                step=step,
+                check=check.name,
+                outcome=Outcome.FAILED,
+                severity=check.severity,
+                seconds=monotonic() - started,
+                message=f"it can't be asked: {error}",
+            )
+        )
         raise InputError(
             "bad-check", f"the check `{check.name}` can't be asked", where=check.where, why=str(error), hint=see(check)
         ) from error
@@ -92,6 +109,14 @@ def _asked(session: Session, check: Check, past: Past) -> tuple[Verdict, Sample]
         return Verdict(), ()
     rows = sample(session, check)
     return Verdict(wrong=failing, message=f"{says(check, failing)}{named(rows)}"), rows
+
+
+def _not_asked(unasked: Sequence[InputError], failed: Sequence[tuple[Check, str]]) -> InputError:
+    first, *others = unasked
+    lines = [first.why, *(f"{other.what}: {other.why} ({other.where})" for other in others)]
+    lines += [f"`{check.name}` failed: {wrong} ({check.where})" for check, wrong in failed]
+    why = "\n".join(filter(None, lines))
+    return InputError(first.reference, first.what, where=first.where, why=why, hint=first.hint)
 
 
 def _failed(failed: Sequence[tuple[Check, str]], total: int) -> RunFailedError:

@@ -103,6 +103,27 @@ def test_all_checks_run_and_the_failure_names_each_and_how_to_see_the_rows(tmp_p
     assert error.hint == """headwater query 'select * from "analytics"."orders" where "id" is null limit 20'"""
 
 
+def test_a_check_that_cannot_be_asked_keeps_none_of_the_others_from_being_asked(tmp_path):
+    with pytest.raises(InputError) as caught:
+        run(tmp_path, check="range: {min: 0, where: nope > 1}, freshness: 1 day, not_null, not_null: {name: again}")
+    assert [(event.check.rpartition(".")[2], event.failing) for event in run.events] == [
+        ("range", 0),
+        ("freshness", 0),
+        ("not_null", 1),
+        ("again", 1),
+    ]
+    assert (run.events[0].message or "").startswith("it can't be asked: Binder Error: ")
+    error = caught.value
+    assert (error.reference, error.what) == ("bad-check", "the check `analytics.orders.id.range` can't be asked")
+    first, second, *failed = (error.why or "").split("\n")
+    assert first.startswith("Binder Error: ")
+    assert second.startswith("the check `analytics.orders.id.freshness` can't be asked: ")
+    assert failed == [
+        "`analytics.orders.id.not_null` failed: 1 row of analytics.orders without `id` (models/models.yml:5)",
+        "`again` failed: 1 row of analytics.orders without `id` (models/models.yml:5)",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "what", "hint"),
     [

@@ -48,15 +48,14 @@ def is_started(driver: str, folder: Path) -> bool:
 
 def write(driver: str, folder: Path, *, plugin: str, database: str | None, example: Example | None) -> tuple[Path, ...]:
     """Write what is missing; returns the files written. Files that are there stay, and so does a folder that already
-    has contracts or checkpoints: it gets no example."""
+    has contracts or checkpoints: it gets no example. The file by which a start is known comes last, so one that was cut
+    short is made whole the next time."""
     make = _soda if driver == "soda" else _great_expectations
-    written = []
-    for name, text in make(folder, plugin, database, example).items():
-        path = folder / name
-        if not path.exists():
-            write_atomic(path, text.encode())
-            written.append(path)
-    return tuple(written)
+    files = make(folder, plugin, database, example)
+    missing = [name for name in files if not (folder / name).exists()]
+    for name in sorted(missing, key=lambda name: name == _FILES[driver]):
+        write_atomic(folder / name, files[name].encode())
+    return tuple(folder / name for name in missing)
 
 
 def _soda(folder: Path, plugin: str, database: str | None, example: Example | None) -> dict[str, str]:
@@ -94,10 +93,12 @@ def _contract(example: Example) -> str:
 
 
 def _great_expectations(folder: Path, plugin: str, database: str | None, example: Example | None) -> dict[str, str]:
-    """A suite belongs to a table by ids, which are written once, here: all files, or none."""
+    """A suite belongs to a table by ids: those of one plugin and table are always the same."""
     if database is None or is_started("great_expectations", folder):
         return {}
-    ids = {word: str(uuid.uuid4()) for word in ("datasource", "asset", "batch_definition", "suite", "validation")}
+    of_what = f"{plugin}/{example.name if example else ''}"
+    words = ("datasource", "asset", "batch_definition", "suite", "validation", "checkpoint")
+    ids = {word: _id(of_what, word) for word in words}
     files = {
         _FILES["great_expectations"]: render(_project(plugin, database, example, ids)),
         ".gitignore": _IGNORED,
@@ -110,7 +111,7 @@ def _great_expectations(folder: Path, plugin: str, database: str | None, example
             f"checkpoints/{CHECKPOINT}.json": _json(
                 {
                     "actions": [],
-                    "id": str(uuid.uuid4()),
+                    "id": ids["checkpoint"],
                     "name": CHECKPOINT,
                     "result_format": "SUMMARY",
                     "validation_definitions": [{"id": ids["validation"], "name": name}],
@@ -118,6 +119,10 @@ def _great_expectations(folder: Path, plugin: str, database: str | None, example
             ),
         }
     return files
+
+
+def _id(of_what: str, word: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{of_what}/{word}"))
 
 
 def _project(plugin: str, database: str, example: Example | None, ids: Mapping[str, str]) -> dict[str, Any]:
@@ -161,8 +166,8 @@ def _suite(example: Example, key: str) -> dict[str, Any]:
         wanted += [(kind, {"column": column}) for kind in kinds[: 2 if len(example.keys) == 1 else 1]]
     return {
         "expectations": [
-            {"id": str(uuid.uuid4()), "kwargs": kwargs, "meta": {}, "severity": "critical", "type": kind}
-            for kind, kwargs in wanted
+            {"id": _id(key, str(number)), "kwargs": kwargs, "meta": {}, "severity": "critical", "type": kind}
+            for number, (kind, kwargs) in enumerate(wanted)
         ],
         "id": key,
         "meta": {},
