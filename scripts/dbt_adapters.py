@@ -106,6 +106,7 @@ STAND_INS = {
         ),
         settings={"project": "shop", "auth_method": "oauth-secrets"},
         profile={"token": "secret", "api_endpoint": "http://{host}:{port}"},
+        strategy="merge",
     ),
     "redshift": StandIn(
         packages=("pgserver>=0.1.4",),

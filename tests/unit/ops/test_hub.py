@@ -52,7 +52,7 @@ def test_a_hub_that_the_project_names_is_asked_first(sources, address):
     assert mine.find(None, "tap-files", "headwater").native == "files"
     assert mine.find(None, "tap-github", "meltanolabs").pip_url == "meltanolabs-tap-github"
     assert mine.find(None, "dbt-duckdb").variant == "jwills"
-    assert mine.variants(None, "tap-github") == ("mine", "meltanolabs")
+    assert mine.variants(None, "tap-github") == ("mine", "meltanolabs", "singer-io")
     assert "tap-only-here" in mine.names(PluginKind.EXTRACTOR)
     assert mine.notes == []
 
@@ -95,6 +95,7 @@ def test_every_variant_is_offered_once(sources, address):
     assert [(row.variant, row.default) for row in rows if row.name == "tap-github"] == [
         ("mine", True),
         ("meltanolabs", False),
+        ("singer-io", False),
     ]
     assert hub.matching(rows, "ONLY-h") == [
         hub.Offered(type="extractor", name="tap-only-here", variant="mine", default=True)
@@ -144,7 +145,7 @@ def test_a_hub_is_built_for_an_address(lab, tmp_path, url):
 def test_a_hub_may_have_the_bundled_plugins_too(tmp_path):
     (tmp_path / "a.yml").write_text(MINE["tap-github"])
     shelf = hub.shelf([tmp_path / "a.yml"], bundled=True)
-    assert list(shelf.plugins[PluginKind.EXTRACTOR, "tap-github"]) == ["mine", "meltanolabs"]
+    assert list(shelf.plugins[PluginKind.EXTRACTOR, "tap-github"]) == ["mine", "meltanolabs", "singer-io"]
     assert list(shelf.plugins[PluginKind.EXTRACTOR, "tap-postgres"]) == ["meltanolabs", "transferwise"]
 
 
