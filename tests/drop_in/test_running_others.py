@@ -469,6 +469,7 @@ INVOKE = [
         compare=("exit", "arguments"),
     ),
     case("test", "test-one", "a plugin's tests", "test tap-notes", "test say:test"),
+    case("test", "test-named", "a command that is not called a test, when it is named", "test say:hi", "test say:nope"),
     case("test", "test-fails", "one that fails", "test say", "test --all"),
     case("test", "test-none", "no test named", "test"),
     case("test", "test-unknown", "one that is not there", "test tap-notes:test-nope"),

@@ -110,13 +110,13 @@ def _installed(workspace: Workspace) -> Iterator[Finding]:
 
 def _program(workspace: Workspace) -> Iterator[Finding]:
     """DAGs of Airflow that came with Meltano would go on to run Meltano, which keeps its own states."""
-    link = workspace.root / PROGRAM
-    if link.exists() and not link.samefile(own_program()):
+    link, own = workspace.root / PROGRAM, own_program()
+    if link.exists() and own.is_file() and not link.samefile(own):
         yield Finding(
             subject="orchestration",
             status="warning",
             text=f"DAGs that call `{PROGRAM}` run {link.resolve()}",
-            hint=f"ln -sfn {own_program()} {link}",
+            hint=f"ln -sfn {own} {link}",
         )
 
 

@@ -15,6 +15,7 @@ from msgspec import Struct
 from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect.sources import airbyte_definition, dlt_definition, packaged
 from headwater.model.event import Emit, Level, Notice
+from headwater.model.plan import Block
 from headwater.model.plugin import AIRBYTE, DLT, FOREIGN, PACKAGE, Definition, Plugin, PluginKind
 from headwater.ops import own_sources, planning, plugins
 from headwater.ops.workspace import Workspace
@@ -80,8 +81,7 @@ def _asked(workspace: Workspace, plugin: Plugin, source: str) -> Definition:
     facts = planning.facts(workspace)
     block = programs.block(facts, settled.ready(facts, plugin))
     if source.startswith(DLT):
-        folders = sorted(Path(block.venv or "").glob("lib/python3*/site-packages")) if block.venv else []
-        return dlt_definition.definition(workspace.root, source, folders)
+        return dlt_definition.definition(workspace.root, source, _packages(block))
     if source.startswith(PACKAGE):
         return packaged.definition(source, block.venv or "")
     # Arrow comes with the module that speaks to connectors.
@@ -91,6 +91,32 @@ def _asked(workspace: Workspace, plugin: Plugin, source: str) -> Definition:
         source=source, root=str(workspace.root), venv=block.venv, env=block.env, secrets=block.secrets
     )
     return airbyte_definition.definition(source, airbyte.specification(settings.program))
+
+
+def _packages(block: Block) -> list[Path]:
+    """The folders with the modules of a plugin's environment."""
+    return sorted(Path(block.venv).glob("lib/python3*/site-packages")) if block.venv else []
+
+
+def _refuse_absent(workspace: Workspace, plugin: Plugin, source: str) -> None:
+    """Raises InputError (`bad-source`) where what was installed does not have the source; then nothing is kept."""
+    facts = planning.facts(workspace)
+    block = programs.block(facts, settled.ready(facts, plugin))
+    try:
+        if source.startswith(PACKAGE):
+            packaged.found(source, block.venv)
+        elif source.startswith(DLT) and dlt_definition.is_absent(workspace.root, source, _packages(block)):
+            named = source.removeprefix(DLT)
+            raise InputError(
+                "bad-source",
+                f"the project has no `{dlt_definition.FOLDER}/{named}.py`, and dlt brings no source `{named}`",
+                hint="headwater tap new dlt NAME MODULE.FUNCTION; "
+                "dlt brings `rest_api`, `sql_database` and `filesystem`",
+            )
+    except HeadwaterError:
+        forget(workspace, plugin)
+        lock_files.remove(workspace.root, plugin.kind, plugin.name)
+        raise
 
 
 def new(
@@ -118,6 +144,7 @@ def new(
     try:
         plugin = planning.plugin(after, place.plugin, PluginKind.EXTRACTOR)
         plugins.install_missing(after, [plugin], emit=emit)
+        _refuse_absent(after, plugin, source)
     except HeadwaterError:
         project_edit.remove_plugin(after.project, PluginKind.EXTRACTOR, place.plugin)
         raise

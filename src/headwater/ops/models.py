@@ -61,8 +61,9 @@ def _gate(check: Check, step: Build, run: Run, past: history.Past) -> Gate:
 
     schema, dialect = check.relation.schema, step.warehouse.native or ""
     # The age of a value changes while its table does not: such a check counts as another one in each run.
-    code = f"{check!r} {run.plan.run_id}" if check.kind == "freshness" else repr(check)
-    return Gate(check.name, _place(schema, check.relation.name), _needs(check, dialect), code, ask)
+    ages = check.kind == "freshness"
+    code = f"{check!r} {run.plan.run_id}" if ages else repr(check)
+    return Gate(check.name, _place(schema, check.relation.name), _needs(check, dialect), code, ask, ages)
 
 
 def _place(schema: str, name: str) -> Place:

@@ -1,4 +1,6 @@
-"""The tests of plugins: those of their commands whose names begin with `test`, and the checks of our own models."""
+"""The tests of plugins: those of their commands whose names begin with `test`, and the checks of our own models.
+
+Any other command of a plugin is a test, too, when it is named."""
 
 from __future__ import annotations
 
@@ -39,6 +41,7 @@ def chosen(workspace: Workspace, words: Sequence[str], *, everything: bool) -> l
     for word in words:
         name, _, command = word.partition(":")
         found = [test for test in known[name] if command in ("", test.command)]
+        found = found or [test for test in _named(workspace, name) if test.command == command]
         if not found:
             plugin = planning.plugin(workspace, name)
             names = ", ".join(test.name for test in known[name])
@@ -61,6 +64,15 @@ def _plugins(workspace: Workspace, words: Sequence[str], *, everything: bool) ->
     if everything:
         return list(workspace.project.plugins)
     return [planning.plugin(workspace, name) for name in dict.fromkeys(word.partition(":")[0] for word in words)]
+
+
+def _named(workspace: Workspace, name: str) -> list[PluginTest]:
+    """What may be named as a test of the plugin though its name doesn't say that it is one."""
+    plugin = planning.plugin(workspace, name)
+    resolved = settled.ready(planning.facts(workspace), plugin).resolved
+    if resolved.native == alone.MODELS or resolved.definition.driver is not None:
+        return []
+    return [PluginTest(plugin, command) for command in resolved.definition.commands]
 
 
 def _tests(workspace: Workspace, plugin: Plugin) -> list[PluginTest]:

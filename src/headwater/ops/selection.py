@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from headwater.base.errors import InputError, Where
+from headwater.base.errors import InputError, RunFailedError, Where
 from headwater.model.catalog import SelectedProperty
 from headwater.model.event import Emit
 from headwater.model.plan import ExtractLoad
@@ -74,10 +74,17 @@ def listing(workspace: Workspace, name: str, *, refresh: bool, emit: Emit, insta
 def applied_catalog(
     workspace: Workspace, extractor: Plugin, *, refresh: bool, emit: Emit, may_be_empty: bool = False
 ) -> dict[str, Any]:
-    """The extractor's catalog with the selection rules applied."""
+    """The extractor's catalog with the selection rules applied.
+
+    Raises InputError (`missing-setting`) only where the source can't be asked without the setting.
+    """
     facts = planning.facts(workspace)
-    step = build.extract(facts, extractor, Options(refresh_catalog=refresh))
-    return catalog_of(workspace, step, emit=emit, may_be_empty=may_be_empty)
+    step = build.extract(facts, extractor, Options(refresh_catalog=refresh), complete=False)
+    try:
+        return catalog_of(workspace, step, emit=emit, may_be_empty=may_be_empty)
+    except RunFailedError:
+        settled.check(facts, settled.ready(facts, extractor))
+        raise
 
 
 def catalog_of(workspace: Workspace, step: ExtractLoad, *, emit: Emit, may_be_empty: bool = False) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import msgspec
 import pyarrow.compute as pc
 
 from headwater.base.clock import monotonic
-from headwater.base.text import byte_size, listed
+from headwater.base.text import byte_size, counted, listed
 from headwater.connect import types
 from headwater.connect.contract import Rows
 from headwater.connect.singer.schema import leaves
@@ -24,6 +24,7 @@ from headwater.model.catalog import Catalog, CatalogStream
 from headwater.ops.selection import offered_catalog
 from headwater.ops.tap_seen import Place, Seen, StreamSeen
 from headwater.ops.tap_subject import BrokenError, SkippedError, Subject
+from headwater.plan.select import without_logs
 from headwater.run import discover
 
 _MOST_BATCH_BYTES = 64 << 20
@@ -36,23 +37,32 @@ _FULL = "FULL_TABLE"
 
 
 def _discovers(subject: Subject) -> str:
+    subject.is_unknown = True
     subject.raw = discover.selected_catalog(
         subject.step, subject.lab.run, lambda: offered_catalog(subject.step, subject.lab)
     )
+    subject.is_unknown = False
     if subject.raw is None:
         raise SkippedError("it knows no catalogs")
+    subject.raw, logged = without_logs(subject.raw)
     for stream in subject.catalog.streams:
         names = {".".join(leaf.path) for leaf in leaves(stream.schema)} if stream.schema.get("properties") else set()
         for column in (*(stream.key_properties or ()), *filter(None, [_cursor(stream)])):
             if names and column not in names:
                 raise BrokenError(f"`{column}` of stream `{stream.name}` is a key or cursor, but no property")
-    return f"{len(subject.catalog.streams)} streams: {listed([one.name for one in subject.catalog.streams])}"
+    names_of = [one.name for one in subject.catalog.streams]
+    found = f"{counted(len(names_of), 'stream')}: {listed(names_of)}"
+    # Each read from a log moves what the server keeps of it for the pipeline.
+    return f"{found}; tried in full and not from the log: {listed(logged)}" if logged else found
 
 
 def _reads(subject: Subject) -> str:
+    if subject.is_unknown:
+        raise SkippedError("what it offers is not known")
     subject.whole = subject.read()
     seen = subject.whole
-    return f"{seen.rows:,} rows of {len(seen.streams)} streams, {seen.checkpoints} states"
+    rows, streams = counted(seen.rows, "row"), counted(len(seen.streams), "stream")
+    return f"{rows} of {streams}, {counted(seen.checkpoints, 'state')}"
 
 
 def _is_true_to_schema(subject: Subject) -> str:
@@ -205,7 +215,8 @@ def _stays_small(subject: Subject) -> str:
     most = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss << 10
     if most > _MOST_PROCESS_BYTES:
         raise BrokenError(f"a process took {byte_size(most)}; {byte_size(_MOST_PROCESS_BYTES)} are allowed")
-    return f"largest batch {byte_size(seen.largest)}, largest process {byte_size(most)}"
+    process = f"largest process {byte_size(most)}" if most else "no process of its own"
+    return f"largest batch {byte_size(seen.largest)}, {process}"
 
 
 def _stops(subject: Subject) -> str:

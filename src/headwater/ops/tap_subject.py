@@ -15,9 +15,8 @@ from headwater.model.catalog import Catalog
 from headwater.model.plan import ExtractLoad
 from headwater.ops.runs import Aside
 from headwater.ops.tap_seen import Seen
-from headwater.run import native
+from headwater.run import native, parsing
 from headwater.run.chain import Chain, Start
-from headwater.run.copy import parse_options
 from headwater.run.legs import Leg
 from headwater.run.singer_files import catalog_arguments, config_arguments, state_arguments
 
@@ -41,6 +40,7 @@ class Subject:
         self.lab = lab
         self.raw: dict[str, Any] | None = None
         self.whole: Seen | None = None
+        self.is_unknown = False  # what it offers could not be found out
 
     @property
     def catalog(self) -> Catalog:
@@ -79,7 +79,7 @@ class Subject:
             run=self.lab.run,
             idle_seconds=self.step.idle_timeout_seconds,
         ) as chain:
-            options = parse_options(self.step, Leg(programs=(block,), is_last=True), Path(self.lab.run.plan.root))
+            options = parsing.options(self.step, Leg(programs=(block,), is_last=True), Path(self.lab.run.plan.root))
             strict = msgspec.structs.replace(options, batch_bytes=_BATCH_BYTES, tolerate_stdout_noise=False)
             for message in parse.messages(chain.chunks(lambda: None), strict, lambda _text: None):
                 yield message

@@ -21,6 +21,7 @@ from headwater.ops.workspace import Workspace
 from headwater.plan import build, programs, settled
 from headwater.plan import settings as plan_settings
 from headwater.plan.options import Options
+from headwater.plan.select import without_logs
 from headwater.run import discover
 from headwater.run.cancel import Cancel
 from headwater.run.chain import Chain, Start, write
@@ -63,9 +64,9 @@ def attempt(
 ) -> Trial:
     """Try the plugin; raises what is wrong with it as a HeadwaterError.
 
-    An extractor is started with its catalog and stopped at its first record (`no-record` when there is none). A
-    native loader is opened and left without a commit. A Singer loader is started with no input; with `write_row` it
-    gets one row for the stream `headwater_test`, which stays where it loads to.
+    An extractor is started with its catalog, streams of a log in full, and stopped at its first record (`no-record`
+    when there is none). A native loader is opened and left without a commit. A Singer loader is started with no input;
+    with `write_row` it gets one row for the stream `headwater_test`, which stays where it loads to.
     """
     plugin = planning.plugin(workspace, name, kind)
     if plugin.kind not in (PluginKind.EXTRACTOR, PluginKind.LOADER):
@@ -98,6 +99,8 @@ def _hinted(error: HeadwaterError, name: str) -> RunFailedError:
 def _extractor(workspace: Workspace, plugin: Plugin, lab: Aside) -> str:
     step = build.extract(planning.facts(workspace), plugin, Options())
     catalog = discover.selected_catalog(step, lab.run, lambda: offered_catalog(step, lab))
+    if catalog is not None:  # to read a log would move the pipeline's place in it, or make one for nobody
+        catalog, _ = without_logs(catalog)
     if step.extractor.native is not None:
         return _native_rows(step, catalog, lab)
     block = step.extractor

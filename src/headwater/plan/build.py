@@ -102,11 +102,15 @@ def _limits(extractor: Block, loader: Block, options: Options) -> dict[str, Any]
     }
 
 
-def extract(facts: Facts, extractor: Plugin, options: Options) -> ExtractLoad:
-    """An extractor on its own, for discovery: the loader is the extractor itself and is never started."""
+def extract(facts: Facts, extractor: Plugin, options: Options, *, complete: bool = True) -> ExtractLoad:
+    """An extractor on its own, for discovery: the loader is the extractor itself and is never started.
+
+    Unless it must be `complete`, an outside program may lack settings: many know their streams without them.
+    """
     word = blocks.Word(plugin=extractor)
     source = ready(facts, extractor, flags=options.of_extractor)
-    check(facts, source)
+    if complete or source.resolved.native is not None:
+        check(facts, source)
     made = block(facts, source)
     return _pipeline(facts, blocks.Pipeline(extractor=word, loader=word), source, made, made, (), options)
 

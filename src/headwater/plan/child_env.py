@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from headwater.model.plugin import Resolved
+from headwater.model.plugin import PluginKind, Resolved
 from headwater.model.project import Environment, Project
 from headwater.model.setting import Setting, Value
 from headwater.plan.expand import expand, undefined
@@ -112,7 +112,7 @@ def child_env(
     """The whole environment of the plugin's process.
 
     `upstream` are the plugins before it in its pipeline, in order: it gets their settings, and of their secret
-    ones only with `share_extractor_secrets`. `foreign_secrets` are variables of others that it must not see
+    ones those that it `is_trusted` with. `foreign_secrets` are variables of others that it must not see
     (`secret_names` of every other plugin, `project_secret_names()`); its own settings and the `env:` keys of the
     plugin and the environment are never taken away. Variables of the Python that runs this program are dropped;
     with `venv`, the folder of the plugin's environment, its programs come first on PATH.
@@ -120,9 +120,10 @@ def child_env(
     hidden = foreign_secrets
     given: dict[str, str] = {}
     for before in upstream:
-        given.update(handed_on(before, secret=share_extractor_secrets))
+        is_told = is_trusted(resolved.kind, before, share_extractor_secrets=share_extractor_secrets)
+        given.update(handed_on(before, secret=is_told))
         theirs = secret_names(before.resolved, before.values)
-        hidden = hidden - theirs if share_extractor_secrets else hidden | theirs
+        hidden = hidden - theirs if is_told else hidden | theirs
     hidden = hidden.union(_OUR_PYTHON)
     env = {name: value for name, value in {**levels.dotenv, **levels.outer, **given}.items() if name not in hidden}
     env |= {**info(resolved), **exports(resolved, values), **levels.inner}
@@ -131,6 +132,13 @@ def child_env(
         env["PATH"] = f"{venv}/bin:{path}" if path else f"{venv}/bin"
         env["VIRTUAL_ENV"] = venv
     return env
+
+
+def is_trusted(kind: PluginKind, before: Upstream, *, share_extractor_secrets: bool) -> bool:
+    """Whether a plugin gets the secrets of one before it: a transformer works in what the loader filled, and so logs in
+    where that did; any other only when the project says so."""
+    is_in_its_place = kind is PluginKind.TRANSFORMER and before.resolved.kind is PluginKind.LOADER
+    return share_extractor_secrets or is_in_its_place
 
 
 def handed_on(upstream: Upstream, *, secret: bool) -> dict[str, str]:

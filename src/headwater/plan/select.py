@@ -20,6 +20,8 @@ from headwater.model.catalog import SelectedProperty, Selection
 
 Json = dict[str, Any]
 
+_METHODS = ("FULL_TABLE", "INCREMENTAL", "LOG_BASED")
+
 
 class Rules(Struct, frozen=True, kw_only=True):
     """What a plan says of a catalog. Empty `select` leaves the catalog's own selection (a custom catalog)."""
@@ -47,8 +49,9 @@ class Pattern(Struct, frozen=True, kw_only=True):
 def apply(catalog: Json, rules: Rules, *, plugin: str = "TAP", may_be_empty: bool = False) -> tuple[Json, list[str]]:
     """The catalog with the rules applied, and a warning for each literal name that matched nothing.
 
-    Raises InputError (`nothing-selected`) when no stream is left to extract, unless it `may_be_empty`, and
-    (`bad-catalog`) when it is no catalog. `plugin` is the name that hints speak of.
+    Raises InputError (`nothing-selected`) when no stream is left to extract, unless it `may_be_empty`,
+    (`unknown-replication-method`) for one that Singer does not know, and (`bad-catalog`) when it is no catalog.
+    `plugin` is the name that hints speak of.
     """
     result: Json = _copied(catalog)
     streams = _streams(result)
@@ -65,10 +68,29 @@ def apply(catalog: Json, rules: Rules, *, plugin: str = "TAP", may_be_empty: boo
         raise InputError(
             "nothing-selected",
             "no stream is selected" if names else "the source offers no stream at all",
-            why=f"the source has {listed(names)}" if names else None,
-            hint=f"headwater select {plugin} --list --all, then: headwater select {plugin} STREAM" if names else None,
+            why=f"the source has {listed(names)}" if names else "with its settings there is nothing that it may read",
+            hint=f"headwater select {plugin} --list --all, then: headwater select {plugin} STREAM"
+            if names
+            else f"headwater config list {plugin}",
         )
     return result, warnings
+
+
+def without_logs(catalog: Json) -> tuple[Json, list[str]]:
+    """The catalog with streams in full that would be read from a database's log, and the names of those that are
+    selected. For who only tries a source: who reads a log tells the server how far, and a pipeline whose state is
+    behind that can't go on."""
+    result: Json = _copied(catalog)
+    found = []
+    for stream in _streams(result):
+        top = _entries(stream).get((), {})
+        places = [(top, "replication-method"), (top, "forced-replication-method"), (stream, "replication_method")]
+        logged = [(part, key) for part, key in places if part.get(key) == "LOG_BASED"]
+        if logged and _is_wanted(stream):
+            found.append(_name(stream))
+        for part, key in logged:
+            part[key] = "FULL_TABLE"
+    return result, found
 
 
 def listing(catalog: Json) -> list[SelectedProperty]:
@@ -145,6 +167,13 @@ def _apply_metadata(streams: list[Json], rules: Json, warnings: list[str]) -> No
             warnings.append(f"metadata `{tokens[0]}` names no stream and key")
             continue
         stream_pattern, *path, key = tokens
+        if key == "replication-method" and isinstance(value, str) and value and value not in _METHODS:
+            near = did_you_mean(value.upper(), _METHODS)
+            raise InputError(
+                "unknown-replication-method",
+                f"there is no replication method `{value}`, which `metadata` wants for `{stream_pattern}`",
+                hint=f"did you mean `{near}`?" if near else f"it is one of {listed(_METHODS)}",
+            )
         if len(path) >= 2 and path[0] == "properties":
             path = [token for position, token in enumerate(path) if position % 2]
         matched = [stream for stream in streams if fnmatchcase(_name(stream), stream_pattern)]

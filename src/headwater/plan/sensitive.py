@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 from headwater.model.setting import Setting, SettingKind
 from headwater.plan.nested import split
@@ -54,8 +55,8 @@ def secret_texts(setting: Setting, value: Any) -> Iterator[str]:
 def named_secrets(value: Any) -> Iterator[str]:
     """The texts of an object that stand under a key named like a secret, and addresses with a password in them."""
     if isinstance(value, str):
-        for found in _PASSWORD.finditer(value):
-            yield from (value, found[1])
+        if _PASSWORD.search(value):
+            yield from texts(value)
     elif isinstance(value, Mapping):
         for key, item in value.items():
             yield from texts(item) if looks_secret(str(key)) else named_secrets(item)
@@ -66,9 +67,11 @@ def named_secrets(value: Any) -> Iterator[str]:
 
 def texts(value: Any) -> Iterator[str]:
     """Every text and number in `value`. Of a text of many lines, such as a private key, each line too:
-    a log shows it line by line."""
+    a log shows it line by line. And the password of an address by itself, as it stands there and as it is meant."""
     if isinstance(value, str):
         yield value
+        for found in _PASSWORD.findall(value):
+            yield from dict.fromkeys((found, unquote(found)))
         lines = value.splitlines()
         if len(lines) > 1:
             yield from (line.strip() for line in lines if len(line.strip()) > 7)

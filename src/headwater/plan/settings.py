@@ -99,13 +99,17 @@ def config(values: Mapping[str, Value], *, now: datetime | None = None) -> dict[
 
 def missing_required(resolved: Resolved, values: Mapping[str, Value]) -> tuple[str, ...]:
     """The settings without which the plugin can't work: the `required` ones and, unless one group of
-    `settings_group_validation` is complete, what is missing of the group that is nearest to it."""
+    `settings_group_validation` is complete, what is missing of the group that was begun and is nearest to it; of the
+    first one where none was begun."""
     missing = [setting.name for setting in resolved.definition.settings if setting.required]
     missing = [name for name in missing if not _is_set(values, name)]
     groups = [
-        [name for name in group if not _is_set(values, name)] for group in resolved.definition.settings_group_validation
+        (group, [name for name in group if not _is_set(values, name)])
+        for group in resolved.definition.settings_group_validation
     ]
-    return tuple(dict.fromkeys([*missing, *min(groups, key=len, default=[])]))
+    begun = [left for group, left in groups if len(left) < len(group) or not group]
+    nearest = min(begun or [left for _, left in groups[:1]], key=len, default=[])
+    return tuple(dict.fromkeys([*missing, *nearest]))
 
 
 def check_required(resolved: Resolved, values: Mapping[str, Value]) -> None:

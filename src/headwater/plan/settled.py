@@ -70,7 +70,9 @@ def ready(
     """
     handed_on: dict[str, str] = {}
     for before in upstream:
-        handed_on.update(child_env.handed_on(before, secret=facts.share_extractor_secrets))
+        shared = facts.share_extractor_secrets
+        is_told = child_env.is_trusted(plugin.kind, before, share_extractor_secrets=shared)
+        handed_on.update(child_env.handed_on(before, secret=is_told))
     resolved = inherit.resolve(facts.project, plugin, facts.definition_of)
     levels = child_env.env_levels(
         environ=facts.environ,

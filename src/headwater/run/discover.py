@@ -52,23 +52,22 @@ def selected_catalog(
 def offered_catalog(step: ExtractLoad, run: Run, folder: Path, catalogs: Catalogs) -> Json | None:
     """The catalog of a Singer plugin, from the cache while that is fresh; None for a plugin that can't discover.
 
-    A catalog is used again only for the same config and the same installed plugin. What changed since the last
-    discovery is told.
+    A catalog is used again only for the same config and the same installed plugin: one that may change unseen
+    (editable, or not installed by us) is asked each time. What changed since the last discovery is told.
     """
     block = step.extractor
     if "discover" not in block.capabilities:
         return None
     cached = catalogs.read(block.name)
     key = _key(block)
-    if cached is not None and key is not None and _is_fresh(step, cached, key):
+    if cached is not None and _is_fresh(step, cached, key):
         run.tell(step.name, Level.DEBUG, "using the catalog of the last discovery")
         return cached.catalog
     run.emit(Progress(step=step.name, phase="discovering"))
     catalog = discover(step, run, folder)
-    if key is not None:
-        if cached is not None and cached.key == key:
-            _tell_changes(step, run, cached.catalog, catalog)
-        catalogs.write(block.name, key, catalog)
+    if cached is not None and cached.key == key:
+        _tell_changes(step, run, cached.catalog, catalog)
+    catalogs.write(block.name, key, catalog)
     return catalog
 
 
@@ -110,17 +109,16 @@ def discover(step: ExtractLoad, run: Run, folder: Path) -> Json:
     return catalog
 
 
-def _key(block: Block) -> str | None:
-    """What a discovery depends on. None for a plugin that may change unseen (editable, or not installed by us)."""
-    if not block.fingerprint:
-        return None
+def _key(block: Block) -> str:
+    """What a discovery depends on."""
     config = json.dumps(block.config, sort_keys=True, default=str)
     return hashlib.sha256(f"{block.fingerprint}\n{config}".encode()).hexdigest()
 
 
 def _is_fresh(step: ExtractLoad, cached: CachedCatalog, key: str) -> bool:
-    return (
-        step.use_cached_catalog
+    return bool(
+        step.extractor.fingerprint
+        and step.use_cached_catalog
         and not step.refresh_catalog
         and not step.full_refresh
         and cached.key == key

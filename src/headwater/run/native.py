@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from headwater import __version__
-from headwater.base.errors import InputError
+from headwater.base.errors import HeadwaterError, InputError
 from headwater.connect import registry
 from headwater.connect.contract import Message, OpenRequest, ReadRequest, Session, SourceModule
 from headwater.connect.digest import Tables
@@ -40,12 +42,14 @@ def offered_catalog(
     unless `refresh`. `on_change` hears what is new since the source was last looked at with the same settings."""
     module = registry.source(_known(block, registry.SOURCES))
     settings = _settings(module, block, root)
-    signature = patience.look(lambda: module.signature(settings), name=block.name)
+    with _named_in_hints(block):
+        signature = patience.look(lambda: module.signature(settings), name=block.name)
     source = _source_key(block)
     kept = catalogs.read(block.name)
     if kept is not None and signature is not None and kept.key == f"{source}{signature}" and not refresh:
         return kept.catalog
-    found: Json = msgspec.to_builtins(patience.look(lambda: module.discover(settings), name=block.name))
+    with _named_in_hints(block):
+        found: Json = msgspec.to_builtins(patience.look(lambda: module.discover(settings), name=block.name))
     if kept is not None and kept.key.startswith(source):
         for change in drift.changes(kept.catalog, found):
             on_change(change)
@@ -57,7 +61,8 @@ def changes(block: Block, *, root: Path, catalogs: Catalogs, patience: Patience)
     """What the source offers now, and what is new since it was last looked at with the same settings. Keeps nothing."""
     module = registry.source(_known(block, registry.SOURCES))
     settings = _settings(module, block, root)
-    found: Json = msgspec.to_builtins(patience.look(lambda: module.discover(settings), name=block.name))
+    with _named_in_hints(block):
+        found: Json = msgspec.to_builtins(patience.look(lambda: module.discover(settings), name=block.name))
     kept = catalogs.read(block.name)
     if kept is None or not kept.key.startswith(_source_key(block)):
         return found, []
@@ -80,7 +85,24 @@ def decoded_catalog(catalog: Json) -> Catalog:
 
 def read(block: Block, *, root: Path, request: ReadRequest) -> Iterator[Message]:
     module = registry.source(_known(block, registry.SOURCES))
-    return module.read(_settings(module, block, root), request)
+    return _read(block, module.read(_settings(module, block, root), request))
+
+
+def _read(block: Block, messages: Iterator[Message]) -> Iterator[Message]:
+    with _named_in_hints(block):
+        yield from messages
+
+
+@contextmanager
+def _named_in_hints(block: Block) -> Iterator[None]:
+    """A source knows neither what it is called in the project nor whether there are two of it: where a command of its
+    hints says `EXTRACTOR`, or `tap-postgres`, this extractor's name goes."""
+    try:
+        yield
+    except HeadwaterError as error:
+        if error.hint is not None:
+            error.hint = re.sub(rf"(?<![\w-])(EXTRACTOR|tap-{block.native})(?![\w-])", block.name, error.hint)
+        raise
 
 
 def open_session(block: Block, *, root: Path, request: OpenRequest) -> Session:
@@ -112,11 +134,12 @@ def quarantine(block: Block, *, root: Path, source: str, folder: Path, on_wait: 
     return registry.quarantine(name).open(settings, source=source, folder=folder, on_wait=on_wait)
 
 
-def source_tables(block: Block, *, root: Path, catalog: Catalog, state: bytes | None, folder: Path) -> Tables:
-    """What a source holds of the selected streams, up to the bookmarks in `state`, to be compared."""
+def source_tables(block: Block, request: ReadRequest, *, root: Path) -> Tables:
+    """What a source holds of the selected streams, up to the bookmarks in the request's state, to be compared. Where it
+    is read for that, `should_stop` ends it, and some of it is missing."""
     name = _known(block, registry.SOURCE_DIGESTS)
     settings = _settings(registry.source(name), block, root)
-    return registry.source_digests(name).open(settings, catalog=catalog, state=state, folder=folder)
+    return registry.source_digests(name).open(settings, request)
 
 
 def loaded_tables(

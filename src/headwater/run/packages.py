@@ -208,7 +208,7 @@ _HINTS = (
     ),
     (
         "not found in the package registry",
-        "check the name in its `pip_url`, or name the index that has it: --index-url",
+        "check the name in its `pip_url`, or at the top of its Python file; or name the index that has it: --index-url",
     ),
     ("no solution found", "change the versions in its `pip_url`, `constraints` or `overrides`"),
     (

@@ -25,7 +25,7 @@ from headwater.connect.rejects import Again, Chosen, Origin, Quarantine, Reject,
 from headwater.connect.singer import parse
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
-from headwater.run import account, copy, legs, native
+from headwater.run import account, copy, legs, native, parsing
 from headwater.run.extract_load import alone
 from headwater.run.keeping import Keeping
 from headwater.run.load import Load
@@ -138,7 +138,7 @@ class _Lines:
         self._step = step
         self._run = run
         self._leg = legs.legs(step)[-1]
-        self._options = copy.parse_options(step, self._leg, Path(run.plan.root))
+        self._options = parsing.options(step, self._leg, Path(run.plan.root))
 
     def messages(self, rejects: Iterable[Reject]) -> Iterator[Message]:
         for (stream, stages, schema), group in _groups(rejects).items():

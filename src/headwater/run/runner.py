@@ -129,13 +129,15 @@ def _do(step: Step, executor: Executor, run: Run) -> Outcome:
         return finish(Outcome.FAILED, problem(error))
     except OSError as error:
         return finish(Outcome.FAILED, problem(_machine(error)))
-    except KeyboardInterrupt:  # the second signal, or the end of what a run had left after its time limit
-        reason = run.cancel.reason
-        if reason is not None and not isinstance(reason, CancelledError):
-            return finish(Outcome.FAILED, problem(reason))
-        finish(Outcome.CANCELLED, problem(CancelledError(signal.SIGINT)))
-        raise
     except BaseException as error:
+        # The second signal, or the end of what a run had left after its time limit. A library may have made an error of
+        # its own of it.
+        if isinstance(error, KeyboardInterrupt) or run.cancel.is_aborted():
+            reason = run.cancel.reason
+            if reason is not None and not isinstance(reason, CancelledError):
+                return finish(Outcome.FAILED, problem(reason))
+            finish(Outcome.CANCELLED, problem(CancelledError(signal.SIGINT)))
+            raise KeyboardInterrupt from error
         finish(Outcome.FAILED, Problem(reference="bug", what=f"unexpected {type(error).__name__}: {error}"))
         raise
     return finish(Outcome.SUCCESS)

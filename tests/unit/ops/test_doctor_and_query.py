@@ -186,6 +186,15 @@ def test_doctor_names_another_program_that_dags_would_call(lab):
     assert hint == f"ln -sfn {own_program()} {link}"
 
 
+def test_doctor_compares_that_program_with_none_where_there_is_none_of_ours(lab, monkeypatch):
+    project = lab(PROJECT)
+    link = project.root / ".meltano/run/bin"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("/bin/sh")
+    monkeypatch.setattr("sys.executable", str(project.root / "python"))
+    assert ("orchestration", "warning") not in findings(project)
+
+
 def test_doctor_asks_to_install(lab):
     project = lab("plugins:\n  utilities:\n  - {name: u, namespace: u, pip_url: some-package}\n")
     assert findings(project)["u", "warning"] == ("not installed", "headwater install u")

@@ -134,6 +134,33 @@ def test_the_checks_of_a_loaded_table_come_before_what_reads_it(project):
     ]
 
 
+def test_a_new_check_of_a_loaded_table_is_asked_though_what_reads_it_stands(project):
+    check = "sources: [{{name: shop, tables: [{{name: orders, columns: [{{name: {0}, checks: [{1}]}}]}}]}}]"
+    project.write()
+    project.build()
+    project.write(models=check.format("id", "not_null"))
+    assert sorted(project.build()) == ["-aside", "-first", "-second", "-third", "not_null?"]
+    assert project.build() == ["-aside", "-first", "-second", "-third"]
+
+    project.write(models=check.format("id", "unique"))
+    with pytest.raises(RunFailedError, match=r"shop\.orders\.id\.unique"):
+        project.build()
+    assert sorted(project.told) == ["-aside", "unique!", "~first", "~second", "~third"]
+
+    project.write(models=check.format("idd", "unique"))
+    with pytest.raises(InputError, match="has no column `idd`"):
+        project.build()
+
+
+def test_the_age_of_a_loaded_table_is_asked_before_it_is_read_and_not_when_nothing_is_built(project):
+    project.sql("alter table shop.orders add column day date default current_date")
+    project.write(
+        models="sources: [{name: shop, tables: [{name: orders, columns: [{name: day, checks: [freshness: 3 days]}]}]}]"
+    )
+    assert sorted(project.build()) == ["aside", "first", "freshness?", "second", "third"]
+    assert project.build() == ["-aside", "-first", "-second", "-third"]
+
+
 def test_a_check_that_looks_at_a_later_model_is_asked_when_that_stands(project):
     project.write(
         models="models: [{name: first, columns: [{name: id, checks: [relationship: {to: third, field: id}]}]}]"
@@ -153,6 +180,15 @@ def test_a_check_of_a_column_that_is_not_there_is_said_with_its_line(project):
     with pytest.raises(Exception, match="has no column `idd`") as caught:
         project.build()
     assert (str(caught.value.where), caught.value.hint) == ("models/models.yml:5", "did you mean `id`?")
+
+
+def test_of_several_checks_that_cannot_be_asked_each_is_said(project):
+    project.write(models="models:\n- name: first\n  columns:\n  - name: idd\n    checks: [unique, not_null]")
+    with pytest.raises(InputError) as caught:
+        project.build()
+    assert caught.value.why == (
+        "`analytics.first` has no column `idd` (models/models.yml:5)\nnot built, because they need it: second, third"
+    )
 
 
 def test_python_models_share_an_environment_with_all_packages_that_they_name(tmp_path):

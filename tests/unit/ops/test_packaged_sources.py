@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uv
 
-from headwater.base.errors import HeadwaterError
+from headwater.base.errors import HeadwaterError, InputError
 from headwater.ops import foreign_sources, own_sources, planning, plugins, tap_tests
 
 PYPROJECT = """
@@ -95,7 +95,7 @@ def test_functions_of_a_package_are_streams_and_their_parameters_settings(lab, w
     assert "(`3`, if nothing is set)" in next(one.description for one in known.settings if one.name == "count")
     outcomes = _outcomes(project)
     assert [name for name, (outcome, _) in outcomes.items() if outcome == "failed"] == []
-    assert outcomes["sends valid messages to the end"][1].startswith("200 rows of 1 streams")
+    assert outcomes["sends valid messages to the end"][1].startswith("200 rows of 1 stream,")
 
 
 def test_what_goes_wrong_in_the_package_names_its_line(lab, wheels):
@@ -112,7 +112,7 @@ def test_a_yaml_file_of_a_package_describes_an_api(lab, wheels, api):
     known = foreign_sources.definition(project.root, "package:acme-sources/shop")
     assert known.native == "rest"
     assert [one.name for one in known.settings if one.sensitive] == ["token"]
-    assert _outcomes(project)["sends valid messages to the end"][1].startswith("2 rows of 1 streams")
+    assert _outcomes(project)["sends valid messages to the end"][1].startswith("2 rows of 1 stream,")
     assert api.asked[-1].headers["authorization"] == "Bearer s3cret"
 
 
@@ -146,3 +146,13 @@ def test_a_new_package_runs_as_it_is_and_edits_count_at_once(lab):
     assert _outcomes(project, "tap-orders")["sends valid messages to the end"][1].startswith("7 rows")
     with pytest.raises(HeadwaterError, match="the project has a plugin `tap-orders` already"):
         own_sources.new_package(project.workspace(), "orders")
+
+
+def test_a_source_that_the_package_does_not_offer_leaves_nothing_behind(lab, wheels):
+    project = lab()
+    (project.root / "wheels").symlink_to(wheels)
+    project.write("headwater.yml", "plugins: {}\n")
+    with pytest.raises(InputError, match="the package `acme-sources` offers no source `order`"):
+        foreign_sources.new(project.workspace(), "acme", "package", "acme-sources/order", LOCAL, emit=project.emit)
+    assert "tap-acme" not in project.text()
+    assert list((project.root / "plugins").rglob("*.*")) == []

@@ -225,6 +225,13 @@ def test_a_loader_gets_the_extractors_secrets_when_the_project_says_so():
     assert (env["TAP_X_TOKEN"], env["MELTANO_EXTRACT_TOKEN"]) == ("t0p", "t0p")
 
 
+def test_a_transformer_gets_the_loaders_secrets_and_not_the_extractors():
+    extract, load = upstream(), upstream({"token": "l0ad"}, name="target-y", kind=PluginKind.LOADER)
+    env = made(plugin("dbt", kind=PluginKind.TRANSFORMER, settings=()), upstream=[extract, load])
+    assert (env["MELTANO_LOAD_TOKEN"], env["TARGET_Y_TOKEN"]) == ("l0ad", "l0ad")
+    assert "t0p" not in env.values()
+
+
 def test_secrets_that_no_definition_has_are_kept_from_the_loader_too():
     env = made(loader(), environ={"TAP_X_MY_SECRET": "s3cret"}, upstream=[upstream({"my_secret": "s3cret"})])
     assert "s3cret" not in env.values()

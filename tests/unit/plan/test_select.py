@@ -6,7 +6,7 @@ import pytest
 
 from headwater.base.errors import InputError
 from headwater.plan import drift
-from headwater.plan.select import Rules, apply, listing
+from headwater.plan.select import Rules, apply, listing, without_logs
 
 STRING = {"type": ["null", "string"]}
 
@@ -166,3 +166,22 @@ def test_drift_is_told_in_sentences():
         "stream `c` is new",
         "stream `b` is gone",
     ]
+
+
+@pytest.mark.parametrize("given", ["INCREMENTL", "incremental"])
+def test_a_replication_method_that_nobody_knows_is_refused(given):
+    with pytest.raises(InputError) as caught:
+        apply(CATALOG, Rules(metadata={"users": {"replication-method": given}}))
+    assert (caught.value.reference, caught.value.hint) == ("unknown-replication-method", "did you mean `INCREMENTAL`?")
+
+
+def test_what_is_read_from_a_log_can_be_read_in_full_instead():
+    metadata = {"users": {"replication-method": "LOG_BASED"}}
+    logged, _ = apply(CATALOG, Rules(metadata=metadata))
+    in_full, names = without_logs(logged)
+    assert names == ["users"]
+    (users,) = (stream for stream in in_full["streams"] if stream["tap_stream_id"] == "users")
+    (top,) = (entry["metadata"] for entry in users["metadata"] if not entry["breadcrumb"])
+    assert (top["replication-method"], users["replication_method"]) == ("FULL_TABLE", "FULL_TABLE")
+    assert logged == apply(CATALOG, Rules(metadata=metadata))[0]
+    assert without_logs(in_full) == (in_full, [])

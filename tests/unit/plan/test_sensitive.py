@@ -29,6 +29,12 @@ def test_of_an_object_only_what_is_named_like_a_secret():
     assert list(secret_texts(Setting(name="auth"), value)) == ["p1", "t1", "2"]
 
 
+@pytest.mark.parametrize("setting", [Setting(name="url", sensitive=True), Setting(name="url")])
+def test_of_an_address_its_password_too(setting):
+    address = "postgresql://me:hunter%4022@there/shop"
+    assert list(secret_texts(setting, address)) == [address, "hunter%4022", "hunter@22"]
+
+
 def test_of_a_secret_everything_and_each_line():
     key = "-----BEGIN KEY-----\nabcdefghij\nxy\n"
     texts = list(secret_texts(Setting(name="s", sensitive=True), {"k": key, "n": 12345, "on": True}))

@@ -555,10 +555,11 @@ def test_required_settings_are_missing_until_they_have_a_value():
     assert missing(*settings, given={"a": 0}) == ()
 
 
-def test_one_complete_group_is_enough_and_else_the_nearest_is_named():
+def test_one_complete_group_is_enough_and_else_the_one_that_was_begun_is_named_or_the_first():
     settings = [Setting(name=name) for name in ("user", "password", "token")]
     groups = (("user", "password"), ("token",))
-    assert missing(*settings, groups=groups) == ("token",)
+    assert missing(*settings, groups=groups) == ("user", "password")
+    assert missing(*settings, given={"password": "p"}, groups=groups[::-1]) == ("user",)
     assert missing(*settings, given={"token": "t"}, groups=groups) == ()
     assert missing(*settings, given={"user": "u"}, groups=(("user", "password"), ("token", "url"))) == ("password",)
 

@@ -64,6 +64,13 @@ def test_what_changed_at_the_source_is_told(lab, run):
     assert (event.change.stream, event.change.change, event.change.column) == ("s", "column-added", "name")
 
 
+def test_what_changed_is_told_of_a_program_that_may_change_unseen_too(lab, run):
+    run(block={"fingerprint": ""})
+    run("id name", block={"fingerprint": ""})
+    (event,) = lab.of(SourceChanged)
+    assert (run.times(), event.change.column) == (2, "name")
+
+
 def test_a_catalog_of_ones_own_needs_no_discovery(lab, run):
     own = {"streams": [{"tap_stream_id": "mine", "metadata": [{"breadcrumb": [], "metadata": {"selected": True}}]}]}
     (lab.root / "own.json").write_text(json.dumps(own))

@@ -117,3 +117,17 @@ def test_who_went_first_of_his_own_accord_is_to_blame(ends, reference):
 
 def test_a_kill_hints_at_memory():
     assert "out of memory" in verdict([end("loader", -9, 1)]).hint
+
+
+def test_what_a_library_makes_of_the_second_signal_is_that_signal():
+    cancel, events = Cancel(), []
+
+    def interrupted(_step, _run):
+        cancel.set(signal.SIGINT)
+        cancel.abort()
+        raise RuntimeError("query interrupted")
+
+    with pytest.raises(KeyboardInterrupt):
+        execute(steps("a"), {Invoke: interrupted}, emit=events.append, cancel=cancel)
+    (finished,) = [event for event in events if isinstance(event, StepFinished)]
+    assert (finished.outcome, finished.problem.reference) == (Outcome.CANCELLED, "cancelled")
