@@ -1,4 +1,5 @@
-"""Ctrl-C and SIGTERM: the first asks the run to stop in order, the second stops it at once."""
+"""Ctrl-C and SIGTERM. The first asks a run to stop in order, the second stops it at once; other commands end at the
+first."""
 
 from __future__ import annotations
 
@@ -27,3 +28,24 @@ def cancelling() -> Iterator[Cancel]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """A Ctrl-C is a KeyboardInterrupt here, also when a library in which it came makes an error of its own of it."""
+    is_interrupted = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal is_interrupted
+        is_interrupted = True
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGINT, handle)
+    try:
+        yield
+    except Exception as error:
+        if is_interrupted:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        signal.signal(signal.SIGINT, before)

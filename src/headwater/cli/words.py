@@ -8,7 +8,7 @@ from typing import Any
 
 from msgspec import Struct
 
-from headwater.base.text import byte_size, duration
+from headwater.base.text import byte_size, counted, duration
 from headwater.model import event as e
 from headwater.plan import drift
 
@@ -82,7 +82,7 @@ def _model(event: e.ModelBuilt) -> Line:
         return _own(f"model {event.model}: {event.outcome}, {event.message or ''}", level=e.Level.ERROR)
     if event.skipped:
         return _own(f"model {event.model}: unchanged")
-    rows = f"{event.rows:,} rows, " if event.rows is not None else ""
+    rows = "" if event.rows is None else f"{counted(event.rows, 'row')}, "
     return _own(f"model {event.model}: built, {rows}{duration(event.seconds)}")
 
 
@@ -91,7 +91,10 @@ def _check(event: e.Checked) -> Line:
     if event.outcome is e.Outcome.SUCCESS:
         return _own(f"check {event.check}: passed{message}")
     level = e.Level.WARNING if event.severity == "warn" else e.Level.ERROR
-    return _own(f"check {event.check}: {event.failing:,} failing rows{message}", level=level)
+    if not event.failing:  # it could not be asked
+        return _own(f"check {event.check}: {event.outcome}{message}", level=level)
+    rows = "row" if event.failing == 1 else "rows"
+    return _own(f"check {event.check}: {event.failing:,} failing {rows}{message}", level=level)
 
 
 def _install(event: e.Install) -> Line:

@@ -105,6 +105,24 @@ def test_a_singer_discovery_that_takes_too_long_is_ended(hw):
     assert "[discovery-timeout]" in hw("select", "tap-numbers", "--list").error
 
 
+def require_secret(hw):
+    project = hw.root / "headwater.yml"
+    project.write_text(project.read_text().replace("secret, sensitive", "secret, required: true, sensitive"))
+
+
+def test_streams_that_a_tap_knows_without_its_secret_are_listed(hw):
+    require_secret(hw)
+    listed = hw.ok("select", "tap-numbers", "--list", "--json").json["streams"]
+    assert [row["property"] for row in listed] == ["id", "name"]
+    assert "needs the setting `secret` [missing-setting]" in hw("run", "tap-numbers", "target-lines").error
+
+
+def test_a_setting_that_is_missing_explains_a_discovery_that_fails(hw):
+    require_secret(hw)
+    (hw.root / "bin" / "tap_numbers").write_text("#!/bin/sh\nexit 1\n")
+    assert "needs the setting `secret` [missing-setting]" in hw("select", "tap-numbers", "--list").error
+
+
 def test_ctrl_c_during_discovery_ends_the_process(own):
     (own.root / "sources" / "shop.py").write_text(HANGING)
     command = [sys.executable, "-m", "headwater", "--cwd", str(own.root), "select", "tap-shop", "--list"]

@@ -4,7 +4,7 @@ import signal
 import pytest
 
 from headwater.base.errors import CancelledError, ExitCode
-from headwater.cli.signals import cancelling
+from headwater.cli.signals import cancelling, interruptible
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,21 @@ def test_afterwards_signals_mean_what_they_meant_before():
     with cancelling():
         assert signal.getsignal(signal.SIGTERM) is not before
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_an_error_that_a_library_makes_of_a_ctrl_c_is_told_as_the_ctrl_c():
+    def query():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+        except KeyboardInterrupt:
+            raise RuntimeError("query interrupted") from None
+
+    before = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        query()
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_an_error_without_a_ctrl_c_stays_what_it_is():
+    with pytest.raises(RuntimeError), interruptible():
+        raise RuntimeError("a fault")

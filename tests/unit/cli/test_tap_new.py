@@ -30,3 +30,19 @@ def test_a_tap_without_an_address_of_a_list_is_told_what_one_is(hw):
             "hint: headwater tap new rest NAME --url https://api.example.com/orders",
         ],
     )
+
+
+def test_where_nobody_is_to_ask_an_address_is_wanted_and_a_secret_may_come_later(hw, api, monkeypatch):
+    monkeypatch.setattr("sys.stdin", io.StringIO())
+    done = hw("tap", "new", "rest", "shop")
+    assert (done.code, done.error.splitlines()) == (
+        2,
+        [
+            "error: there is nobody to ask for the address and its login [bad-usage]",
+            "hint: headwater tap new rest shop --url https://api.example.com/orders --auth none",
+        ],
+    )
+    made = hw.ok("tap", "new", "rest", "shop", "--url", f"{api.url}/items", "--auth", "bearer")
+    assert "wrote sources/shop.yml" in made.out
+    assert "next: headwater config set tap-shop token VALUE" in made.err
+    assert api.asked == []

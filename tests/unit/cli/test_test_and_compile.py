@@ -52,6 +52,7 @@ def tested(hw):
     [
         ("fine", 0, "Testing completed successfully. 2 test(s) successful. 0 test(s) failed."),
         ("fine:test-more", 0, "Testing completed successfully. 1 test(s) successful. 0 test(s) failed."),
+        ("fine:other", 0, "Testing completed successfully. 1 test(s) successful. 0 test(s) failed."),
         ("fine:test fine", 0, "Testing completed successfully. 2 test(s) successful. 0 test(s) failed."),
         ("--all", 1, "Testing completed with failures. 2 test(s) successful. 1 test(s) failed."),
         ("", 0, "Testing completed successfully. 0 test(s) successful. 0 test(s) failed."),
@@ -67,7 +68,7 @@ def test_the_tests_of_plugins(tested, words, code, summary):
     ("words", "error"),
     [
         ("say", "headwater.yml:28: `say` has no tests [no-such-test]"),
-        ("fine:other", "`fine` has no test `other` [no-such-test]"),
+        ("fine:another", "`fine` has no test `another` [no-such-test]"),
         ("nope", "headwater.yml: the project has no plugin `nope` [unknown-plugin]"),
     ],
 )

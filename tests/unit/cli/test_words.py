@@ -64,7 +64,11 @@ LINES = [
     ),
     (
         e.Checked(step="models", check="unique", outcome=FAILED, severity="warn", failing=1),
-        "warning headwater: check unique: 1 failing rows",
+        "warning headwater: check unique: 1 failing row",
+    ),
+    (
+        e.Checked(step="dbt:test", check="unique", outcome=FAILED, message="there is no column `shpo`"),
+        "error headwater: check unique: failed, there is no column `shpo`",
     ),
     (e.Install(plugin="tap", status="started"), "info headwater: tap: installing"),
     (e.Install(plugin="tap", status="installed", seconds=2.5), "info headwater: tap: installed in 2.5 s"),

@@ -66,6 +66,7 @@ def run(
     """
     from headwater.cli import listen
     from headwater.cli.output import print_json
+    from headwater.cli.signals import interruptible
     from headwater.ops import connectors, workspace
 
     if list_:
@@ -82,18 +83,19 @@ def run(
         return
     folder = settings.folder()
     if name in connectors.sources() or workspace.root(folder, workspace.environment_variables()) is None:
-        connectors.tap(
-            name,
-            config=config,
-            discover=discover,
-            catalog=catalog or properties,
-            state=state,
-            folder=folder,
-            out=sys.stdout.buffer,
-        )
+        with interruptible():
+            connectors.tap(
+                name,
+                config=config,
+                discover=discover,
+                catalog=catalog or properties,
+                state=state,
+                folder=folder,
+                out=sys.stdout.buffer,
+            )
         return
     project = settings.complete_workspace()
-    with listen.listening(settings) as emit:
+    with listen.listening(settings) as emit, interruptible():
         connectors.plugin_tap(
             project,
             name,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Literal, get_args
 
 import click
 
+from headwater.base.errors import InputError
 from headwater.cli import listen
 from headwater.cli.settings import Settings
 
@@ -57,22 +59,33 @@ def rest(
     records: str | None,
     is_tried: bool,
 ) -> None:
-    """Ask an API once or twice, and write sources/NAME.yml, which describes it as a source, and its entry `tap-NAME`.
+    """Ask an API, three times at most, and write sources/NAME.yml, which describes it as a source, and its entry
+    `tap-NAME`.
 
     What is not given as an option is asked for. A secret is taken from TAP_NAME_TOKEN, TAP_NAME_API_KEY or
     TAP_NAME_USERNAME and TAP_NAME_PASSWORD, or asked for, and then kept in .env.
     """
-    from headwater.ops import rest_sources
+    from headwater.ops import plugins, rest_sources
 
     workspace = settings.workspace(default_environment=False)
-    if url is None:
-        url = click.prompt("address of a list of records", err=True)
-        auth = auth or click.prompt("auth", type=click.Choice(LOGINS), default="none", err=True)
+    try:
+        if url is None:
+            url = click.prompt("address of a list of records", err=True)
+            auth = auth or click.prompt("auth", type=click.Choice(LOGINS), default="none", err=True)
+    except click.Abort as error:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)  # the question has no line end
+        raise InputError(
+            "bad-usage",
+            "there is nobody to ask for the address and its login",
+            hint=f"headwater tap new rest {name} --url https://api.example.com/orders --auth none",
+        ) from error
     login: Login = auth or "none"
     secret = None
     if login != "none" and not rest_sources.has_secret(workspace, name, login):
         question = f"{_SECRETS[login]} (kept in .env; empty to set it later)"
-        secret = click.prompt(question, default="", show_default=False, hide_input=True, err=True) or None
+        secret = _secret(question)
     wish = rest_sources.Wish(
         url=url, login=login, secret=secret, header=header, stream=stream, records=records, is_tried=is_tried
     )
@@ -85,7 +98,22 @@ def rest(
     click.echo(f"added extractor `{made.plugin}` with stream `{made.stream}`")
     if made.stored:
         click.echo(f"stored {', '.join(f'`{one}`' for one in made.stored)} in .env")
+    for line in plugins.next_commands(settings.workspace(default_environment=False), made.plugin):
+        if " config set " in line:
+            click.echo(line, err=True)
     click.echo(f"next: headwater tap test {made.plugin}", err=True)
+
+
+def _secret(question: str) -> str | None:
+    """None where it is to be set later, or there is nobody to ask."""
+    is_seen = sys.stdin.isatty()
+    try:
+        return click.prompt(question, default="", show_default=False, hide_input=is_seen, err=True) or None
+    except click.Abort:
+        if is_seen:
+            raise
+        click.echo(err=True)
+        return None
 
 
 _PIP_URL = "What to install, where it is more than the package itself: as `PACKAGE==1.2` or several in one text."

@@ -34,6 +34,7 @@ def command(
     A state is printed after all data before it is durable, never earlier.
     """
     from headwater.cli.output import print_json
+    from headwater.cli.signals import interruptible
     from headwater.ops import connectors
 
     if list_:
@@ -48,11 +49,12 @@ def command(
     if about:
         print_json(connectors.about(name, "loader"))
         return
-    connectors.target(
-        name,
-        config=config,
-        pipeline=pipeline,
-        folder=settings.folder(),
-        messages=sys.stdin.buffer,
-        out=sys.stdout.buffer,
-    )
+    with interruptible():
+        connectors.target(
+            name,
+            config=config,
+            pipeline=pipeline,
+            folder=settings.folder(),
+            messages=sys.stdin.buffer,
+            out=sys.stdout.buffer,
+        )
