@@ -79,15 +79,16 @@ class TargetStory(Story):
         else:
             fresh = len(self.fresh())
             assert rows == self.finished()[:fresh] + self.former()[fresh:]
-            assert kept <= fresh or (self.anew and kept == self.upto), "the state is ahead of the data"
+            assert kept <= fresh or (self.anew and kept == self.stood), "the state is ahead of the data"
         self.check_versions()
 
     def go_on(self, *, ended_well):
         if self.made.method == "append":
             self.upto = self.made.kept_state() + LAST
         else:
-            # A full refresh that died before its first state was kept has left the old one: it is asked for again.
-            unbegun = self.anew and self.made.kept_state() == self.upto
+            # A full refresh that died before its first state was kept has left the old one, which falls short of the
+            # end when the run before that died with all of its rows safe: it is asked for again.
+            unbegun = self.anew and self.made.kept_state() == self.stood
             super().go_on(ended_well=ended_well)
             self.anew = self.anew or unbegun
 

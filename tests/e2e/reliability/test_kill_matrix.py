@@ -63,6 +63,7 @@ class Story:
         if made.method != "append":
             made.hw.ok(*self.argv(), **self.env(), TAP_NUMBERS_PAUSE=0)
             self.number, self.anew = 2, True
+        self.stood = made.kept_state()  # where the next run begins
 
     def argv(self):
         return self.made.argv(anew=self.anew)
@@ -78,7 +79,7 @@ class Story:
 
     def go_on(self, *, ended_well):
         """After a run that was hurt, or that had ended before it could be."""
-        kept = self.made.kept_state()
+        self.stood = kept = self.made.kept_state()
         self.left = kept if kept > self.made.warehouse.reached() else None
         if self.made.method == "append":
             self.upto = self.made.warehouse.reached() + LAST
@@ -99,7 +100,7 @@ class Story:
         # A run that starts anew leaves the kept state as it was until its own first commit is known to be safe. When it
         # dies just then, the next one begins by making the copy anew, unless it dies before that in its turn. What
         # counts is the checkpoint beside the data, and that is looked at here.
-        unreplaced = kept == self.left or (self.anew and kept == self.upto)
+        unreplaced = kept == self.left or (self.anew and kept == self.stood)
         assert kept <= reached or unreplaced, "the state is ahead of the data"
         assert reached % EVERY == 0
         if self.made.method == "append":
