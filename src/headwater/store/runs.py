@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,13 +14,14 @@ from msgspec import Struct
 
 from headwater.base import clock
 from headwater.base.errors import EnvironmentProblemError, InputError
-from headwater.model.event import Event, Outcome, PluginLine, Progress
+from headwater.model.event import Adjusted, Event, Outcome, PluginLine, Progress, StreamStored
 from headwater.model.run import RunRecord
 from headwater.store.locks import Lock, is_held, try_lock
 from headwater.store.system_db import SystemDb
 
 _BATCH = 200
 _FLUSH_SECONDS = 0.5
+_BY_THE_HUNDRED = (PluginLine, Progress, Adjusted, StreamStored)
 # Not how the run, a step or a stream of it began or went.
 _SAID = " and ".join(f"""event not like '{{"kind":"{kind}-%'""" for kind in ("run", "step", "stream"))
 _COLUMNS = "run_id, name, outcome, started_at, ended_at, seconds, trigger_by, environment"
@@ -36,7 +38,8 @@ class StoredEvent(Struct, frozen=True, kw_only=True):
 class RunLog:
     """The log of one run of this process: takes its events and, at the end, its outcome.
 
-    Safe to call from any thread. Lines and progress are written within half a second, all else at once.
+    Safe to call from any thread. What may come by the hundred (lines, progress, what happened to each stream) is
+    written within half a second or with the next event, all else at once.
     """
 
     def __init__(self, db: SystemDb, run_id: str, started: float, lock: Lock) -> None:
@@ -55,7 +58,7 @@ class RunLog:
             if self._finished:
                 return
             self._waiting.append((clock.iso(clock.now()), msgspec.json.encode(event).decode()))
-            if not isinstance(event, PluginLine | Progress) or len(self._waiting) >= _BATCH:
+            if not isinstance(event, _BY_THE_HUNDRED) or len(self._waiting) >= _BATCH:
                 self._flush()
             elif self._timer is None:
                 self._timer = threading.Timer(_FLUSH_SECONDS, self._flush_late)
@@ -63,23 +66,29 @@ class RunLog:
                 self._timer.start()
 
     def finish(self, outcome: Outcome) -> None:
-        """Write what is left and the outcome; idempotent."""
+        """Write what is left and the outcome; idempotent. Raises EnvironmentProblemError when they can't be written:
+        the run then counts as failed, for nobody holds its lock any more."""
         with self._lock:
             if self._finished:
                 return
             self._finished = True
-            self._flush()
-            with self._db.transaction() as connection:
-                connection.execute(
-                    "update runs set outcome = ?, ended_at = ?, seconds = ? where run_id = ?",
-                    (outcome.value, clock.iso(clock.now()), clock.monotonic() - self._started, self.run_id),
-                )
-            self._owner.release(remove=True)
+            try:
+                self._flush()
+                with self._db.transaction() as connection:
+                    connection.execute(
+                        "update runs set outcome = ?, ended_at = ?, seconds = ? where run_id = ?",
+                        (outcome.value, clock.iso(clock.now()), clock.monotonic() - self._started, self.run_id),
+                    )
+            finally:
+                self._owner.release(remove=True)
 
     def _flush_late(self) -> None:
         with self._lock:
             self._timer = None
-            if not self._finished:
+            if self._finished:
+                return
+            # Nobody is told on this thread. What waits is kept: the next event, or the end, writes it or says why not.
+            with contextlib.suppress(EnvironmentProblemError):
                 self._flush()
 
     def _flush(self) -> None:

@@ -102,10 +102,12 @@ class SystemDb:
                 self._connection.execute("begin immediate")
                 try:
                     yield self._connection
+                    self._connection.execute("commit")
                 except BaseException:
-                    self._connection.execute("rollback")
+                    # Not after some errors (a full disk), which have rolled back already.
+                    if self._connection.in_transaction:
+                        self._connection.execute("rollback")
                     raise
-                self._connection.execute("commit")
             except sqlite3.Error as error:
                 raise self._problem(error) from error
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+import threading
 import time
 from datetime import timedelta
 
@@ -62,6 +63,61 @@ def test_a_line_is_written_within_half_a_second(runs):
     time.sleep(0.8)
     assert len(runs.events("r1")) == 1
     log.finish(Outcome.SUCCESS)
+
+
+def full(db, *, pages):
+    """The database of `db` may have no more than so many pages: 1 is "as many as there are"."""
+    with db.transaction() as connection:
+        connection.execute(f"pragma max_page_count = {pages}")
+
+
+def test_what_no_thread_could_write_is_told_and_written_by_the_next_event(tmp_path, monkeypatch):
+    monkeypatch.setattr("headwater.store.runs._FLUSH_SECONDS", 0.0)
+    crashed = []
+    monkeypatch.setattr(threading, "excepthook", crashed.append)
+    db = SystemDb(tmp_path)
+    runs = Runs(db, tmp_path)
+    log = begin(runs)
+    full(db, pages=1)
+    long = PluginLine(step="a", plugin="tap-x", level=Level.INFO, text="x" * 50_000)
+    log.append(long)
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.join()
+    assert (crashed, runs.events("r1")) == ([], [])
+    with pytest.raises(EnvironmentProblemError, match="full"):
+        log.append(NOTICE)
+    full(db, pages=10_000)
+    log.finish(Outcome.SUCCESS)
+    assert [stored.event for stored in runs.events("r1")] == [long, NOTICE]
+
+
+def test_a_run_whose_outcome_can_t_be_written_counts_as_failed(tmp_path):
+    db = SystemDb(tmp_path)
+    runs = Runs(db, tmp_path)
+    log = begin(runs)
+    full(db, pages=1)
+    with pytest.raises(EnvironmentProblemError, match="full"):
+        log.append(Notice(step="a", level=Level.INFO, text="x" * 50_000))
+    with pytest.raises(EnvironmentProblemError, match="full"):
+        log.finish(Outcome.SUCCESS)
+    full(db, pages=10_000)
+    assert runs.record("r1").outcome is Outcome.FAILED
+
+
+def test_a_commit_that_fails_leaves_no_transaction_open(tmp_path):
+    db = SystemDb(tmp_path)
+
+    def fail_at_the_commit():
+        with db.transaction() as connection:
+            connection.execute("pragma defer_foreign_keys = on")
+            connection.execute("insert into events values ('no run', 1, '', '')")
+
+    with pytest.raises(EnvironmentProblemError, match="FOREIGN KEY"):
+        fail_at_the_commit()
+    with db.transaction() as connection:
+        connection.execute("select 1")
+    assert db.rows("select count(*) from events") == [(0,)]
 
 
 def test_a_run_that_was_killed_is_failed_as_soon_as_somebody_looks(runs, tmp_path):
