@@ -48,7 +48,8 @@ class Rows(Struct, frozen=True, kw_only=True):
     `missing` has one entry a row: null, or the list of columns that the source did not send for that row (a
     missing field is not a null: on an upsert the old value stays). None means nothing was missing.
     `version` is Singer's table version. `repaired` counts values that were changed to fit, by column.
-    `size` is the rows' size in bytes as they came.
+    `size` is the rows' size in bytes as they came. Rows that come `again` are not lost when they are: a destination
+    that sent them ahead of their commit need not keep them, and raises StartOverError when it wants them once more.
     """
 
     stream: str
@@ -57,6 +58,7 @@ class Rows(Struct, frozen=True, kw_only=True):
     version: int | None = None
     repaired: dict[str, int] = field(default_factory=dict)
     size: int = 0
+    again: bool = False
 
 
 class Checkpoint(Struct, frozen=True, kw_only=True):
@@ -123,8 +125,8 @@ class ReadRequest(Struct, frozen=True, kw_only=True):
 
 class StartOverError(Exception):
     """A source took something for granted that did not hold, as it says: what it yielded since its last Checkpoint is
-    to be dropped, and to be read again from there, with `may_start_over` false. A destination says so of encoded rows:
-    those since its last commit are to be read again."""
+    to be dropped, and to be read again from there, with `may_start_over` false. A destination says so of encoded rows,
+    and of those that come `again`: those since its last commit are to be read again."""
 
 
 class SourceModule(Protocol):
@@ -233,7 +235,8 @@ class Session(Protocol):
         ...
 
     def takes(self, stream: str) -> frozenset[str]:
-        """The forms in which rows of a stream that is prepared may come encoded. It may turn out at any time that some
+        """The forms in which rows of a stream that is prepared may come encoded; `encoded.AT_ONCE` is one more word on
+        it. It may turn out at any time that some
         do not fit: then StartOverError is raised, and nothing of what is not committed counts."""
         ...
 

@@ -11,6 +11,8 @@ import pyarrow as pa
 # A row of PostgreSQL's binary COPY: the number of its fields, then each as its length and its bytes. Every value comes
 # in the type that `destinations.postgres` makes for its column.
 POSTGRES_COPY = "postgres-copy"
+# No form, but said with one: the stream has no rows there yet, so they are best sent without a checkpoint between.
+AT_ONCE = "at-once"
 
 _FORM = b"headwater.form"
 _COLUMNS = b"headwater.columns"

@@ -12,6 +12,7 @@ from pyarrow import ipc
 
 from headwater.base.failpoint import reach
 from headwater.base.files import cannot_write
+from headwater.connect.contract import StartOverError
 
 
 class _Size(NamedTuple):
@@ -28,6 +29,7 @@ class Spool:
         self._held: list[pa.RecordBatch] = []
         self._files: list[tuple[Path, int]] = []  # with the number of batches in each
         self._skip = 0  # batches of the first file that were dropped
+        self._forgotten = 0  # batches, the first ones, that still count and can't be given back
         self._sizes: list[_Size] = []
         self._written = 0
         self.memory = 0
@@ -51,13 +53,21 @@ class Spool:
     def bytes(self) -> int:
         return sum(size.bytes for size in self._sizes)
 
+    def has_forgotten(self) -> bool:
+        return self._forgotten > 0
+
     def first(self, count: int) -> Iterator[pa.RecordBatch]:
-        """The first `count` batches; can be asked for again."""
+        """The first `count` batches; can be asked for again. Raises StartOverError, as `between` does."""
         return self.between(0, count)
 
     def between(self, start: int, end: int) -> Iterator[pa.RecordBatch]:
-        """The batches from number `start` up to, not including, `end`."""
-        start, end = start + self._skip, end + self._skip
+        """The batches from number `start` up to, not including, `end`. Raises StartOverError when one of them is
+        forgotten."""
+        if start >= end:
+            return
+        if start < self._forgotten:
+            raise StartOverError("rows that were sent ahead of their commit have to be sent again")
+        start, end = start + self._skip - self._forgotten, end + self._skip - self._forgotten
         for file, count in self._files:
             if start < min(count, end):
                 with pa.memory_map(str(file)) as source:
@@ -67,9 +77,20 @@ class Spool:
             start, end = max(0, start - count), end - count
         yield from islice(self._held, start, max(0, end))
 
+    def forget(self, count: int) -> None:
+        """Have the first `count` batches count only: they will be dropped, and never again asked for."""
+        self._let_go(count - self._forgotten, self._sizes[self._forgotten : count])
+        self._forgotten = max(self._forgotten, count)
+
     def drop(self, count: int) -> None:
-        """Forget the first `count` batches."""
-        sizes, self._sizes = self._sizes[:count], self._sizes[count:]
+        """Let go of the first `count` batches. The next one is the first then."""
+        self._let_go(count - self._forgotten, self._sizes[self._forgotten : count])
+        self._forgotten = max(0, self._forgotten - count)
+        del self._sizes[:count]
+
+    def _let_go(self, count: int, sizes: list[_Size]) -> None:
+        """Of those that can be given back the first `count`, which have these sizes."""
+        count = max(0, count)
         while count and self._files:
             file, batches = self._files[0]
             taken = min(count, batches - self._skip)

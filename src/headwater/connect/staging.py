@@ -25,7 +25,7 @@ _MARK = {b"headwater.rider": b"yes"}
 
 class StagedStream:
     """A stream of this session: its shape so far and its rows. `texts` are columns that hold a value which their type
-    does not."""
+    does not. `comes_again` is what the last rows said (see `contract.Rows`)."""
 
     def __init__(self, schema: Schema, spool: Spool, load_method: str) -> None:
         self.schema = schema
@@ -39,6 +39,7 @@ class StagedStream:
         self.is_reshaped = True
         self.texts: set[str] = set()
         self.has_long_keys = False
+        self.comes_again = False
 
     @property
     def name(self) -> str:
@@ -124,6 +125,7 @@ class Staging:
             batch = batch.append_column(pa.field(VERSION, types.INT64, metadata=_MARK), versions)
             stream.version = rows.version
         self._bytes += stream.spool.add(batch)
+        stream.comes_again = rows.again
         stream.repaired.append(sum(rows.repaired.values()))
         self._touched.add(rows.stream)
         if sum(one.spool.memory for one in self.streams.values()) > self._memory_bytes:

@@ -177,6 +177,9 @@ class Load:
         session = self._session
         match message:
             case Rows():
+                if message.again and self._pending is not None and not self._is_replacing:
+                    # A commit that leaves these rows out would have them sent again.
+                    self._commit(to_boundary=True)
                 self._tally(message.stream).given += message.batch.num_rows
                 self._is_tail = True
                 session.stage(message)

@@ -6,7 +6,9 @@ import signal
 
 import pytest
 
+from headwater.connect.destinations import staged
 from headwater.connect.destinations.postgres import copy_format
+from headwater.connect.sources.postgres import query
 from headwater.model.event import Outcome
 
 NAME = "passing"
@@ -71,3 +73,86 @@ def test_a_run_that_is_cancelled_leaves_nothing_that_no_checkpoint_covers(lab, c
     assert copy() is Outcome.CANCELLED
     assert copy.passed
     assert copy.sql("select 1 from pg_class where relname = 'public-shop'") == []
+
+
+@pytest.fixture
+def large(copy, monkeypatch):
+    """Two tables in the order of their keys, each in many portions."""
+    monkeypatch.setattr(query, "_RESUMABLE_ROWS", 100)
+    monkeypatch.setattr(staged, "PORTION_BYTES", 1)
+    for name in ("one", "two"):
+        copy.sql(f"create table {name} (id bigint primary key, v text)")
+        copy.sql(f"insert into {name} select n, repeat('x', 1000) from generate_series(1, 30000) n")
+    copy.sql("analyze")
+
+
+def counts(copy):
+    return [copy.sql(f'select count(*), sum(id) from copy."public-{name}"') for name in ("one", "two")]
+
+
+ALL = [[(30_000, 450_015_000)]] * 2
+FREQUENTLY = {"commit_bytes": 1, "memory_bytes": 1}
+
+
+def test_new_tables_are_filled_at_once_one_after_the_other(lab, copy, large):
+    committed = []
+    copy.on_rows = lambda: committed.append(
+        copy.sql("select relname from pg_class where relname ~ '^public-' and relkind = 'r' order by 1")
+    )
+    assert copy(**FREQUENTLY) is Outcome.SUCCESS
+    assert counts(copy) == ALL
+    assert committed[0] == []
+    assert committed[-1] == [("public-one",)]
+    assert len(lab.checkpoints) == 3  # the last when all is done
+    assert copy.sql("select count(*) from pg_constraint where contype = 'p' and conname ~ '^public-'") == [(2,)]
+    committed.clear()
+    assert copy(**FREQUENTLY) is Outcome.SUCCESS  # by the order of the key, since there are rows
+    assert counts(copy) == ALL
+    assert len(lab.checkpoints) > 4
+
+
+def test_a_larger_one_has_checkpoints(lab, copy, large, monkeypatch):
+    monkeypatch.setattr(query, "_MOST_AT_ONCE", 1 << 20)
+    assert copy(**FREQUENTLY) is Outcome.SUCCESS
+    assert counts(copy) == ALL
+    assert len(lab.checkpoints) > 4
+
+
+ONE = "select relname from pg_class where relname ~ '^public-' and relkind = 'r'"
+
+
+class Third:
+    """Does something at the third piece of the first table, or of the second."""
+
+    def __init__(self, copy, act, *, of_second):
+        self.copy, self.act, self.of_second = copy, act, of_second
+        self.pieces = 0
+
+    def __call__(self):
+        self.pieces += bool(self.copy.sql(ONE)) is self.of_second
+        if self.pieces == 3:
+            self.pieces += 1
+            self.act()
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_what_was_filled_at_once_stands_when_the_rest_is_cancelled(lab, copy, large, second):
+    copy.on_rows = Third(copy, lambda: lab.cancel.set(signal.SIGTERM), of_second=second)
+    assert copy() is Outcome.CANCELLED
+    for (name,) in copy.sql(ONE):
+        assert copy.sql(f'select count(*), sum(id) from copy."{name}"') == ALL[0]
+    lab.cancel = type(lab.cancel)()
+    copy.on_rows = lambda: None
+    assert copy() is Outcome.SUCCESS
+    assert counts(copy) == ALL
+
+
+@pytest.mark.parametrize("second", [False, True])
+def test_a_session_that_is_lost_has_its_table_read_again(lab, copy, large, second):
+    lost = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy %from stdin%'"
+    copy.on_rows = Third(copy, lambda: copy.sql(lost), of_second=second)
+    assert copy(commit_bytes=1) is Outcome.SUCCESS
+    assert counts(copy) == ALL
+    # The state does not say of a table that is read in full that it is done: the first comes again too.
+    assert [(one.read, one.loaded) for one in lab.figures.values()] == [(30_000 * (1 + second),) * 2, (30_000, 30_000)]
+    assert any("reading again from the last checkpoint" in text for text in lab.notices)

@@ -143,7 +143,8 @@ class StagedSession:
 
     def commit(self, checkpoint: bytes | None, *, final: bool = False, to_boundary: bool = False) -> Receipt:
         part = self._staging.part(to_boundary=to_boundary)
-        commit = self._commit(part, self._standing.state if checkpoint is None else checkpoint, final=final)
+        state = self._standing.state if checkpoint is None else checkpoint
+        commit = self._commit(part, state, final=final, shapes=not to_boundary)
         is_nothing = part.is_empty() and not commit.streams and commit.again is None
         if is_nothing and commit.state == self._standing.state:
             return Receipt(sequence=self._standing.sequence, streams={}, checkpoint=commit.state)
@@ -153,8 +154,8 @@ class StagedSession:
         self._staging.drop(part)
         self._again, self._since = None, now()
         self._told_bytes = 0
-        for stream in self._staging.streams.values():
-            stream.is_reshaped = False
+        for one in commit.streams:
+            one.stream.is_reshaped = False
         return receipt
 
     def sends_ahead(self) -> bool:
@@ -167,7 +168,9 @@ class StagedSession:
         self._staging.clear()
         self.writer.close()
 
-    def _commit(self, part: Part, state: bytes | None, *, final: bool) -> Commit:
+    def _commit(self, part: Part, state: bytes | None, *, final: bool, shapes: bool = True) -> Commit:
+        """With `shapes` streams without rows get their tables, too. A commit up to a boundary leaves that to the one
+        that has their rows: those are on their way already."""
         streams = self._staging.streams
         entry = Entry(
             pipeline=self._request.pipeline, run_id=self._request.run_id, sequence=self._standing.sequence + 1
@@ -179,7 +182,7 @@ class StagedSession:
             streams=tuple(
                 StreamPart(stream, part.batches[name])
                 for name, stream in streams.items()
-                if part.batches[name] or stream.is_reshaped or (final and stream.is_replaced)
+                if part.batches[name] or (stream.is_reshaped and shapes) or (final and stream.is_replaced)
             ),
             activations=tuple(
                 one

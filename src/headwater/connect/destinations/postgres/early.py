@@ -2,7 +2,8 @@
 
 Nobody who reads the tables has to wait: rows go where there are none yet (a new table, an empty or a temporary one),
 and tables that exist are changed by the commit, not before. All rows stay with the session too: what goes wrong here,
-and what no longer fits at the commit, is rolled back and sent anew then.
+and what no longer fits at the commit, is rolled back and sent anew then. Only those that come again from their source
+need not: then it is the source that begins anew.
 """
 
 from __future__ import annotations
@@ -76,8 +77,12 @@ def start(
 
 def send(connection: Connection, one: Begun, part: StreamPart) -> None:
     """Send what waits. The COPY stays open: see `rows.Sent.feed`."""
-    one.sent.feed(connection, part.stream.spool.between(one.count, part.count))
+    stream = part.stream
+    one.sent.feed(connection, stream.spool.between(one.count, part.count))
     one.count = part.count
+    # Of keys it may turn out at the end only that one came twice, which is no reason to read all again.
+    if stream.comes_again and (not stream.keys or not one.sent.is_straight or one.sent.is_said_unique):
+        stream.spool.forget(part.count)
 
 
 def _may_be_new(connection: Connection, target: tables.Target, incoming: rows.Incoming) -> bool:

@@ -320,6 +320,11 @@ class Sent:
     def is_straight(self) -> bool:
         return not self._is_staged
 
+    @property
+    def is_said_unique(self) -> bool:
+        """Whether rows came whose source says that no two of them have the same key."""
+        return self._is_unique is True
+
     def send(self, connection: Connection, batches: Iterable[pa.RecordBatch]) -> Taken:
         """Send more. What was taken in all; InexactError and others as in `load`."""
         self.feed(connection, batches)

@@ -230,7 +230,7 @@ def _delivered_as_expected(work: Work, looks: dict[str, Look], request: ReadRequ
             try:
                 pieces = csv.checked(near, columns, request.batch_bytes)
                 for message in _messages(work.stream, file, pieces, 0, schema):
-                    yield message
+                    yield msgspec.structs.replace(message, again=True) if isinstance(message, Rows) else message
                     if request.should_stop():
                         raise StartOverError("it was told to stop")
             except UnexpectedError as error:

@@ -22,6 +22,9 @@ from headwater.model.catalog import CatalogStream
 # Above so many rows in the order of the key, a full table is read by its key and can be taken up where it stopped.
 _RESUMABLE_ROWS = 100_000
 _RESUMABLE_CORRELATION = 0.9
+# A smaller one may be read without an order and a checkpoint between, where that gains something: as with large files,
+# a run that dies in the middle begins with it again.
+_MOST_AT_ONCE = 2 << 30  # bytes
 _WHOLE_NUMBERS = frozenset(("int2", "int4", "int8"))
 _NUMBERS = _WHOLE_NUMBERS | {"numeric"}
 _MOMENTS = frozenset(("date", "timestamp", "timestamptz"))
@@ -36,7 +39,8 @@ class Query(Struct, frozen=True, kw_only=True):
     after it.
 
     A stream that `is_logged` is read in full once, and goes on from the server's log; `mark` is the bookmark with which
-    it does. `is_anew` says that the rows take the place of all that was loaded."""
+    it does. `is_anew` says that the rows take the place of all that was loaded, `fits_at_once` that they are not too
+    many to be read without a checkpoint."""
 
     table: catalog.Table
     columns: tuple[columns.Column, ...]
@@ -50,6 +54,7 @@ class Query(Struct, frozen=True, kw_only=True):
     is_logged: bool = False
     mark: dict[str, Any] | None = None
     is_anew: bool = False
+    fits_at_once: bool = False
 
     @property
     def stream(self) -> str:
@@ -88,9 +93,9 @@ def queries(
     them before the end. Raises InputError for what the catalog asks for and the database does not have."""
     known = {table.stream: table for table in catalog.tables(connection, settings)}
     chosen = [_chosen(entry, known) for entry in entries if taken(entry) is not None]
-    ordered = _lying_in_order(connection, [table for _, table in chosen])
+    sizes = _lying_in_order(connection, [table for _, table in chosen])
     found = [
-        _query(entry, table, table.stream in ordered, bookmarks.of(table.stream), settings) for entry, table in chosen
+        _query(entry, table, sizes.get(table.stream), bookmarks.of(table.stream), settings) for entry, table in chosen
     ]
     return sorted(found, key=lambda query: query.replaces)
 
@@ -114,8 +119,9 @@ def _chosen(entry: CatalogStream, known: dict[str, catalog.Table]) -> tuple[Cata
 
 
 def _query(
-    entry: CatalogStream, table: catalog.Table, lies_in_order: bool, bookmark: dict[str, Any], settings: Settings
+    entry: CatalogStream, table: catalog.Table, size: int | None, bookmark: dict[str, Any], settings: Settings
 ) -> Query:
+    """`size` is known of a table whose rows lie in the order of its key."""
     selection = taken(entry)
     assert selection is not None
     top: dict[str, Any] = next((mark.metadata for mark in entry.metadata if not mark.breadcrumb), {})
@@ -126,11 +132,11 @@ def _query(
     wanted = [one for one in table.columns if selection.takes(one.name) or one.name in (*keys, by)]
     asked = Query(table=table, columns=tuple(map(columns.column, wanted)), keys=keys, is_logged=method == "LOG_BASED")
     if by is None:
-        if not lies_in_order or keys != table.keys:
+        if size is None or keys != table.keys:
             return asked
         (key,) = keys
         after = bookmark.get("full_table_after") if bookmark.get("full_table_key") == key else None
-        return _replace(asked, cursor=key, after=after)
+        return _replace(asked, cursor=key, after=after, fits_at_once=after is None and size <= _MOST_AT_ONCE)
     value = bookmark.get("replication_key_value") if bookmark.get("replication_key", by) == by else None
     return _replace(
         asked,
@@ -151,16 +157,17 @@ def _lookback(base: str, settings: Settings) -> str:
     return ""
 
 
-def _lying_in_order(connection: Connection, tables: Sequence[catalog.Table]) -> frozenset[str]:
-    """The streams that are read by their key when they are read in full: large tables with a primary key of one column
-    whose rows lie in its order. For others that order would cost more than it is worth."""
+def _lying_in_order(connection: Connection, tables: Sequence[catalog.Table]) -> dict[str, int]:
+    """The streams that are read by their key when they are read in full, with their sizes in bytes: large tables with a
+    primary key of one column whose rows lie in its order. For others that order would cost more than it is worth."""
     fitting = [
         table
         for table in tables
         if len(table.keys) == 1 and not table.is_view and table.column(table.keys[0]).base in _WHOLE_NUMBERS
     ]
     rows = connection.execute(
-        "select n.nspname, c.relname from unnest(%s::text[], %s::text[], %s::text[]) as w(schema, name, key) "
+        "select n.nspname, c.relname, pg_table_size(c.oid) "
+        "from unnest(%s::text[], %s::text[], %s::text[]) as w(schema, name, key) "
         "join pg_namespace n on n.nspname = w.schema "
         "join pg_class c on c.relnamespace = n.oid and c.relname = w.name and c.reltuples >= %s "
         "join pg_stats s on s.schemaname = w.schema and s.tablename = w.name and s.attname = w.key "
@@ -173,4 +180,4 @@ def _lying_in_order(connection: Connection, tables: Sequence[catalog.Table]) -> 
             _RESUMABLE_CORRELATION,
         ],
     ).fetchall()
-    return frozenset(f"{schema}-{name}" for schema, name in rows)
+    return {f"{schema}-{name}": size for schema, name, size in rows}

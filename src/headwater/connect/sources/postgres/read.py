@@ -9,6 +9,7 @@ from functools import partial
 
 import psycopg
 import pyarrow as pa
+from msgspec.structs import replace as _replace
 
 from headwater.base.ahead import Beat, interleaved
 from headwater.base.errors import RunFailedError
@@ -136,7 +137,10 @@ def _messages(query: Query, sessions: link.Sessions, request: ReadRequest) -> It
     if asked is not None:
         schema = _schema(query, query.columns, forms=Future())
         yield schema
-        if encoded.POSTGRES_COPY in _answer(schema, request):
+        taken = _answer(schema, request)
+        if encoded.POSTGRES_COPY in taken:
+            if encoded.AT_ONCE in taken and query.fits_at_once and request.jobs == 1:
+                asked = _replace(asked, cursor=None)
             try:
                 yield from _encoded(asked, sessions, request)
             except _UnfitError:
@@ -182,6 +186,8 @@ def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Ite
     """As `_messages`, of rows that are passed on as they come. Raises _UnfitError, and StartOverError when rows were
     delivered already."""
     form = encoding.schema(query)
+    # Nobody need keep them until their commit: no checkpoint comes between them, and no rows of another stream.
+    again = query.cursor is None and request.jobs == 1
     noted = last = query.after
     is_begun = False
     try:
@@ -189,7 +195,7 @@ def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Ite
             with contextlib.closing(sessions.rows(statement, request.batch_bytes)) as found:
                 for rows in found:
                     batch = pa.RecordBatch.from_arrays([rows], schema=form)
-                    yield Rows(stream=query.stream, batch=batch, size=batch.nbytes)
+                    yield Rows(stream=query.stream, batch=batch, size=batch.nbytes, again=again)
                     is_begun = True
                     last = _last(query, encoding.last(query, rows)) or last
                     if last != noted:

@@ -20,7 +20,7 @@ class Shop:
         self.opened = []
         self.waits = []
 
-    def open(self, run_id="run-1", pipeline="dev:shop", **settings):
+    def open(self, run_id="run-1", pipeline="dev:shop", memory_bytes=256 << 20, **settings):
         at = self.server
         given = {"host": at.host, "port": at.port, "user": at.user, "password": at.password, "database": NAME}
         request = OpenRequest(
@@ -28,6 +28,7 @@ class Shop:
             run_id=run_id,
             source="shop",
             folder=self.folder / f"scratch-{len(self.opened)}",
+            memory_bytes=memory_bytes,
             on_wait=self.waits.append,
         )
         session = destination.open(destination.Settings(**{**given, **settings}), request)

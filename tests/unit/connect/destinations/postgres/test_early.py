@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from headwater.base.errors import RunFailedError
-from headwater.connect.contract import Rejected, Rows
+from headwater.connect.contract import Rejected, Rows, Schema, StartOverError
 from headwater.connect.destinations import postgres, staged
 from headwater.connect.destinations.postgres import quarantine
 from headwater.connect.rejects import Again, Chosen
@@ -281,3 +281,82 @@ def test_a_row_that_another_pipeline_began_to_send_before_a_reject_came_is_not_o
     shop.send(again, [{"id": 2, "name": "old"}])
     again.commit(None, final=True)
     assert stored(shop) == [(1, "a"), (2, "newer")]
+
+
+def send_once(session, rows, *, keys=()):
+    """Rows that their source can give again."""
+    session.prepare(Schema(stream="users", columns=COLUMNS, keys=keys))
+    session.stage(Rows(stream="users", batch=pa.RecordBatch.from_pylist(rows, schema=COLUMNS), again=True))
+
+
+def held(session):
+    return session._staging.streams["users"].spool.memory
+
+
+def test_rows_that_come_again_are_not_kept_once_they_are_sent(shop):
+    session = shop.open(memory_bytes=1)
+    for row in (A, B, C):
+        send_once(session, [row])
+        assert held(session) == 0
+    assert session.staged_bytes() > 0
+    receipt = session.commit(b"1", final=True)
+    assert (receipt.streams["users"].rows_out, stored(shop)) == (3, [(1, "a"), (2, "b"), (3, "c")])
+    send_once(session, [A])
+    assert session.commit(b"2", final=True).streams["users"].rows_out == 1
+    assert len(stored(shop)) == 4
+
+
+def test_keys_that_may_come_twice_are_a_reason_to_keep_the_rows_of_a_new_table(shop):
+    session = shop.open()
+    send_once(session, [A], keys=("id",))
+    send_once(session, [{"id": 1, "name": "later"}], keys=("id",))
+    session.commit(b"1", final=True)
+    assert stored(shop) == [(1, "later")]
+    session.close()
+    session = shop.open("run-2")
+    send_once(session, [A, B], keys=("id",))
+    assert held(session) == 0  # a key that comes twice is no matter beside the table
+    session.commit(b"2", final=True)
+    assert stored(shop) == [(1, "a"), (2, "b")]
+
+
+def send_for_long(session):
+    """It takes a moment for an end of the session to be noticed."""
+    until = time.monotonic() + 30
+    while time.monotonic() < until:
+        send_once(session, [B])
+
+
+END = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy %' and state = 'active'"
+
+
+def test_when_a_session_is_lost_such_rows_are_asked_for_again_at_once(shop):
+    session = shop.open()
+    send_once(session, [A])
+    shop.sql(END)
+    with pytest.raises(StartOverError):
+        send_for_long(session)
+    session.close()
+    settle(shop)
+    assert shop.sql("select to_regclass('shop.users')") == [(None,)]
+
+
+def test_so_they_are_when_it_is_lost_at_the_commit(shop):
+    session = shop.open()
+    send_once(session, [A])
+    shop.sql(END)
+    with pytest.raises(StartOverError):
+        session.commit(b"1", final=True)
+    session.close()
+    assert shop.sql("select to_regclass('shop.users')") == [(None,)]
+
+
+def test_and_when_the_stream_changes_its_shape(shop):
+    session = shop.open()
+    send_once(session, [A])
+    wider = pa.schema([*COLUMNS, ("size", pa.float64())])
+    session.prepare(Schema(stream="users", columns=wider))
+    with pytest.raises(StartOverError):
+        session.stage(
+            Rows(stream="users", batch=pa.RecordBatch.from_pylist([{"id": 2, "name": "b", "size": 1.5}], wider))
+        )
