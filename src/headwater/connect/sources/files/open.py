@@ -28,6 +28,7 @@ _RATIO_FREE = 64 << 20
 _PIECE = 1 << 18
 # To read a smaller file takes not much longer than to start a thread for it.
 _SMALL = 4 << 20
+_SHA256 = "sha256:"
 
 
 class Fingerprint(Struct, frozen=True):
@@ -47,12 +48,12 @@ def fingerprint(file: DataFile) -> Fingerprint:
     return Fingerprint(status.st_size, status.st_mtime_ns)
 
 
-def digest(file: DataFile) -> str:
-    """The content's hash, of the file as it lies on disk; of a file of another machine what its place gives out for
-    one, "" when that is nothing and there is no copy here."""
+def digest(file: DataFile, like: str = "") -> str:
+    """The content's hash, of the file as it lies on disk, made the way that `like` was; of a file of another machine
+    what its place gives out for one, "" when that is nothing and there is no copy here."""
     if file.remote is not None and (file.remote.found.tag or not file.is_copy):
         return file.remote.found.tag
-    return _digest(file, lambda: False)
+    return _digest(file, lambda: False, like)
 
 
 @contextlib.contextmanager
@@ -71,8 +72,9 @@ def digested(file: DataFile) -> Iterator[Callable[[], str]]:
             is_over.set()
 
 
-def _digest(file: DataFile, is_over: Callable[[], bool]) -> str:
-    content = hashlib.blake2b(digest_size=16)
+def _digest(file: DataFile, is_over: Callable[[], bool], like: str = "") -> str:
+    # Most processors have it built in. States of before have one that none has.
+    content = hashlib.blake2b(digest_size=16) if like and not like.startswith(_SHA256) else hashlib.sha256()
     buffer = memoryview(bytearray(_PIECE))
     try:
         with file.path.open("rb", buffering=0) as raw:
@@ -80,7 +82,7 @@ def _digest(file: DataFile, is_over: Callable[[], bool]) -> str:
                 content.update(buffer[:size])
     except OSError as error:
         raise _unreadable(file, error) from error
-    return content.hexdigest()
+    return content.hexdigest() if content.name == "blake2b" else f"{_SHA256}{content.hexdigest()}"
 
 
 class Unpacked:

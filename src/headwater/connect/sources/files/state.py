@@ -79,7 +79,7 @@ def due(stream: StreamFiles, done: dict[str, FileState]) -> tuple[Due, dict[str,
 def _is_same(file: DataFile, entry: FileState, now: Fingerprint) -> bool:
     if file.remote is not None and file.remote.found.tag:
         return entry.hash == file.remote.found.tag
-    return entry.size == now.size and (entry.mtime_ns == now.mtime_ns or entry.hash == digest(file))
+    return entry.size == now.size and (entry.mtime_ns == now.mtime_ns or entry.hash == digest(file, entry.hash))
 
 
 def _former_name(file: DataFile, gone: dict[str, FileState]) -> str | None:
@@ -89,5 +89,4 @@ def _former_name(file: DataFile, gone: dict[str, FileState]) -> str | None:
         return None  # what is copied there gets another time of change, and tags need not be of the content
     now = fingerprint(file)
     alike = [key for key, entry in gone.items() if (entry.size, entry.mtime_ns) == (now.size, now.mtime_ns)]
-    content = digest(file) if alike else ""
-    return next((key for key in alike if gone[key].hash == content), None)
+    return next((key for key in alike if gone[key].hash == digest(file, gone[key].hash)), None)

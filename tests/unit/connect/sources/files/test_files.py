@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import threading
@@ -251,6 +252,18 @@ def test_a_renamed_file_is_not_read_again(root: Path) -> None:
     second = Run(without_keys(root), first.state)
     assert second.rows == {}
     assert list(json.loads(second.state)["files"]["s"]) == ["renamed.csv"]
+
+
+def test_hashes_of_states_of_before_still_count(root: Path) -> None:
+    state = json.loads(Run(without_keys(root)).state)
+    ((name, entry),) = state["files"]["s"].items()
+    assert entry["hash"] == f"sha256:{hashlib.sha256((root / name).read_bytes()).hexdigest()}"
+    entry["hash"] = hashlib.blake2b((root / name).read_bytes(), digest_size=16).hexdigest()
+    (root / "a.csv").rename(root / "renamed.csv")
+    renamed = Run(without_keys(root), json.dumps(state).encode())
+    assert renamed.rows == {}
+    os.utime(root / "renamed.csv", ns=(1, 1))
+    assert Run(without_keys(root), renamed.state).rows == {}
 
 
 def test_a_file_with_another_delimiter_is_refused_unless_one_was_chosen(root: Path) -> None:
