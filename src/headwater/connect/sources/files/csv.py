@@ -34,7 +34,7 @@ from headwater.connect.sources.text_types import Look
 T = TypeVar("T")
 
 # Rows are cut into blocks; the longest row must fit into one. A file with longer rows is tried with larger blocks.
-_BLOCK = 2 << 20
+_BLOCK = 4 << 20
 
 
 def looks(file: DataFile, takes: Callable[[str], bool], most: int | None = None) -> dict[str, Look]:
