@@ -10,11 +10,14 @@ from loading.results import JobResult, WayResult
 
 
 class Verdict(NamedTuple):
+    """`limit` is what the job's limit, which knows nothing of rows, reaches of a goal that it misses itself."""
+
     job: str
     goal: str
     reached: str
     holds: bool | None
     by_work: str = ""
+    limit: str = ""
 
 
 def report(results: list[JobResult]) -> str:
@@ -63,7 +66,7 @@ def goals(results: list[JobResult]) -> list[str]:
     lines = ["### Goals", "", "| job | goal | reached | by work | |", "|---|---|---|---|---|"]
     lines += [
         f"| {verdict.job} | {verdict.goal} | {verdict.reached} | {verdict.by_work} | "
-        f"{ {True: 'yes', False: '**no**', None: 'not known'}[verdict.holds] } |"
+        f"{ {True: 'yes', False: '**no**', None: 'not known'}[verdict.holds] }{verdict.limit} |"
         for result in results
         for verdict in verdicts(result)
     ]
@@ -85,13 +88,22 @@ def verdicts(result: JobResult) -> list[Verdict]:
         if goal.most:
             found.append(Verdict(result.name, text, f"{wall:.2f} ×", wall <= goal.most, f"{work:.2f} ×"))
         else:
-            holds = 1 / wall >= (goal.least or 0)
-            found.append(Verdict(result.name, text, f"{1 / wall:.2f} ×", holds, f"{1 / work:.2f} ×"))
+            least = goal.least or 0
+            holds = 1 / wall >= least
+            limit = "" if holds else _of_limit(result, theirs, least)
+            found.append(Verdict(result.name, text, f"{1 / wall:.2f} ×", holds, f"{1 / work:.2f} ×", limit))
     if ours is not None:
         peak = ours.median().peak_mb
         found.append(Verdict(result.name, f"under {result.most_mb} MB", f"{peak:.0f} MB", peak < result.most_mb))
         found += _leaner(result, ours)
     return found
+
+
+def _of_limit(result: JobResult, theirs: Run, least: float) -> str:
+    limits = [result.scaled(way).wall for way in result.ways if way.role == Role.LIMIT and way.runs and not way.wrong]
+    if not limits or theirs.wall / min(limits) >= least:
+        return ""
+    return f"; nor does the limit: {theirs.wall / min(limits):.2f} ×"
 
 
 def _leaner(result: JobResult, ours: WayResult) -> list[Verdict]:
