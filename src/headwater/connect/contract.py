@@ -48,8 +48,9 @@ class Rows(Struct, frozen=True, kw_only=True):
     `missing` has one entry a row: null, or the list of columns that the source did not send for that row (a
     missing field is not a null: on an upsert the old value stays). None means nothing was missing.
     `version` is Singer's table version. `repaired` counts values that were changed to fit, by column.
-    `size` is the rows' size in bytes as they came. Rows that come `again` are not lost when they are: a destination
-    that sent them ahead of their commit need not keep them, and raises StartOverError when it wants them once more.
+    `size` is the rows' size in bytes as they came. Rows that come `again` can be had once more, with all of the stream
+    since the last Checkpoint: a destination that sent them ahead of their commit need not keep them, and raises
+    StartOverError when it wants them.
     """
 
     stream: str

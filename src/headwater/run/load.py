@@ -84,6 +84,7 @@ class Load:
         self._tallies: dict[str, _Tally] = {}
         self._pending: bytes | None = None
         self._is_tail = False  # rows came after the last boundary
+        self._comes_again = False  # some of what came since the last commit does
         self._is_replacing = False
         self._is_saved = False  # a checkpoint of this run stands with the data
         self._unkept: str | None = None  # the state of which the backend has no copy yet
@@ -177,9 +178,10 @@ class Load:
         session = self._session
         match message:
             case Rows():
+                # What comes again nobody keeps: it goes with the first commit, and with none that leaves it out.
                 if message.again and self._pending is not None and not self._is_replacing:
-                    # A commit that leaves these rows out would have them sent again.
                     self._commit(to_boundary=True)
+                self._comes_again = self._comes_again or message.again
                 self._tally(message.stream).given += message.batch.num_rows
                 self._is_tail = True
                 session.stage(message)
@@ -193,7 +195,7 @@ class Load:
                     tally.vouched = tally.given
                 self._pending = message.state
                 is_due = self._is_due() or session.staged_bytes() >= self._step.commit_bytes
-                if is_due and not self._is_replacing:
+                if (is_due or self._comes_again) and not self._is_replacing:
                     self._commit()
             case Schema():
                 self._prepare(message)
@@ -245,6 +247,7 @@ class Load:
             raise
         self._committed_at = monotonic()
         self._pending = None
+        self._comes_again = False
         self.commits += 1
         for change in receipt.changes:
             self._run.emit(

@@ -121,8 +121,8 @@ def test_a_larger_one_has_checkpoints(lab, copy, large, monkeypatch):
 ONE = "select relname from pg_class where relname ~ '^public-' and relkind = 'r'"
 
 
-class Third:
-    """Does something at the third piece of the first table, or of the second."""
+class Amid:
+    """Does something amid the first table, or the second."""
 
     def __init__(self, copy, act, *, of_second):
         self.copy, self.act, self.of_second = copy, act, of_second
@@ -130,15 +130,15 @@ class Third:
 
     def __call__(self):
         self.pieces += bool(self.copy.sql(ONE)) is self.of_second
-        if self.pieces == 3:
+        if self.pieces == 6:
             self.pieces += 1
             self.act()
 
 
 @pytest.mark.parametrize("second", [False, True])
 def test_what_was_filled_at_once_stands_when_the_rest_is_cancelled(lab, copy, large, second):
-    copy.on_rows = Third(copy, lambda: lab.cancel.set(signal.SIGTERM), of_second=second)
-    assert copy() is Outcome.CANCELLED
+    copy.on_rows = Amid(copy, lambda: lab.cancel.set(signal.SIGTERM), of_second=second)
+    assert copy(memory_bytes=1) is Outcome.CANCELLED  # with nothing read ahead
     for (name,) in copy.sql(ONE):
         assert copy.sql(f'select count(*), sum(id) from copy."{name}"') == ALL[0]
     lab.cancel = type(lab.cancel)()
@@ -150,9 +150,18 @@ def test_what_was_filled_at_once_stands_when_the_rest_is_cancelled(lab, copy, la
 @pytest.mark.parametrize("second", [False, True])
 def test_a_session_that_is_lost_has_its_table_read_again(lab, copy, large, second):
     lost = "select pg_terminate_backend(pid) from pg_stat_activity where query like 'copy %from stdin%'"
-    copy.on_rows = Third(copy, lambda: copy.sql(lost), of_second=second)
-    assert copy(commit_bytes=1) is Outcome.SUCCESS
+    copy.on_rows = Amid(copy, lambda: copy.sql(lost), of_second=second)
+    assert copy(**FREQUENTLY) is Outcome.SUCCESS
     assert counts(copy) == ALL
     # The state does not say of a table that is read in full that it is done: the first comes again too.
     assert [(one.read, one.loaded) for one in lab.figures.values()] == [(30_000 * (1 + second),) * 2, (30_000, 30_000)]
     assert any("reading again from the last checkpoint" in text for text in lab.notices)
+
+
+def test_small_tables_share_a_commit(lab, copy):
+    for number in range(5):
+        copy.sql(f"create table small{number} (id bigint primary key, v text)")
+        copy.sql(f"insert into small{number} select n, 'x' from generate_series(1, 1000) n")
+    assert copy() is Outcome.SUCCESS
+    assert len(lab.checkpoints) == 1
+    assert len(lab.figures) == 5

@@ -186,8 +186,9 @@ def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Ite
     """As `_messages`, of rows that are passed on as they come. Raises _UnfitError, and StartOverError when rows were
     delivered already."""
     form = encoding.schema(query)
-    # Nobody need keep them until their commit: no checkpoint comes between them, and no rows of another stream.
-    again = query.cursor is None and request.jobs == 1
+    # Nobody need keep them until their commit: no checkpoint comes between them, and no rows of another stream. What
+    # is done of others is committed before that, which is too much for a small table, of which there may be many.
+    comes_again = query.cursor is None and request.jobs == 1
     noted = last = query.after
     is_begun = False
     try:
@@ -195,7 +196,7 @@ def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Ite
             with contextlib.closing(sessions.rows(statement, request.batch_bytes)) as found:
                 for rows in found:
                     batch = pa.RecordBatch.from_arrays([rows], schema=form)
-                    yield Rows(stream=query.stream, batch=batch, size=batch.nbytes, again=again)
+                    yield Rows(stream=query.stream, batch=batch, size=batch.nbytes, again=comes_again and is_begun)
                     is_begun = True
                     last = _last(query, encoding.last(query, rows)) or last
                     if last != noted:
