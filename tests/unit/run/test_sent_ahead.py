@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from headwater.connect.destinations import staged
-from headwater.connect.destinations.postgres import rows
+from headwater.connect.destinations.postgres import send
 from headwater.connect.sources import files
 from headwater.model.event import Outcome
 
@@ -30,7 +30,7 @@ def load(lab, postgres, monkeypatch):
     tap = lab.block("extractor", native="files", argv=(), config={"streams": streams, "root": str(lab.root)})
     config = {**at, "database": NAME, "default_target_schema": "s"}
     loader = lab.block("loader", native="postgres", argv=(), config=config)
-    write = rows._Copy.write
+    write = send._Copy.write
     pieces = []
 
     def written(self, piece):
@@ -38,7 +38,7 @@ def load(lab, postgres, monkeypatch):
         pieces.append(len(piece))
         run.on_piece(len(pieces))
 
-    monkeypatch.setattr(rows._Copy, "write", written)
+    monkeypatch.setattr(send._Copy, "write", written)
 
     def run(**fields):
         pieces.clear()

@@ -14,6 +14,7 @@ from headwater.connect.contract import Change
 from headwater.connect.destinations.commit import Commit, StreamPart
 from headwater.connect.destinations.postgres import alter, rows, tables
 from headwater.connect.destinations.postgres.connection import Connection, execute
+from headwater.connect.destinations.postgres.send import Incoming, Sent, sent_aside
 from headwater.connect.staging import StagedStream
 
 
@@ -32,7 +33,7 @@ class Begun(Struct):
 
     shape: _Shape
     target: tables.Target
-    sent: rows.Sent
+    sent: Sent
     changes: list[Change]
     count: int = 0
 
@@ -55,7 +56,7 @@ def is_for(begun: Begun, stream: StagedStream) -> bool:
 
 
 def start(
-    connection: Connection, stream: StagedStream, target: tables.Target, incoming: rows.Incoming, number: int
+    connection: Connection, stream: StagedStream, target: tables.Target, incoming: Incoming, number: int
 ) -> Begun | None:
     """Make the place for the stream's rows. None for a stream whose rows have to wait: its table would have to change
     under its readers, or its rows would be stamped with a moment that readers of the table may have passed."""
@@ -67,16 +68,16 @@ def start(
     elif target.added or target.widened or target.new_hash or not target.is_noted:
         return None
     if target.is_new or (not stream.is_replaced and bool(target.keys) and _may_be_new(connection, target, incoming)):
-        sent = rows.Sent(target, target.sql, incoming, is_staged=False)
+        sent = Sent(target, target.sql, incoming, is_staged=False)
     elif target.keys or stream.is_replaced:
-        sent = rows.sent_aside(connection, target, incoming, f"headwater_incoming_{number}")
+        sent = sent_aside(connection, target, incoming, f"headwater_incoming_{number}")
     else:
         return None
     return Begun(_shape(stream), target, sent, changes)
 
 
 def send(connection: Connection, one: Begun, part: StreamPart) -> None:
-    """Send what waits. The COPY stays open: see `rows.Sent.feed`."""
+    """Send what waits. The COPY stays open: see `Sent.feed`."""
     stream = part.stream
     one.sent.feed(connection, stream.spool.between(one.count, part.count))
     one.count = part.count
@@ -85,7 +86,7 @@ def send(connection: Connection, one: Begun, part: StreamPart) -> None:
         stream.spool.forget(part.count)
 
 
-def _may_be_new(connection: Connection, target: tables.Target, incoming: rows.Incoming) -> bool:
+def _may_be_new(connection: Connection, target: tables.Target, incoming: Incoming) -> bool:
     """As `rows.may_be_new`, and the table is not kept from others who want to change it."""
     execute(connection, "savepoint look")
     try:

@@ -18,6 +18,7 @@ from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.history import CURRENT, VALID_FROM, VALID_TO, not_convertible, started
 from headwater.connect.destinations.postgres import keys, replace, rows
 from headwater.connect.destinations.postgres.connection import Connection, execute, literal
+from headwater.connect.destinations.postgres.send import Incoming, Taken
 from headwater.connect.destinations.postgres.tables import KEY_HASH, LOADED_AT, Target
 from headwater.connect.names import quote
 from headwater.connect.staging import VERSION
@@ -45,7 +46,7 @@ def start(connection: Connection, table: Target, moment: datetime) -> Change:
     return started(table.stream)
 
 
-def load(connection: Connection, table: Target, incoming: rows.Incoming) -> rows.Taken:
+def load(connection: Connection, table: Target, incoming: Incoming) -> Taken:
     """Take the rows as new versions of their keys. A row that equals its current version makes none. Raises as
     `rows.load`."""
     taken = rows.straight(connection, table, table.sql, incoming, is_keyed=table.is_keyed)
@@ -63,13 +64,13 @@ def load_snapshot(
     connection: Connection,
     entry: bookkeeping.Entry,
     table: Target,
-    incoming: rows.Incoming,
+    incoming: Incoming,
     *,
     place: str | None,
     version: int | None,
     rules: deletes.Rules,
     final: bool,
-) -> rows.Taken:
+) -> Taken:
     """Take rows aside; with `final` they and those set aside before (in `place`) are all that there is: what is not
     among them is closed. Raises RunFailedError (`mass-delete`) before anything is changed."""
     if not table.is_keyed:

@@ -11,6 +11,7 @@ from headwater.connect import names
 from headwater.connect.destinations import bookkeeping
 from headwater.connect.destinations.postgres import keys, rows
 from headwater.connect.destinations.postgres.connection import Connection, execute
+from headwater.connect.destinations.postgres.send import Incoming, Taken
 from headwater.connect.destinations.postgres.tables import Target
 
 
@@ -38,12 +39,12 @@ def load(
     connection: Connection,
     entry: bookkeeping.Entry,
     table: Target,
-    incoming: rows.Incoming,
+    incoming: Incoming,
     *,
     place: str | None,
     version: int | None,
     final: bool,
-) -> rows.Taken:
+) -> Taken:
     """Take rows aside, or with `final` make them and those set aside before (in `place`) the table's content."""
     if not final:
         if table.is_new and table.keys:

@@ -43,6 +43,7 @@ from headwater.connect.destinations.postgres.connection import (
     trouble,
     value_rejected,
 )
+from headwater.connect.destinations.postgres.send import Incoming, Sent, Taken
 from headwater.connect.destinations.postgres.settings import Settings
 from headwater.connect.destinations.staged import ATTEMPTS_AT_FIRST, MOST_ATTEMPTS, already_durable, enter, steadily
 from headwater.connect.destinations.stored import Place, stored
@@ -78,7 +79,7 @@ class PostgresWriter:
         self._early: dict[str, early.Begun | None] | None = None
         self._begun_at = now()
         self._waits = False
-        self._copying: rows.Sent | None = None  # whose COPY is open, and has the connection for itself
+        self._copying: Sent | None = None  # whose COPY is open, and has the connection for itself
         self._backend: Backend | None = None
         self._connection: Connection | None = None
 
@@ -341,9 +342,9 @@ class PostgresWriter:
             self.stored[target.stream] = stored(part.stream, table, columns, load_method=method)
         return part.receipt(taken.rows, table, repaired=sum(taken.repaired.values())), changes
 
-    def _incoming(self, part: StreamPart, moment: datetime, begun: early.Begun | None = None) -> rows.Incoming:
+    def _incoming(self, part: StreamPart, moment: datetime, begun: early.Begun | None = None) -> Incoming:
         schema = part.stream.schema
-        return rows.Incoming(
+        return Incoming(
             batches=part.batches if begun is None else lambda: part.stream.spool.between(begun.count, part.count),
             loaded_at=moment,
             exact=frozenset((*schema.keys, *([schema.cursor] if schema.cursor else []))),
@@ -358,8 +359,8 @@ class PostgresWriter:
         stream: StagedStream,
         target: tables.Target,
         place: str | None,
-        incoming: rows.Incoming,
-    ) -> rows.Taken:
+        incoming: Incoming,
+    ) -> Taken:
         entry, version, final = commit.entry, stream.version, commit.final
         if not stream.is_replaced:
             if self._keeps_history:
