@@ -1,6 +1,6 @@
 """Headwater's loads beside their limits and beside other tools, in one run, from nothing.
 
-    python benchmarks/loading.py [--rows 5000000] [--records 500000] [--rounds 3] [--jobs csv-postgres,…] [--quick]
+    python benchmarks/loading.py [--rows 5000000] [--records 500000] [--rounds 4] [--jobs csv-postgres,…] [--quick]
 
 Makes the data, starts a PostgreSQL of its own and builds every tool's environment from PyPI; what can be kept is kept
 in ~/.cache/headwater-benchmarks. Figures go to benchmarks/results/ and RESULTS.md, except with --quick, which is for
@@ -36,7 +36,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=5_000_000)
     parser.add_argument("--records", type=int, default=500_000)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     parser.add_argument("--jobs", default=",".join(JOBS), help="with commas between")
     parser.add_argument("--only", default="", help="ways, with commas between: all by default")
     parser.add_argument("--quick", action="store_true", help="200,000 rows, 50,000 records, one round, nothing kept")

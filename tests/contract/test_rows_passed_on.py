@@ -13,6 +13,7 @@ from headwater.base.errors import HeadwaterError
 from headwater.connect import encoded
 from headwater.connect.contract import Checkpoint, OpenRequest, ReadRequest, Rows, Schema, StartOverError
 from headwater.connect.destinations import postgres as destination
+from headwater.connect.destinations.staged import StagedSession
 from headwater.connect.sources import postgres as source
 from headwater.model.catalog import Catalog
 
@@ -230,6 +231,44 @@ def test_what_has_to_be_looked_at_is(servers, kind):
     for value in LOOKED_AT[kind]:
         servers.sql(f"insert into odd select max(id) + 1, {value} from odd")
     assert servers.both(batch_bytes=2000) == 0
+
+
+def moments(servers):
+    return servers.sql('select count(*), count(distinct __loaded_at), min(__loaded_at) from passed."public-shop"')[0]
+
+
+def test_a_new_table_gets_its_rows_in_blocks_and_one_that_stands_each_by_itself(servers, monkeypatch):
+    came = []
+    stage = StagedSession.stage
+    monkeypatch.setattr(
+        StagedSession, "stage", lambda self, rows: (came.append(encoded.in_blocks(rows.batch)), stage(self, rows))
+    )
+    servers.sql("create table shop (id bigint primary key, v text)")
+    servers.sql("insert into shop select n, 'x' from generate_series(1, 500) n")
+    ((before,),) = servers.sql("select now()")
+    assert servers.carry("passed", may_ask=True, batch_bytes=1000) == 500
+    ((after,),) = servers.sql("select now()")
+    assert len(came) > 1
+    assert all(came)
+    rows, distinct, moment = moments(servers)
+    assert (rows, distinct) == (500, 1)
+    assert before <= moment <= after
+    came.clear()
+    assert servers.carry("passed", may_ask=True, batch_bytes=1000) == 500
+    assert not any(came)
+    assert moments(servers)[2] > after
+
+
+def test_when_somebody_else_makes_the_table_meanwhile_its_rows_come_again(servers):
+    servers.sql("create table shop (id bigint primary key, v text)")
+    servers.sql("insert into shop select n, 'x' from generate_series(1, 500) n")
+
+    def make():
+        servers.sql("create schema if not exists passed")
+        servers.sql('create table if not exists passed."public-shop" (id bigint primary key, v text)')
+
+    assert servers.carry("passed", may_ask=True, batch_bytes=1000, on_rows=make) == 0
+    assert moments(servers)[:2] == (500, 1)
 
 
 def test_an_empty_table_is_made_all_the_same(servers):

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from headwater.connect.destinations import staged
-from headwater.connect.destinations.postgres import copy_format
+from headwater.connect.destinations.postgres import send
 from headwater.connect.sources.postgres import query
 from headwater.model.event import Outcome
 
@@ -22,14 +22,14 @@ def copy(lab, postgres, monkeypatch):
     at = {"host": postgres.host, "port": postgres.port, "user": postgres.user, "password": postgres.password}
     settings = {**at, "database": NAME}
     passed = []
-    completed = copy_format.completed
+    completed = send.Sent._completed
 
-    def counted(rows, *given):
-        passed.append(len(rows))
+    def counted(sent, batch):
+        passed.append(batch.num_rows)
         run.on_rows()
-        return completed(rows, *given)
+        return completed(sent, batch)
 
-    monkeypatch.setattr(copy_format, "completed", counted)
+    monkeypatch.setattr(send.Sent, "_completed", counted)
 
     def run(**fields):
         passed.clear()
@@ -130,7 +130,7 @@ class Amid:
 
     def __call__(self):
         self.pieces += bool(self.copy.sql(ONE)) is self.of_second
-        if self.pieces == 6:
+        if self.pieces == 3:
             self.pieces += 1
             self.act()
 

@@ -20,7 +20,9 @@ def reach(connection: Connection, table: Target, place: str | None) -> list[Chan
         kept = [*table.added, (LOADED_AT, "timestamp with time zone not null")]
         if table.keeps_history:
             kept += [(VALID_FROM, "timestamp with time zone not null"), (VALID_TO, "timestamp with time zone")]
-        body = ", ".join(f"{names.quote(name)} {sql}" for name, sql in kept)
+        # Of a key that is known to have no nulls the table need not be read once more when it becomes one.
+        whole = set() if table.is_hashed else set(table.keys)
+        body = ", ".join(f"{names.quote(name)} {sql}{' not null' if name in whole else ''}" for name, sql in kept)
         body += f", {keys.hash_column(table)}" if table.is_hashed else ""
         if not connection.execute("select 1 from pg_namespace where nspname = %s", [table.schema]).fetchone():
             execute(connection, f"create schema if not exists {names.quote(table.schema)}")

@@ -12,7 +12,7 @@ import psycopg
 from headwater.connect import names
 from headwater.connect.destinations.deletes import DELETED_AT
 from headwater.connect.destinations.postgres import keys
-from headwater.connect.destinations.postgres.connection import Connection, execute, literal
+from headwater.connect.destinations.postgres.connection import Connection, execute
 from headwater.connect.destinations.postgres.merge import merged
 from headwater.connect.destinations.postgres.send import Incoming, Sent, Taken, sent_aside
 from headwater.connect.destinations.postgres.tables import KEY_HASH, LOADED_AT, ORDINAL, SENT, Target
@@ -111,7 +111,7 @@ def _finished(
     if not sent.is_straight:
         taken = sent.send(connection, incoming.batches())
         listed = ", ".join(map(names.quote, table.own))
-        rows = f"select {listed}, {_moment(incoming)} from {sent.into} order by {ORDINAL}"
+        rows = f"select {listed}, {incoming.moment} from {sent.into} order by {ORDINAL}"
         execute(connection, f"insert into {into} ({listed}, {LOADED_AT}) {rows}")
         return taken
     incoming.fresh.add(into)
@@ -153,14 +153,10 @@ def _upsert(connection: Connection, table: Target, into: str, incoming: Incoming
         execute(
             connection,
             f"insert into {into} as t ({', '.join([*own, LOADED_AT])}) "
-            f"select {', '.join(f'i.{name}' for name in own)}, {_moment(incoming)} from ({rows}) i "
+            f"select {', '.join(f'i.{name}' for name in own)}, {incoming.moment} from ({rows}) i "
             f"on conflict ({on}) do update set {', '.join(settings)}",
         )
     return taken
-
-
-def _moment(incoming: Incoming) -> str:
-    return f"{literal(incoming.loaded_at.isoformat())}::timestamptz"
 
 
 def _latest(table: Target, sent: Sent) -> str:

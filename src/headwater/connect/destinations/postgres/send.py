@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
+from itertools import chain, islice
 
 import psycopg
 import pyarrow as pa
@@ -17,7 +18,7 @@ from headwater.connect.contract import StartOverError
 from headwater.connect.destinations.history import VALID_FROM
 from headwater.connect.destinations.outgoing import ahead, null_key, sent
 from headwater.connect.destinations.postgres import copy_format, keys
-from headwater.connect.destinations.postgres.connection import Connection, execute
+from headwater.connect.destinations.postgres.connection import Connection, execute, literal
 from headwater.connect.destinations.postgres.tables import LOADED_AT, ORDINAL, SENT, Target
 from headwater.connect.staging import MISSING, VERSION, LongKeyError, combined, conformed, has_rider, rider
 
@@ -37,6 +38,11 @@ class Incoming(Struct, frozen=True, kw_only=True):
     exact: frozenset[str] = frozenset()
     fresh: set[str] = field(default_factory=set)
     sent: Sent | None = None
+
+    @property
+    def moment(self) -> str:
+        """`loaded_at` as SQL."""
+        return f"{literal(self.loaded_at.isoformat())}::timestamptz"
 
 
 class Taken(Struct, frozen=True, kw_only=True):
@@ -61,6 +67,7 @@ class _Copy:
 
     def __init__(self, connection: Connection, statement: str) -> None:
         self._cursor = connection.cursor()
+        self.connection = connection
         self._context = self._cursor.copy(statement.encode())
         self._sink = self._context.__enter__()
         self.write(copy_format.HEADER)
@@ -104,6 +111,7 @@ class Sent:
         self._count = self._rows = 0
         self._keys: list[pa.Table] = []
         self._is_unique: bool | None = None  # what encoded rows say of themselves
+        self._in_blocks = False
         self.partial: set[str] = set()
         self.is_partial = False
         self.repaired: dict[str, int] = {}
@@ -135,11 +143,14 @@ class Sent:
     def feed(self, connection: Connection, batches: Iterable[pa.RecordBatch]) -> None:
         """Send more, and leave the COPY open, so that the server has no pause: until `end` or `leave`, nothing else
         can be asked over the connection. When it raises, what `send` raises, the COPY has been left."""
-        if self._copy is None:
-            listed = ", ".join(names.quote(name) for name, _ in self.columns)
-            self._copy = _Copy(connection, f"copy {self.into} ({listed}) from stdin (format binary)")
         try:
-            for piece in ahead(self._pieces(batches)):
+            batches = iter(batches)
+            first = list(islice(batches, 1))
+            if first and self._copy is None:
+                self._in_blocks = encoded.in_blocks(first[0])
+                self._copy = self._begun(connection)
+            for piece in ahead(self._pieces(chain(first, batches))):
+                assert self._copy is not None
                 self._copy.write(piece)
         except BaseException:
             self.leave()
@@ -150,6 +161,8 @@ class Sent:
         if self._copy is not None:
             copy, self._copy = self._copy, None
             self._rows += copy.end()
+            if self._in_blocks:
+                self._default(copy.connection, "drop default")
         return Taken(rows=self._rows, repaired=self.repaired)
 
     def leave(self) -> None:
@@ -158,9 +171,29 @@ class Sent:
             copy, self._copy = self._copy, None
             copy.leave()
 
+    def _begun(self, connection: Connection) -> _Copy:
+        columns = [name for name, _ in self.columns]
+        if self._in_blocks:
+            if self._is_staged or not self._table.is_new:
+                raise self._another()
+            # Where a row ends is not known, so nothing can be put behind it. Nobody sees the table before its commit.
+            self._default(connection, f"set default {self._incoming.moment}")
+            columns = columns[: len(columns) - len(self.moments)]
+        listed = ", ".join(map(names.quote, columns))
+        return _Copy(connection, f"copy {self.into} ({listed}) from stdin (format binary)")
+
+    def _default(self, connection: Connection, change: str) -> None:
+        steps = ", ".join(f"alter column {names.quote(name)} {change}" for name in self.moments)
+        execute(connection, f"alter table {self.into} {steps}")
+
+    def _another(self) -> StartOverError:
+        return StartOverError(f"`{self._table.schema}.{self._table.table}` is another one than it was")
+
     def _pieces(self, batches: Iterable[pa.RecordBatch]) -> Iterator[memoryview]:
         for batch in combined(batches):
             rows = max(1, batch.num_rows * _PIECE_BYTES // max(batch.nbytes, _PIECE_BYTES))
+            if self._in_blocks:
+                rows = batch.num_rows
             for start in range(0, batch.num_rows, rows):
                 yield self._encoded(batch.slice(start, rows))
 
@@ -181,6 +214,8 @@ class Sent:
         return bool(together.group_by(together.column_names).aggregate([]).num_rows == together.num_rows)
 
     def _encoded(self, batch: pa.RecordBatch) -> memoryview:
+        if encoded.in_blocks(batch) != self._in_blocks:
+            raise self._another()
         if encoded.form(batch):
             return memoryview(self._completed(batch))
         table = self._table
@@ -212,13 +247,15 @@ class Sent:
             copy_format.rows([(values, sql) for values, (_, sql) in zip(arrays, self.columns, strict=True)])
         )
 
-    def _completed(self, batch: pa.RecordBatch) -> pa.Buffer:
+    def _completed(self, batch: pa.RecordBatch) -> pa.Buffer | memoryview:
         """Rows that came encoded, with our own columns behind theirs."""
         if not copy_format.takes(self._table, encoded.columns(batch)):
-            raise StartOverError(f"`{self._table.schema}.{self._table.table}` is another one than it was")
+            raise self._another()
         self._is_unique = self._is_unique is not False and encoded.is_unique(batch)
         count, first = batch.num_rows, self._count
         self._count += count
+        if self._in_blocks:
+            return encoded.content(batch)
         ours: list[pa.Array] = [pa.array([self._incoming.loaded_at], types.TIMESTAMP) for _ in self.moments]
         if self._is_staged:
             ours = [pa.arange(first, self._count), pa.nulls(1, types.STRING)]

@@ -104,7 +104,8 @@ class PostgresWriter:
         if not target or not copy_format.takes(target, stream.schema.columns):
             return frozenset()
         # The key of a new table is made with its first commit, by a sort: half the work of one that grows row by row.
-        return frozenset([encoded.POSTGRES_COPY, *([encoded.AT_ONCE] if target.is_new else [])])
+        is_at_once = target.is_new and not target.keeps_history
+        return frozenset([encoded.POSTGRES_COPY, *([encoded.AT_ONCE] if is_at_once else [])])
 
     def send_ahead(self, commit: Commit) -> None:
         """Begin the commit's transaction early, and send what there is. What goes wrong the commit will find again.

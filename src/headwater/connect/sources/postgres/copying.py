@@ -6,7 +6,7 @@ import array
 import contextlib
 import select
 from collections.abc import Generator, Iterator
-from itertools import accumulate, repeat, takewhile
+from itertools import accumulate, islice, repeat, takewhile
 from operator import itemgetter
 
 import psycopg
@@ -38,27 +38,24 @@ class CopySession:
             self.close()
             raise
 
-    def batches(self, query: str, batch_bytes: int) -> Generator[pa.Array, None, None]:
-        """The rows of a query, a binary value for each, in arrays of about `batch_bytes`."""
+    def batches(self, query: str, batch_bytes: int, *, in_blocks: bool = False) -> Generator[pa.Array, None, None]:
+        """The rows of a query, a binary value for each, in arrays of about `batch_bytes`. With `in_blocks` the first
+        value has the bytes of all, and the others are empty."""
         self._send(f"copy ({query}) to stdout (format binary)")
-        data: list[bytes] = []
-        lengths = array.array("i")
-        count = size = 0
+        gathered = _Block() if in_blocks else _Each()
+        count = 0
         for burst in _without_header(self._bursts()):
-            if size >= batch_bytes:
-                yield _rows(data, lengths)
-                count += len(lengths)
-                data, lengths, size = [], array.array("i"), 0
-            data.append(b"".join(burst))
-            lengths.extend(map(len, burst))
-            size += len(data[-1])
+            if gathered.size >= batch_bytes:
+                count += gathered.count
+                yield gathered.taken()
+            gathered.add(burst)
         told = self._result().command_tuples
-        if lengths and lengths[-1] == len(_TRAILER):
-            lengths.pop()
-        if lengths:
-            yield _rows(data, lengths)
-        if told != count + len(lengths):
-            raise psycopg.DataError(f"the server sent {told} rows, of which {count + len(lengths)} arrived")
+        gathered.end()
+        count += gathered.count
+        if gathered.count:
+            yield gathered.taken()
+        if told != count:
+            raise psycopg.DataError(f"the server sent {told} rows, of which {count} arrived")
 
     def cancel(self) -> bool:
         """False when the server does not take it."""
@@ -138,10 +135,52 @@ def _without_header(bursts: Iterator[list[memoryview]]) -> Iterator[list[memoryv
             first = burst[0]
             begin = _FIXED_HEADER + int.from_bytes(first[_FIXED_HEADER - 4 : _FIXED_HEADER], "big")
             burst[:1] = [first[begin:]] if len(first) > begin else []
-        yield burst
+        if burst:
+            yield burst
 
 
-def _rows(data: list[bytes], lengths: array.array[int]) -> pa.Array:
-    offsets = array.array("i", accumulate(lengths, initial=0))
-    buffers = [None, pa.py_buffer(offsets), pa.py_buffer(b"".join(data))]
-    return pa.Array.from_buffers(pa.binary(), len(lengths), buffers)
+class _Block:
+    """Rows of which only their number is known."""
+
+    def __init__(self) -> None:
+        self._data: list[bytes] = []
+        self._last: bytes | memoryview = b""
+        self.count = self.size = 0
+
+    def add(self, burst: list[memoryview]) -> None:
+        self._data.append(b"".join(burst))
+        self._last = burst[-1]
+        self.count += len(burst)
+        self.size += len(self._data[-1])
+
+    def end(self) -> None:
+        """No row comes any more. What came as the last one may be the end of the COPY, and leaves its bytes behind."""
+        if self.count and len(self._last) == len(_TRAILER):
+            self.count -= 1
+            self.size -= len(_TRAILER)
+
+    def taken(self) -> pa.Array:
+        """What came since the last call."""
+        buffers = [None, pa.py_buffer(self._offsets()), pa.py_buffer(b"".join(self._data))]
+        rows = pa.Array.from_buffers(pa.binary(), self.count, buffers)
+        self._data, self.count, self.size = [], 0, 0
+        return rows
+
+    def _offsets(self) -> array.array[int]:
+        return array.array("i", (0,)) + array.array("i", (self.size,)) * self.count
+
+
+class _Each(_Block):
+    """Rows each of which can be asked for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lengths = array.array("i")
+
+    def add(self, burst: list[memoryview]) -> None:
+        super().add(burst)
+        self._lengths.extend(map(len, burst))
+
+    def _offsets(self) -> array.array[int]:
+        lengths, self._lengths = self._lengths, array.array("i")
+        return array.array("i", accumulate(islice(lengths, self.count), initial=0))

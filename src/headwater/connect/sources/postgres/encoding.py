@@ -54,10 +54,10 @@ def query(asked: Query) -> Query | None:
     return replace(asked, columns=tuple(found))
 
 
-def schema(asked: Query) -> pa.Schema:
+def schema(asked: Query, *, in_blocks: bool) -> pa.Schema:
     """That of the batches."""
     columns = pa.schema([one.field for one in asked.columns])
-    return encoded.column(encoded.POSTGRES_COPY, columns, is_unique=bool(asked.keys))
+    return encoded.column(encoded.POSTGRES_COPY, columns, is_unique=bool(asked.keys), in_blocks=in_blocks)
 
 
 def last(asked: Query, rows: pa.Array) -> pa.RecordBatch:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import threading
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, TypeVar
 
 import adbc_driver_manager as adbc
@@ -93,14 +93,18 @@ class Sessions:
     def batches(self, query: str, batch_bytes: int) -> Generator[pa.RecordBatch, None, None]:
         """The rows of a query in batches of about `batch_bytes`. The server is told when they are not wanted to the
         end. Raises QueryError."""
-        return self._read(self._idle, self._opened, query, batch_bytes)
+        return self._read(self._idle, self._opened, lambda session: session.batches(query, batch_bytes))
 
-    def rows(self, query: str, batch_bytes: int) -> Generator[pa.Array, None, None]:
-        """The same of rows as binary COPY has them."""
-        return self._read(self._copying, self._opened_to_copy, query, batch_bytes)
+    def rows(self, query: str, batch_bytes: int, *, in_blocks: bool) -> Generator[pa.Array, None, None]:
+        """The same of rows as binary COPY has them: see `CopySession.batches`."""
+        return self._read(
+            self._copying,
+            self._opened_to_copy,
+            lambda session: session.batches(query, batch_bytes, in_blocks=in_blocks),
+        )
 
     def _read(
-        self, idle: list[_Reader], opened: Callable[[], _Reader], query: str, batch_bytes: int
+        self, idle: list[_Reader], opened: Callable[[], _Reader], asked: Callable[[_Reader], Iterator[Any]]
     ) -> Generator[Any, None, None]:
         try:
             session = self._taken(idle, opened)
@@ -108,7 +112,7 @@ class Sessions:
             raise QueryError(error, is_lost=True) from error
         is_whole = False
         try:
-            yield from session.batches(query, batch_bytes)
+            yield from asked(session)
             is_whole = True
         # Arrow's stream has no errors of its driver.
         except (adbc.Error, psycopg.Error, pa.ArrowException, OSError) as error:

@@ -141,8 +141,9 @@ def _messages(query: Query, sessions: link.Sessions, request: ReadRequest) -> It
         if encoded.POSTGRES_COPY in taken:
             if encoded.AT_ONCE in taken and query.fits_at_once and request.jobs == 1:
                 asked = _replace(asked, cursor=None)
+            in_blocks = encoded.AT_ONCE in taken and asked.cursor is None and request.jobs == 1
             try:
-                yield from _encoded(asked, sessions, request)
+                yield from _encoded(asked, sessions, request, in_blocks=in_blocks)
             except _UnfitError:
                 pass
             else:
@@ -182,10 +183,10 @@ def _answer(schema: Schema, request: ReadRequest) -> frozenset[str]:
     return frozenset()
 
 
-def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Iterator[_Item]:
+def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest, *, in_blocks: bool) -> Iterator[_Item]:
     """As `_messages`, of rows that are passed on as they come. Raises _UnfitError, and StartOverError when rows were
     delivered already."""
-    form = encoding.schema(query)
+    form = encoding.schema(query, in_blocks=in_blocks)
     # Nobody need keep them until their commit: no checkpoint comes between them, and no rows of another stream. What
     # is done of others is committed before that, which is too much for a small table, of which there may be many.
     comes_again = query.cursor is None and request.jobs == 1
@@ -193,7 +194,7 @@ def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest) -> Ite
     is_begun = False
     try:
         for statement in query.statements():
-            with contextlib.closing(sessions.rows(statement, request.batch_bytes)) as found:
+            with contextlib.closing(sessions.rows(statement, request.batch_bytes, in_blocks=in_blocks)) as found:
                 for rows in found:
                     batch = pa.RecordBatch.from_arrays([rows], schema=form)
                     yield Rows(stream=query.stream, batch=batch, size=batch.nbytes, again=comes_again and is_begun)
