@@ -12,8 +12,8 @@ SECONDS = 1200
 
 
 def measure(bench: Bench, job: Job, rounds: int) -> JobResult:
-    """Every second round goes backwards: who comes behind a way that has just written a lot finds a busy disk. So an even
-    number of rounds is fair to all. A way that fails or delivers something wrong is not run again."""
+    """Every second round goes backwards, for who comes behind a way that has just written a lot finds a busy disk: an
+    even number of rounds is fair to all. A way that fails or delivers something wrong is not run again."""
     runs: dict[str, list[Run]] = {way.name: [] for way in job.ways}
     wrong: dict[str, str] = {}
     if job.continues is not None:

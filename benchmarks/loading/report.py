@@ -37,11 +37,11 @@ def report(results: list[JobResult]) -> str:
 
 
 INTRODUCTION = (
-    "Whole processes in rounds, every second one backwards; medians. `× ours` is a way's wall time as a multiple of ours: read this, "
-    "seconds say little on a shared machine. `work` compares the CPU seconds of command and server together, which "
-    "other programs on the machine hardly touch. `CPU` is that of the command with all its children, `server` that of "
-    "PostgreSQL meanwhile, `MB` the highest sum of resident memory of the command's processes. Whatever arrived was "
-    "counted and compared by a checksum after every run."
+    "Whole processes in rounds, every second one backwards; medians. `× ours` is a way's wall time as a multiple of "
+    "ours: read this, seconds say little on a shared machine. `work` compares the CPU seconds of command and server "
+    "together, which other programs on the machine hardly touch. `CPU` is that of the command with all its children, "
+    "`server` that of PostgreSQL meanwhile, `MB` the highest sum of resident memory of the command's processes. "
+    "Whatever arrived was counted and compared by a checksum after every run."
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import repeat
 from typing import Any
 
@@ -99,18 +100,15 @@ def make(shape: Shape) -> Reader | None:
 def decode(reader: Reader, records: Sequence[Raw], *, presence: bool) -> Members:
     """Decode a batch. Raises UnsureError when a record is not as the shape has it or a value might be changed."""
     text = b"\n".join(records)
-    if reader.has_numbers:
-        _refuse_long_numbers(text)
     # The reader takes no record that reaches over a whole block.
     block = max(_BLOCK_BYTES, max(map(len, records), default=0) + 1)
-    try:
-        table = pj.read_json(
-            pa.BufferReader(text),
-            read_options=pj.ReadOptions(use_threads=len(text) > block, block_size=block),
-            parse_options=pj.ParseOptions(explicit_schema=reader.schema, unexpected_field_behavior="error"),
-        )
-    except pa.ArrowInvalid as error:
-        raise UnsureError from error
+    with ThreadPoolExecutor(1, "read JSON") as beside:
+        # Arrow needs no lock of Python's: what needs it is done meanwhile.
+        reading = beside.submit(_table, reader, text, block)
+        if reader.has_numbers:
+            _refuse_long_numbers(text)
+        raw_texts = _raw_texts(reader, text)
+        table = reading.result()
     if table.num_rows != len(records) or table.schema != reader.schema:
         raise UnsureError
     batch = table.combine_chunks().to_batches()[0]
@@ -125,7 +123,18 @@ def decode(reader: Reader, records: Sequence[Raw], *, presence: bool) -> Members
             columns[place.column] = values
     absent = _absent(reader, batch, records, text) if presence else {}
     raw = frozenset(reader.attributes)
-    return Members(columns | _raw_texts(reader, text), raw, {}, absent)
+    return Members(columns | raw_texts, raw, {}, absent)
+
+
+def _table(reader: Reader, text: bytes, block: int) -> pa.Table:
+    try:
+        return pj.read_json(
+            pa.BufferReader(text),
+            read_options=pj.ReadOptions(use_threads=len(text) > block, block_size=block),
+            parse_options=pj.ParseOptions(explicit_schema=reader.schema, unexpected_field_behavior="error"),
+        )
+    except pa.ArrowInvalid as error:
+        raise UnsureError from error
 
 
 def _level(levels: dict[tuple[int, ...], list[pa.Array]], at: tuple[int, ...]) -> list[pa.Array]:
