@@ -273,6 +273,7 @@ def test_a_job_runs_and_is_remembered(hw):
     assert (row["name"], row["outcome"]) == ("daily", "success")
     assert "tap-numbers → target-lines: done" in hw.ok("logs", "show", row["run_id"][:8]).out
     assert hw.ok("logs", "show", "last", "--json", "--tail", "1").json[0]["event"]["kind"] == "run-finished"
+    assert hw.ok("logs", "show").out == hw.ok("logs", "show", "last").out
 
 
 def test_a_run_that_fails_exits_with_1(hw):

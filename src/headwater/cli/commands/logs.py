@@ -51,14 +51,14 @@ def list_(settings: Settings, limit: int, as_json: bool, form: str) -> None:
 
 
 @command.command("show")
-@click.argument("run_id")
+@click.argument("run_id", default="last")
 @click.option("--tail", "-n", type=click.IntRange(min=1), help="Only the last N lines.")
 @click.option("--explain", is_flag=True, help="What happened to each stream and column, and why.")
 @JSON
 @_FORMAT
 @click.pass_obj
 def show(settings: Settings, run_id: str, tail: int | None, explain: bool, as_json: bool, form: str) -> None:
-    """A run's events as lines. RUN_ID may be cut to its first characters; `last` is the latest run."""
+    """A run's events as lines. RUN_ID may be cut to its first characters; without it the latest run is shown."""
     from headwater.ops import logs
 
     workspace = settings.workspace(default_environment=False)
