@@ -105,6 +105,18 @@ def test_counts_are_those_of_what_was_committed(place, send):
     assert by_id(place.rows("users")) == [A, B, C]
 
 
+def test_how_a_stream_was_loaded_is_told_as_it_was(place, send):
+    session = place.open()
+    send(session, [A], keys=("id",))
+    session.commit(None, final=True)
+    assert session.stored()["users"].method == ("upsert" if place.can("upsert") else "append-only")
+    session.close()
+    session = place.open("run-2", load_method="overwrite")
+    send(session, [A], keys=("id",))
+    session.commit(None, final=True)
+    assert session.stored()["users"].method == "overwrite"
+
+
 def test_what_came_after_the_boundary_is_lost_at_close(place, send):
     session = place.open()
     send(session, [A])

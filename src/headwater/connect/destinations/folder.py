@@ -167,9 +167,13 @@ class FolderSession:
         return self._request.pipeline is not None
 
     def stored(self) -> dict[str, Stored]:
-        method = self._settings.load_method
         return {
-            name: stored(stream, entry.folder, _places(entry), load_method=method)
+            name: stored(
+                stream,
+                entry.folder,
+                _places(entry),
+                load_method="overwrite" if self._is_replaced(stream) else "append-only",
+            )
             for name, stream in self._staging.streams.items()
             if (entry := self._manifest.streams.get(name)) is not None
         }

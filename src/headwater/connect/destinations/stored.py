@@ -44,8 +44,6 @@ def stored(stream: StagedStream, place: str, columns: Iterable[Place], *, load_m
 
 
 def _method(stream: StagedStream, load_method: str) -> str:
-    if load_method == "history":
-        return load_method
-    if stream.is_replaced:
+    if stream.is_replaced and load_method != "history":
         return "overwrite"
-    return "upsert" if stream.keys else "append-only"
+    return "append-only" if load_method == "upsert" and not stream.keys else load_method
