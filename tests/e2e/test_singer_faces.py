@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shlex
 import subprocess
@@ -119,3 +120,23 @@ def test_about_lists_the_settings(shell):
         assert {setting["name"] for setting in about["settings"]} & {"path", "filepath"}
     assert "files" in shell("headwater tap --list").split()
     assert {"duckdb", "jsonl", "parquet"} <= set(shell("headwater target --list").split())
+
+
+def test_a_target_reads_batch_files_from_the_folder_that_its_settings_name(shell):
+    root = shell.hw.root / "batches"
+    root.mkdir()
+    (root / "1.jsonl.gz").write_bytes(gzip.compress(b'{"id": 1}\n{"id": 2}\n'))
+    schema = {"type": "object", "properties": {"id": {"type": "integer"}}}
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    sent = [
+        {"type": "SCHEMA", "stream": "people", "key_properties": ["id"], "schema": schema},
+        {"type": "BATCH", "stream": "people", "encoding": encoding, "manifest": [(root / "1.jsonl.gz").as_uri()]},
+        {"type": "STATE", "value": {"n": 2}},
+    ]
+    shell.hw.write("sent.singer", "".join(json.dumps(message) + "\n" for message in sent))
+    shell("headwater target duckdb -c target.json < sent.singer", code=1)
+    config = {"filepath": "out.duckdb", "default_target_schema": "landing"}
+    config["batch_config"] = {"encoding": encoding, "storage": {"root": "batches"}}
+    shell.hw.write("target.json", json.dumps(config))
+    assert messages(shell("headwater target duckdb -c target.json < sent.singer")) == [{"n": 2}]
+    assert shell.hw.query("select id from landing.people order by id", "out.duckdb") == [(1,), (2,)]

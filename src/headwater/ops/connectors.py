@@ -16,9 +16,10 @@ from headwater.base.text import did_you_mean
 from headwater.connect import registry
 from headwater.connect.contract import OpenRequest, SourceModule
 from headwater.connect.settings import decode
-from headwater.connect.singer import faces
+from headwater.connect.singer import batch, faces
 from headwater.connect.singer.batch_write import configured
 from headwater.connect.singer.parse import ParseOptions
+from headwater.connect.singer.schema import FLATTEN_DEPTH
 from headwater.connect.stages import flattening, mapper
 from headwater.model.event import Emit
 from headwater.model.plugin import Definition, PluginKind
@@ -154,13 +155,17 @@ def target(
     with scratch() as private:
         request = OpenRequest(pipeline=pipeline, run_id=str(uuid.uuid4()), source="main", folder=private)
         depth = flattening.flatten_depth(given)
+        roots = batch.named_roots(given, folder)
         faces.serve_target(
             module,
             settings,
             read=messages,
             out=out,
             request=request,
-            options=ParseOptions() if depth is None else ParseOptions(flatten_depth=depth),
+            options=ParseOptions(
+                flatten_depth=FLATTEN_DEPTH if depth is None else depth,
+                open_batch=batch.opener(roots) if roots else None,
+            ),
             stages=mapper.stages(given, owner=f"target `{name}`"),
         )
 

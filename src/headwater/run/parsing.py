@@ -51,6 +51,5 @@ def options(step: ExtractLoad, leg: Leg, root: Path) -> parse.ParseOptions:
 
 def _batch_roots(step: ExtractLoad, root: Path) -> list[Path]:
     """Where the tap may leave BATCH files: the folder its own settings name, and those the user trusts it with."""
-    storage = (step.extractor.config.get("batch_config") or {}).get("storage") or {}
-    named = [str(storage["root"]).removeprefix("file://")] if "root" in storage else []
-    return [root / path for path in (*named, *(step.extractor.extras.get("batch_roots") or ()))]
+    trusted = [root / path for path in step.extractor.extras.get("batch_roots") or ()]
+    return [*batch.named_roots(step.extractor.config, root), *trusted]

@@ -47,6 +47,12 @@ def opener(roots: Sequence[Path]) -> Callable[[str, dict[str, Any]], Iterator[by
     return read
 
 
+def named_roots(config: dict[str, Any], folder: Path) -> list[Path]:
+    """The folder for BATCH files that the settings of a program name, if they do. Relative ones start at `folder`."""
+    storage = (config.get("batch_config") or {}).get("storage") or {}
+    return [folder / str(storage["root"]).removeprefix("file://")] if "root" in storage else []
+
+
 def _lines(file: Path, compression: str) -> Iterator[bytes]:
     with _unpacked(file, compression) as stream:
         while chunk := stream.read(_CHUNK):
