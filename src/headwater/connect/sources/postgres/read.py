@@ -141,9 +141,8 @@ def _messages(query: Query, sessions: link.Sessions, request: ReadRequest) -> It
         if encoded.POSTGRES_COPY in taken:
             if encoded.AT_ONCE in taken and query.fits_at_once and request.jobs == 1:
                 asked = _replace(asked, cursor=None)
-            in_blocks = encoded.AT_ONCE in taken and asked.cursor is None and request.jobs == 1
             try:
-                yield from _encoded(asked, sessions, request, in_blocks=in_blocks)
+                yield from _encoded(asked, sessions, request, is_new=encoded.AT_ONCE in taken)
             except _UnfitError:
                 pass
             else:
@@ -183,13 +182,14 @@ def _answer(schema: Schema, request: ReadRequest) -> frozenset[str]:
     return frozenset()
 
 
-def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest, *, in_blocks: bool) -> Iterator[_Item]:
-    """As `_messages`, of rows that are passed on as they come. Raises _UnfitError, and StartOverError when rows were
-    delivered already."""
-    form = encoding.schema(query, in_blocks=in_blocks)
+def _encoded(query: Query, sessions: link.Sessions, request: ReadRequest, *, is_new: bool) -> Iterator[_Item]:
+    """As `_messages`, of rows that are passed on as they come; into a table that `is_new` they may come in blocks.
+    Raises _UnfitError, and StartOverError when rows were delivered already."""
     # Nobody need keep them until their commit: no checkpoint comes between them, and no rows of another stream. What
     # is done of others is committed before that, which is too much for a small table, of which there may be many.
     comes_again = query.cursor is None and request.jobs == 1
+    in_blocks = is_new and comes_again
+    form = encoding.schema(query, in_blocks=in_blocks)
     noted = last = query.after
     is_begun = False
     try:
