@@ -64,6 +64,9 @@ def run(
 
     NAME is a native source, or an extractor of the project that runs natively; that one has its settings.
     """
+    from headwater.base.memory import keep_freed
+
+    keep_freed()
     from headwater.cli import listen
     from headwater.cli.output import print_json
     from headwater.cli.signals import interruptible

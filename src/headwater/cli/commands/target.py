@@ -33,6 +33,9 @@ def command(
 
     A state is printed after all data before it is durable, never earlier.
     """
+    from headwater.base.memory import keep_freed
+
+    keep_freed()
     from headwater.cli.output import print_json
     from headwater.cli.signals import interruptible
     from headwater.ops import connectors
