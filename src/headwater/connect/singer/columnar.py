@@ -39,12 +39,8 @@ _BLOCK_BYTES = 1 << 20
 # A decimal text of up to 15 digits is always exact as a double, if the double is a normal number.
 _MOST_DIGITS = 15
 _SMALLEST = 1e-290
-_LONG = b"0" * (_MOST_DIGITS + 1)
-_DIGITS = bytes.maketrans(bytes(range(256)), bytes(48 if byte in b"0123456789." else 32 for byte in range(256)))
-# Long runs of digits that are looked at before it is left to the other ways: most of them stand in texts.
-_MOST_LOOKS = 1000
-# In the few bytes before such a run; nothing but space there may have one of the signs further off.
-_BEFORE_NUMBER = re.compile(rb"(?:^|[:,\[])\s*-?$")
+# Where a value may stand, or in a text after such a sign: then it is left to the other ways.
+_LONG_NUMBER = rf"(?:^|[:,\[])[ \t\r\n]*-?[0-9.]{{{_MOST_DIGITS + 1}}}"
 _ESCAPED_LETTER = re.compile(rb"\\u00[2-7]")
 _MAY_BE_ESCAPED = re.compile(r'["\\/\x00-\x1f\x7f]')
 
@@ -221,14 +217,10 @@ def _raw_texts(reader: Reader, text: bytes) -> dict[int, Sequence[Any]]:
 
 def _refuse_long_numbers(text: bytes) -> None:
     """Raise UnsureError when a number has more digits than every double keeps."""
-    digits = text.translate(_DIGITS)
-    place, looks = digits.find(_LONG), 0
-    while place >= 0:
-        looks += 1
-        if looks > _MOST_LOOKS or _BEFORE_NUMBER.search(text[max(0, place - 20) : place]):
-            raise UnsureError
-        end = digits.find(b" ", place)
-        place = digits.find(_LONG, end) if end >= 0 else end
+    offsets = pa.array([0, len(text)], types.INT64).buffers()[1]
+    whole = pa.Array.from_buffers(pa.large_string(), 1, [None, offsets, pa.py_buffer(text)])
+    if pc.match_substring_regex(whole, _LONG_NUMBER)[0].as_py():
+        raise UnsureError
 
 
 def _refuse_abnormal(values: pa.Array, text: bytes) -> None:
