@@ -37,6 +37,21 @@ NATIVE: tuple[Definition, ...] = (
 
 OWN_VARIANT = "headwater"
 
+# Names by which people ask for what one of ours does. They are other programs, with settings of their own.
+DONE_BY = {
+    "tap-csv": "tap-files",
+    "tap-excel": "tap-files",
+    "tap-json": "tap-files",
+    "tap-jsonl": "tap-files",
+    "tap-parquet": "tap-files",
+    "tap-spreadsheets-anywhere": "tap-files",
+    "tap-xml": "tap-files",
+    "tap-mariadb": "tap-mysql",
+    "tap-mssql": "tap-sql",
+    "tap-oracle": "tap-sql",
+    "target-mariadb": "target-mysql",
+}
+
 
 class Listed(Struct, frozen=True, kw_only=True):
     """A plugin that `headwater add` knows. `runs` is `native` or `Singer`."""

@@ -86,12 +86,12 @@ class Sources:
                 f"`{name}` has no variant `{variant}`",
                 hint=f"did you mean `{guess}`?" if guess else f"it has: {', '.join(variants)}",
             )
-        guess = did_you_mean(name, self.names(kind or index.guess_kind(name)))
-        raise InputError(
-            "unknown-plugin",
-            f"the hub has no plugin `{name}`",
-            hint=f"did you mean `{guess}`?" if guess else f"headwater add {name} --custom --pip-url PACKAGE",
-        )
+        hint = f"headwater add {name} --custom --pip-url PACKAGE"
+        if ours := definitions.DONE_BY.get(name):
+            hint = f"`{ours}` does that: headwater add {ours}; or {hint}"
+        elif guess := did_you_mean(name, self.names(kind or index.guess_kind(name))):
+            hint = f"did you mean `{guess}`?"
+        raise InputError("unknown-plugin", f"the hub has no plugin `{name}`", hint=hint)
 
     def variants(self, kind: PluginKind | None, name: str) -> tuple[str, ...]:
         """All variants of a name, the default one first."""

@@ -57,6 +57,18 @@ def test_typos_are_guessed(lab):
     )
 
 
+@pytest.mark.parametrize(("name", "ours"), definitions.DONE_BY.items())
+def test_who_asks_for_another_program_hears_of_ours_that_does_it(lab, name, ours):
+    known = [found.name for found in definitions.NATIVE]
+    assert ours in known
+    assert name not in known
+    project = lab()
+    assert project.refusal(add, project, name) == (
+        f"error: the hub has no plugin `{name}` [unknown-plugin]\n"
+        f"hint: `{ours}` does that: headwater add {ours}; or headwater add {name} --custom --pip-url PACKAGE"
+    )
+
+
 def test_a_copy_inherits(lab):
     project = lab()
     add(project, "tap-files")
