@@ -1,5 +1,6 @@
 from threading import Event, Thread
 
+import duckdb
 import pytest
 
 from headwater.connect import warehouse as file
@@ -68,3 +69,18 @@ def test_the_file_is_given_free_when_nobody_works(tmp_path, monkeypatch):
     with file.reading(tmp_path / "w.duckdb", who="reader", timeout=10) as connection:
         assert connection.execute("from t").fetchall() == [(1,)]
     place.close()
+
+
+def test_the_file_is_given_free_when_duckdb_refuses_to_close_a_session(tmp_path, monkeypatch):
+    def refuse(session):
+        raise duckdb.FatalException("invalidated")
+
+    place = opened(tmp_path / "w.duckdb")
+    with place.writing("main") as session:
+        session.rows("create table main.t as select 1 as x")
+    with place.writing("main"):
+        pass
+    monkeypatch.setattr(warehouse.DuckDBSession, "close", refuse)
+    place.close()
+    with file.reading(tmp_path / "w.duckdb", who="reader", timeout=10) as connection:
+        assert connection.execute("from t").fetchall() == [(1,)]

@@ -201,7 +201,9 @@ class DuckDBWarehouse:
 
     def _release(self) -> None:
         while self._idle:
-            self._idle.pop().close()
+            # After a fatal error DuckDB may refuse this; what was done is committed, and the file is to be given free.
+            with contextlib.suppress(duckdb.Error):
+                self._idle.pop().close()
         self._root = None
         self._opened.close()
 
