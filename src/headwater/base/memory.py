@@ -37,4 +37,4 @@ def keep_freed() -> None:
 
         pa.set_memory_pool(pa.system_memory_pool())
     finally:
-        del os.environ[_POOL]  # it is not for the programs that we start
+        os.environ.pop(_POOL, None)  # it is not for the programs that we start; another step may be here, too
