@@ -36,7 +36,7 @@ def test_the_process_environment_is_read_in_one_place() -> None:
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"} and ast.unparse(node.value) == "os"
     }
     # dbt's worker is a program of its own, in another environment: it sets the variables of the commands it runs.
-    assert readers == {"ops/workspace.py", "transform/dbt/worker.py"}
+    assert readers == {"base/memory.py", "ops/workspace.py", "transform/dbt/worker.py"}
 
 
 def test_the_clock_is_read_in_one_place() -> None:
