@@ -281,3 +281,10 @@ def test_a_source_that_surprises_every_time_is_tried_less_often():
         tried += not builder.skipped and builder.reader is not None
         builder.build(records)
     assert tried < 8
+
+
+def test_identifiers_of_many_digits_are_no_long_numbers():
+    builder = a_columnar_builder("columnar")
+    records = [Raw(b'{"id":%d,"name":"%019d"}' % (number, number)) for number in range(2000)]
+    assert builder.build(records).batch["name"][1999].as_py() == "0000000000000001999"
+    assert builder.read == 2000
