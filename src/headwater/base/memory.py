@@ -18,17 +18,20 @@ _MOST_KEPT = 128 << 20
 _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 
 
-def keep_freed() -> None:
-    """Have this process keep what it frees, up to 128 MB, in one heap for all its threads (of several, each would keep
-    as much), and have Arrow use that heap, unless the environment names another pool.
+def keep_freed(*, one_heap: bool = True) -> None:
+    """Have this process keep what it frees, up to 128 MB a heap, and have Arrow use these heaps, unless the environment
+    names another pool. Of several heaps each keeps as much; in one all threads wait for each other, which matters where
+    many of them make small pieces.
 
     To be called before Arrow is imported: its C++ code chooses its pool then. Does nothing without glibc.
     """
     tune = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if tune is None:
         return
-    for name, value in ((_ARENA_MAX, 1), (_MMAP_THRESHOLD, _LARGEST_KEPT), (_TRIM_THRESHOLD, _MOST_KEPT)):
-        tune(name, value)
+    tune(_MMAP_THRESHOLD, _LARGEST_KEPT)
+    tune(_TRIM_THRESHOLD, _MOST_KEPT)
+    if one_heap:
+        tune(_ARENA_MAX, 1)
     if _POOL in os.environ:
         return
     os.environ[_POOL] = "system"

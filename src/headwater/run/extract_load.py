@@ -20,6 +20,9 @@ from headwater.run.runner import Executor, Run
 from headwater.run.singer_files import catalog_arguments, config_arguments, is_config_changed, state_arguments
 from headwater.run.state import start_state, state_saver
 
+# A destination that works on all processors, each of which asks for memory.
+_MANY_THREADS = "duckdb"
+
 
 def executor(keeping: Keeping) -> Executor:
     """The executor for ExtractLoad steps. Several threads may use it: each step has a folder of its own."""
@@ -31,7 +34,7 @@ def executor(keeping: Keeping) -> Executor:
             try:
                 if all(block.native is None for block in (step.extractor, *step.mappers, step.loader)):
                     return _singer_to_singer(step, run, keeping, folder)
-                keep_freed()
+                keep_freed(one_heap=step.loader.native != _MANY_THREADS)
                 # Imported late: it brings Arrow, which the road above has no use for.
                 from headwater.run.copy import copy  # noqa: PLC0415 - see above
 

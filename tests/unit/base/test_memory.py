@@ -13,8 +13,8 @@ _POOL = "ARROW_DEFAULT_MEMORY_POOL"
 _HEAP = """
 import sys, threading
 from headwater.base.memory import keep_freed
-if sys.argv[1] == "keep":
-    keep_freed()
+if sys.argv[1] != "leave":
+    keep_freed(one_heap=sys.argv[1] == "one")
 def heap():
     for line in open("/proc/self/maps"):
         if line.rstrip().endswith("[heap]"):
@@ -46,7 +46,11 @@ def _said(script: str, *args: str, **environment: str) -> str:
 
 
 def test_what_a_thread_gave_back_stays_in_the_one_heap() -> None:
-    assert int(_said(_HEAP, "leave")) < 20 <= int(_said(_HEAP, "keep"))
+    assert int(_said(_HEAP, "leave")) < 20 <= int(_said(_HEAP, "one"))
+
+
+def test_with_several_heaps_a_thread_has_its_own() -> None:
+    assert int(_said(_HEAP, "several")) < 20
 
 
 @pytest.mark.parametrize("first", ["", "import pyarrow"])

@@ -35,7 +35,7 @@ def command(
     """
     from headwater.base.memory import keep_freed
 
-    keep_freed()
+    keep_freed(one_heap=name != "duckdb")
     from headwater.cli.output import print_json
     from headwater.cli.signals import interruptible
     from headwater.ops import connectors
