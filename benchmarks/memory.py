@@ -22,6 +22,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from headwater.base.memory import keep_freed
+
+if "--load" in sys.argv:  # as a run does it, before Arrow is loaded
+    keep_freed(one_heap="duckdb" not in sys.argv)
+
 import pyarrow as pa
 from msgspec import Struct
 
