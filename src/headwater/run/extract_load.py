@@ -9,7 +9,6 @@ from itertools import count
 from pathlib import Path
 
 from headwater.base import clock
-from headwater.base.memory import keep_freed
 from headwater.model.event import Level, StreamFigures
 from headwater.model.plan import ExtractLoad
 from headwater.run.chain import Start
@@ -34,8 +33,10 @@ def executor(keeping: Keeping) -> Executor:
             try:
                 if all(block.native is None for block in (step.extractor, *step.mappers, step.loader)):
                     return _singer_to_singer(step, run, keeping, folder)
+                # Imported late: these bring ctypes and Arrow, which the road above has no use for.
+                from headwater.base.memory import keep_freed  # noqa: PLC0415 - see above
+
                 keep_freed(one_heap=step.loader.native != _MANY_THREADS)
-                # Imported late: it brings Arrow, which the road above has no use for.
                 from headwater.run.copy import copy  # noqa: PLC0415 - see above
 
                 return copy(step, run, keeping, folder)
